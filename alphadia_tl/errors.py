@@ -1,0 +1,90 @@
+"""Error classes of the plugin: each has a code for look-up and one message for the user."""
+
+from __future__ import annotations
+
+__all__ = [
+    "DataError",
+    "HostError",
+    "LibraryError",
+    "OutputError",
+    "PredictionError",
+    "QuantificationError",
+    "SettingsError",
+    "TransferLearningError",
+    "WeightsError",
+]
+
+
+class TransferLearningError(Exception):
+    """Base of all errors that the plugin raises on purpose.
+
+    Parameters
+    ----------
+    what : str
+        What is wrong and where (file, config key, run name).
+    advice : str, optional
+        What the user can do about it.
+
+    Attributes
+    ----------
+    code : str
+        Stable code of the error class, listed in the troubleshooting page.
+    """
+
+    code = "TRANSFER_LEARNING_ERROR"
+
+    def __init__(self, what: str, advice: str = "") -> None:
+        self.what = what
+        self.advice = advice
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.advice}".strip()
+
+
+class SettingsError(TransferLearningError):
+    """A config key is unknown, of the wrong type, or has an impossible value."""
+
+    code = "TL_CONFIG"
+
+
+class HostError(TransferLearningError):
+    """The installed alphaDIA is not one that the plugin can hook."""
+
+    code = "TL_HOST"
+
+
+class WeightsError(TransferLearningError):
+    """A weight file is missing, corrupt, or of another architecture."""
+
+    code = "TL_WEIGHTS"
+
+
+class QuantificationError(TransferLearningError):
+    """The quantification output of a run cannot be read."""
+
+    code = "TL_QUANT"
+
+
+class DataError(TransferLearningError):
+    """Training data is unusable: missing columns, NaN, unknown modifications."""
+
+    code = "TL_DATA"
+
+
+class LibraryError(TransferLearningError):
+    """A spectral library cannot be read or does not fit the models."""
+
+    code = "TL_LIBRARY"
+
+
+class PredictionError(TransferLearningError):
+    """Predictions are not finite, constant, or all zero."""
+
+    code = "TL_PREDICTION"
+
+
+class OutputError(TransferLearningError):
+    """Results cannot be written: no permission or no space left."""
+
+    code = "TL_OUTPUT"
