@@ -103,6 +103,8 @@ class _Section:
             if name not in values:
                 continue
             value = values[name]
+            if hints[name] is bool and isinstance(value, str) and value.lower() in ("true", "false"):
+                value = value.lower() == "true"  # as alphaDIA reads its own switches
             if not _type_fits(value, hints[name]):
                 raise SettingsError(
                     f"Config key '{cls.section}.{name}' has the value {value!r} of type "
@@ -150,7 +152,9 @@ class PluginSettings(_Section):
         200, "A model with fewer distinct peptides to train on keeps its pretrained weights."
     )
     max_training_precursors: int = _doc(
-        20_000, "At most this many precursors train a model, so that tuning does not grow with the number of runs."
+        20_000,
+        "At most this many precursors are collected for training, validation and test, so that tuning does not "
+        "grow with the number of runs.",
     )
     gate_confidence: float = _doc(
         0.95, "A tuned model is used only if it beats the pretrained one on held-out peptides with this confidence."

@@ -1,0 +1,123 @@
+"""The files that a transfer-learning step leaves behind, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from alphadia_tl.errors import OutputError
+
+GIB = 1024**3
+PACKAGES = ("alphadia_tl", "alphadia", "peptdeep", "alphabase", "torch", "numpy", "pandas")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Paths of the bundle inside one folder; names as alphaDIA gives them where it has them."""
+
+    folder: Path
+
+    @property
+    def transfer_library(self) -> Path:
+        """Observed precursors the models learnt from."""
+        return self.folder / "speclib.transfer.hdf"
+
+    @property
+    def models(self) -> Path:
+        """Folder of weight files, usable as ``library_prediction.peptdeep_model_path``."""
+        return self.folder / "peptdeep.transfer"
+
+    @property
+    def stats(self) -> Path:
+        """Metrics per epoch, long table."""
+        return self.folder / "stats.transfer.tsv"
+
+    @property
+    def provenance(self) -> Path:
+        """Settings, seeds, versions, weight hashes, decisions."""
+        return self.folder / "alphadia_tl.yaml"
+
+    @property
+    def tuned_library(self) -> Path:
+        """Spectral library of the second pass."""
+        return self.folder / "speclib.tuned.hdf"
+
+    @property
+    def report(self) -> Path:
+        """Report for people."""
+        return self.folder / "report.html"
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file under a temporary name, flush it to disk, and rename it.
+
+    Parameters
+    ----------
+    path : Path
+        Final name.
+    write : callable
+        Writes to the path that it is given.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written; a file of that name that was there before is still there.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise OutputError(
+            f"{path} could not be written: {error.strerror or error}.",
+            "Check permissions and free space of the output folder, then run again.",
+        ) from error
+
+
+def write_yaml(path: Path, values: Mapping[str, Any]) -> None:
+    """Write plain values as YAML."""
+    text = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
+    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def write_stats(path: Path, history: pd.DataFrame) -> None:
+    """Write the metrics per epoch as tab-separated text, as alphaDIA does."""
+    write_whole(path, lambda part: history.to_csv(part, sep="\t", index=False))
+
+
+def require_space(folder: Path, needed_bytes: int) -> None:
+    """Make sure that a folder can be written and has space, before hours of work.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written or has less free space than needed.
+    """
+    write_whole(folder / ".alphadia_tl.probe", lambda part: part.write_bytes(b"probe"))
+    (folder / ".alphadia_tl.probe").unlink()
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
+        raise OutputError(
+            f"{folder} has {free / GIB:.1f} GiB free, but about {needed_bytes / GIB:.1f} GiB will be needed.",
+            "Free some space or choose another output folder.",
+        )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what decides about the results."""
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}

@@ -1,0 +1,198 @@
+"""Accept a tuned model only where it beats the pretrained one on the same held-out peptides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+N_BOOTSTRAP = 1000
+FloatArray = NDArray[np.floating[Any]]
+
+
+class Scored(Protocol):
+    """What the gate reads of a tuning result; see ``tasks.TuneResult``."""
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+
+    @property
+    def headline(self) -> Any:
+        """Metric that decides: ``name``, ``higher_is_better``, ``use_median``."""
+
+    @property
+    def before(self) -> dict[str, float]:
+        """Metrics of the pretrained model on the test rows."""
+
+    @property
+    def after(self) -> dict[str, float]:
+        """Metrics of the tuned model on the test rows."""
+
+    @property
+    def scores_before(self) -> FloatArray:
+        """Score of each test row under the pretrained model."""
+
+    @property
+    def scores_after(self) -> FloatArray:
+        """Score of each test row under the tuned model."""
+
+    @property
+    def test_groups(self) -> NDArray[Any]:
+        """Stripped sequence of each test row."""
+
+    @property
+    def n_peptides(self) -> dict[str, int]:
+        """Distinct peptides of each split."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided for one model and why.
+
+    Attributes
+    ----------
+    model : str
+        Name of the model.
+    accepted : bool
+        True if the tuned weights are used, False if the pretrained ones stay.
+    reason : str
+        One sentence for the log, the report and the summary.
+    headline : str
+        Name of the metric compared.
+    higher_is_better : bool
+        Direction of the metric.
+    before, after : float or None
+        Metric of the pretrained and the tuned model on the held-out test peptides.
+    interval : tuple of float or None
+        Two-sided bootstrap interval of the improvement; positive means better.
+    n_peptides : dict
+        Number of distinct peptides in train, validation and test.
+    """
+
+    model: str
+    accepted: bool
+    reason: str
+    headline: str = ""
+    higher_is_better: bool = False
+    before: float | None = None
+    after: float | None = None
+    interval: tuple[float, float] | None = None
+    n_peptides: dict[str, int] | None = None
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return plain values that YAML can hold."""
+        values = asdict(self)
+        values["interval"] = list(self.interval) if self.interval else None
+        return values
+
+
+def skipped(model: str, reason: str) -> Decision:
+    """Return the decision for a model that was not tuned."""
+    return Decision(model=model, accepted=False, reason=reason)
+
+
+def improvement_interval(
+    before: FloatArray,
+    after: FloatArray,
+    groups: NDArray[Any],
+    *,
+    higher_is_better: bool,
+    use_median: bool,
+    confidence: float,
+    generator: np.random.Generator,
+) -> tuple[float, float]:
+    """Paired bootstrap interval of the improvement, resampling peptides.
+
+    Parameters
+    ----------
+    before, after : ndarray of float, shape (n,)
+        Score per held-out row under the pretrained and the tuned model.
+    groups : ndarray, shape (n,)
+        Stripped sequence per row: rows of one peptide are resampled together.
+    higher_is_better : bool
+        Direction of the score.
+    use_median : bool
+        Compare medians over peptides (else means).
+    confidence : float
+        One-sided confidence; the interval spans the quantiles ``1 - confidence`` and ``confidence``.
+    generator : numpy.random.Generator
+        Source of the resampling.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper bound of the improvement (positive: tuned is better); NaN without valid rows.
+    """
+    valid = np.isfinite(before) & np.isfinite(after)
+    _, peptide = np.unique(groups[valid], return_inverse=True)
+    if peptide.size == 0:
+        return float("nan"), float("nan")
+    counts = np.bincount(peptide)
+    old = np.bincount(peptide, weights=before[valid]) / counts
+    new = np.bincount(peptide, weights=after[valid]) / counts
+    statistic = np.median if use_median else np.mean
+    sign = 1.0 if higher_is_better else -1.0
+    improvements = np.empty(N_BOOTSTRAP)
+    for i in range(N_BOOTSTRAP):
+        rows = generator.integers(0, old.size, old.size)
+        improvements[i] = sign * (statistic(new[rows]) - statistic(old[rows]))
+    low, high = np.quantile(improvements, [1 - confidence, confidence])
+    return float(low), float(high)
+
+
+def decide(result: Scored, *, confidence: float, generator: np.random.Generator) -> Decision:
+    """Compare a tuned model with the pretrained one on the test peptides.
+
+    Parameters
+    ----------
+    result : Scored
+        Result of one fine-tuning.
+    confidence : float
+        Confidence with which the tuned model must be better.
+    generator : numpy.random.Generator
+        Source of the bootstrap.
+
+    Returns
+    -------
+    Decision
+        Accepted only if the lower bound of the improvement is above zero.
+    """
+    headline = result.headline
+    before, after = result.before[headline.name], result.after[headline.name]
+    low, high = improvement_interval(
+        np.asarray(result.scores_before, dtype=float),
+        np.asarray(result.scores_after, dtype=float),
+        np.asarray(result.test_groups),
+        higher_is_better=headline.higher_is_better,
+        use_median=headline.use_median,
+        confidence=confidence,
+        generator=generator,
+    )
+    accepted = bool(np.isfinite(after) and low > 0)
+    change = f"{headline.name} {before:.4f} -> {after:.4f} on {result.n_peptides['test']} held-out peptides"
+    if accepted:
+        reason = f"tuned model used: {change}"
+    elif not np.isfinite(after):
+        reason = f"pretrained model kept: the tuned one could not be scored ({change})"
+    else:
+        reason = f"pretrained model kept: {change}; the improvement may be chance ({low:+.4f} to {high:+.4f})"
+    return Decision(
+        model=result.name,
+        accepted=accepted,
+        reason=reason,
+        headline=headline.name,
+        higher_is_better=headline.higher_is_better,
+        before=float(before),
+        after=float(after),
+        interval=(low, high),
+        n_peptides=dict(result.n_peptides),
+    )
+
+
+def decision_lines(decisions: Sequence[Decision]) -> list[str]:
+    """Return one line per model for the log and the exit summary."""
+    return [f"{d.model.upper():<7}{d.reason}" for d in decisions]

@@ -1,0 +1,238 @@
+"""Collects the transfer library from the run folders of a first pass, one run in memory at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from alphabase.peptide.mobility import mobility_to_ccs_bruker
+from alphabase.peptide.precursor import update_precursor_mz
+
+from alphadia_tl.errors import DataError, QuantificationError, TransferLearningError
+from alphadia_tl.library.dense import Bools, Floats, block_owner, theoretical_mz
+from alphadia_tl.library.interference import clean_intensity, interference_mask, observable
+from alphadia_tl.library.kept import Kept
+from alphadia_tl.library.keys import draw_salt
+from alphadia_tl.library.retention import RunTimes, normalize, run_times, to_unit
+from alphadia_tl.library.runs import (
+    RunObservations,
+    UnknownModificationError,
+    read_fragments,
+    read_precursors,
+    run_name,
+)
+from alphadia_tl.library.selection import possible_rows, sample_peptides, top_observations
+from alphadia_tl.library.transfer_library import TransferLibrary
+from alphadia_tl.settings import TransferLibrarySettings
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int, str], None]
+_ORDER = ["nAA", "sequence", "mods", "mod_sites", "charge", "proba", "raw_name"]
+
+
+def collect(
+    folders: Sequence[str | Path],
+    settings: TransferLibrarySettings,
+    charged_frag_types: Sequence[str],
+    *,
+    fdr: float = 0.01,
+    max_precursors: int | None = None,
+    fail_fast: bool,
+    generator: np.random.Generator,
+    fragment_mz: tuple[float, float] | None = None,
+    progress: Progress | None = None,
+) -> TransferLibrary:
+    """Collect the best observations of every peptidoform and charge from the runs of a first pass.
+
+    Parameters
+    ----------
+    folders : sequence of path
+        One folder per run with alphaDIA's ``psm.parquet`` and ``frag.transfer.parquet``. Their order changes nothing.
+    settings : TransferLibrarySettings
+        Observations per precursor, alignment, correlation cut-offs.
+    charged_frag_types : sequence of str
+        Columns of the fragment matrices, such as ``b_z1``.
+    fdr : float
+        Highest precursor q-value.
+    max_precursors : int, optional
+        At most this many distinct precursors: beyond it, whole peptides (stripped sequences) are sampled, so that
+        charges and modified forms of one stay together.
+    fail_fast : bool
+        Stop at a run that cannot be read; otherwise leave it out as long as another remains.
+    generator : numpy.random.Generator
+        Source of the sampling; one number is drawn.
+    fragment_mz : tuple of two floats, optional
+        Fragment m/z range (Th), beside the range in which each run has any signal: a fragment without signal outside
+        either is masked, as it could not be seen.
+    progress : callable, optional
+        Called with (runs done, all runs, run name).
+
+    Returns
+    -------
+    TransferLibrary
+        May be empty, where the runs were read but had no identifications.
+
+    Raises
+    ------
+    QuantificationError
+        For a run that cannot be read (with `fail_fast`, or if no other remains), and for no folders at all.
+    DataError
+        For unknown modifications, and for a run whose retention times are all the same (with `fail_fast`, or if no
+        other remains).
+    """
+    ordered = _distinct(folders)
+    salt = draw_salt(generator)
+    kept = Kept.empty(len(charged_frag_types))
+    left_out: list[tuple[str, str]] = []
+    failures: list[TransferLearningError] = []
+    for number, folder in enumerate(ordered, start=1):
+        name = run_name(folder)
+        try:
+            reason = _add_run(kept, folder, settings, charged_frag_types, fdr, max_precursors, salt)
+        except UnknownModificationError:
+            raise
+        except TransferLearningError as error:
+            if fail_fast:
+                raise
+            failures.append(error)
+            reason = str(error)
+        if reason:
+            logger.warning(f"Run '{name}' is left out of the transfer library: {reason}")
+            left_out.append((name, reason))
+        if progress is not None:
+            progress(number, len(ordered), name)
+    if len(failures) == len(ordered):
+        raise QuantificationError(
+            f"No run can be used for transfer learning: {' | '.join(str(f) for f in failures)}",
+            "Search the runs again.",
+        )
+    return _finish(kept, charged_frag_types, settings, fragment_mz, tuple(left_out), max_precursors, salt)
+
+
+def _distinct(folders: Sequence[str | Path]) -> list[Path]:
+    paths = sorted({Path(f).resolve() for f in folders})
+    names = [p.name for p in paths]
+    if not paths:
+        raise QuantificationError("There are no run folders to collect a transfer library from.", "Search a run first.")
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise QuantificationError(f"Two folders hold a run named '{twice[0]}'.", "Give each run a name of its own.")
+    return paths
+
+
+def _add_run(
+    kept: Kept,
+    folder: Path,
+    settings: TransferLibrarySettings,
+    charged_frag_types: Sequence[str],
+    fdr: float,
+    max_precursors: int | None,
+    salt: str,
+) -> str:
+    """Merge one run; return why it was left out, or an empty text."""
+    new_df = read_precursors(folder, fdr=fdr)
+    if len(new_df) < 2:
+        found = "only one precursor" if len(new_df) else "no precursor"
+        return f"{found} at {fdr:.2%} FDR, too few to scale retention times."
+    times = run_times(run_name(folder), new_df)
+    candidates = pd.concat([kept.precursor_df, new_df], ignore_index=True) if kept.times else new_df
+    rows = top_observations(candidates, settings.top_k_samples)
+    if max_precursors is not None:
+        possible = possible_rows(candidates.iloc[rows], max_precursors, salt)
+        kept.sampled |= len(possible) < len(rows)
+        rows = rows[possible]
+    n_kept = len(kept.precursor_df)
+    observations = read_fragments(folder, new_df.iloc[rows[rows >= n_kept] - n_kept], charged_frag_types)
+    intensity, mask, use = _quality(observations, settings)
+    if n_kept > 0:
+        kept.take(rows[rows < n_kept])
+    kept.add(observations.precursor_df.assign(use_for_ms2=use), intensity, mask)
+    kept.times.append(times)
+    kept.limits[observations.run] = observations.fragment_mz
+    logger.info(
+        f"Run '{observations.run}': {len(new_df):,} precursors, {len(observations.precursor_df):,} kept so far."
+    )
+    return ""
+
+
+def _quality(observations: RunObservations, settings: TransferLibrarySettings) -> tuple[Floats, Bools, Bools]:
+    df = observations.precursor_df
+    start, stop = df["frag_start_idx"].to_numpy(), df["frag_stop_idx"].to_numpy()
+    mask, use = interference_mask(
+        observations.intensity,
+        observations.correlation,
+        start,
+        stop,
+        precursor_correlation_cutoff=settings.precursor_correlation_cutoff,
+        fragment_correlation_ratio=settings.fragment_correlation_ratio,
+    )
+    intensity, _ = clean_intensity(observations.intensity)
+    measured = observations.quantified[block_owner(start, stop)]
+    return intensity, mask & measured[:, None] & observations.types_seen, use
+
+
+def _finish(
+    kept: Kept,
+    charged_frag_types: Sequence[str],
+    settings: TransferLibrarySettings,
+    mz_limits: tuple[float, float] | None,
+    left_out: tuple[tuple[str, str], ...],
+    max_precursors: int | None,
+    salt: str,
+) -> TransferLibrary:
+    if len(kept.precursor_df) == 0:
+        return TransferLibrary.empty(charged_frag_types, left_out)
+    if max_precursors is not None:
+        rows = sample_peptides(kept.precursor_df, max_precursors, salt)
+        if kept.sampled or len(rows) < len(kept.precursor_df):
+            peptides = kept.precursor_df["sequence"].iloc[rows].nunique()
+            logger.info(f"More than {max_precursors:,} precursors: a random sample of {peptides:,} peptides is kept.")
+        kept.take(rows)
+    kept.take(kept.precursor_df.sort_values(_ORDER, kind="stable").index.to_numpy())
+    df = kept.precursor_df.drop(columns="_candidate", errors="ignore")
+    df["rt_norm"] = _rt_norm(df, kept.times, align=settings.norm_delta_max)
+    df = _with_mz(df)
+    lower, upper = _limits(df, kept.limits, mz_limits)
+    mask = kept.mask & observable(kept.intensity, theoretical_mz(df, charged_frag_types), lower, upper)
+    columns = list(charged_frag_types)
+    library = TransferLibrary(
+        df, pd.DataFrame(kept.intensity, columns=columns), pd.DataFrame(mask, columns=columns), left_out
+    )
+    logger.info(
+        f"Transfer library: {len(df):,} observations of {df['sequence'].nunique():,} peptides from "
+        f"{df['raw_name'].nunique():,} runs, {int(df['use_for_ms2'].sum()):,} used for MS2."
+    )
+    return library
+
+
+def _rt_norm(df: pd.DataFrame, times: Sequence[RunTimes], *, align: bool) -> npt.NDArray[np.float64]:
+    maps = normalize(times, align=align)
+    values = np.zeros(len(df))
+    for run, rows in df.groupby("raw_name").indices.items():
+        values[rows] = maps[str(run)](df["rt_observed"].to_numpy()[rows])
+    return to_unit(values)
+
+
+def _with_mz(df: pd.DataFrame) -> pd.DataFrame:
+    df = update_precursor_mz(df)
+    if not np.isfinite(df["precursor_mz"]).all():
+        raise DataError("Some precursors have no finite m/z.", "Check their sequences and modifications.")
+    if df["mobility"].notna().any():
+        columns = (df[c].to_numpy(float) for c in ("mobility", "charge", "precursor_mz"))
+        return df.assign(ccs=mobility_to_ccs_bruker(*columns))  # keeps NaN; mobility_to_ccs_for_df makes it 0
+    return df.drop(columns="mobility")
+
+
+def _limits(
+    df: pd.DataFrame, per_run: dict[str, tuple[float, float]], given: tuple[float, float] | None
+) -> tuple[Floats, Floats]:
+    low, high = given if given is not None else (0.0, np.inf)
+    length = (df["frag_stop_idx"] - df["frag_start_idx"]).to_numpy()
+    lower = np.maximum(df["raw_name"].map({r: v[0] for r, v in per_run.items()}).to_numpy(float), low)
+    upper = np.minimum(df["raw_name"].map({r: v[1] for r, v in per_run.items()}).to_numpy(float), high)
+    return np.repeat(lower, length).astype(np.float32), np.repeat(upper, length).astype(np.float32)

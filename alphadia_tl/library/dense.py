@@ -1,0 +1,118 @@
+"""Dense fragment matrices: one block of ``nAA - 1`` rows per precursor, one column per charged fragment type.
+
+Row ``position`` of a block is the bond after residue ``position`` (0-based, from the N-terminus), for forward and
+reverse series alike, as in alphabase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from alphabase.peptide.fragment import FRAGMENT_TYPES, create_fragment_mz_dataframe
+
+from alphadia_tl.errors import DataError
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+
+def block_bounds(lengths: npt.ArrayLike) -> tuple[Ints, Ints]:
+    """Return start and stop row of each block, for peptide lengths ``nAA``."""
+    stop = np.cumsum(np.asarray(lengths, dtype=np.int64) - 1)
+    return stop - (np.asarray(lengths, dtype=np.int64) - 1), stop
+
+
+def with_blocks(precursor_df: pd.DataFrame) -> pd.DataFrame:
+    """Return a copy with ``frag_start_idx``/``frag_stop_idx`` laid out in the order of the rows."""
+    start, stop = block_bounds(precursor_df["nAA"].to_numpy())
+    return precursor_df.assign(frag_start_idx=start, frag_stop_idx=stop)
+
+
+def block_rows(start: Ints, stop: Ints) -> Ints:
+    """Return the row numbers of the blocks, one after the other (to gather precursors in another order)."""
+    lengths: Ints = stop - start
+    shift: Ints = start - (np.cumsum(lengths) - lengths)
+    rows: Ints = np.arange(int(lengths.sum()), dtype=np.int64)
+    rows += np.repeat(shift, lengths)
+    return rows
+
+
+def block_owner(start: Ints, stop: Ints) -> Ints:
+    """Return the number of the precursor that each row belongs to, for blocks that lie in order without gaps."""
+    return np.repeat(np.arange(len(start), dtype=np.int64), stop - start)
+
+
+def type_codes(charged_frag_types: Sequence[str]) -> Ints:
+    """Encode charged fragment types such as ``b_z1`` or ``y_H2O_z2`` as alphabase's flat columns do.
+
+    Returns
+    -------
+    numpy.ndarray of int64
+        ``(type << 16) | (loss_type << 8) | charge`` per type, with the series' ASCII code and alphabase's loss number.
+
+    Raises
+    ------
+    DataError
+        For a name that alphabase does not know.
+    """
+    codes = []
+    for name in charged_frag_types:
+        series, _, charge = name.rpartition("_z")
+        if series not in FRAGMENT_TYPES or not charge.isdigit():
+            raise DataError(
+                f"Unknown fragment type '{name}'.", f"Known series: {', '.join(FRAGMENT_TYPES)}, with _z<charge>."
+            )
+        known = FRAGMENT_TYPES[series]
+        codes.append((known.series_id << 16) | (known.loss_id << 8) | int(charge))
+    return np.asarray(codes, dtype=np.int64)
+
+
+def flat_codes(series: npt.NDArray[np.generic], loss: npt.NDArray[np.generic], charge: npt.NDArray[np.generic]) -> Ints:
+    """Encode flat fragment columns ``type``, ``loss_type`` and ``charge`` like :func:`type_codes`."""
+    return (series.astype(np.int64) << 16) | (loss.astype(np.int64) << 8) | charge.astype(np.int64)
+
+
+def find(values: Ints, among: Ints) -> Ints:
+    """Return the index of each value in the distinct ``among``, -1 where it is absent."""
+    if len(among) == 0:
+        return np.full(len(values), -1, dtype=np.int64)
+    order = np.argsort(among, kind="stable")
+    place = np.minimum(np.searchsorted(among[order], values), len(among) - 1)
+    index = order[place].astype(np.int64)
+    return np.where(among[index] == values, index, -1)
+
+
+def block_median(values: Floats, owner: Ints, count: int) -> Floats:
+    """Median of the values of each owner; 0 for an owner without values.
+
+    Parameters
+    ----------
+    values : numpy.ndarray of float32, shape (m,)
+        Finite values.
+    owner : numpy.ndarray of int64, shape (m,)
+        Owner of each value, 0 to count - 1.
+    count : int
+        Number of owners.
+    """
+    order = np.lexsort((values, owner))
+    ordered = values[order]
+    size = np.bincount(owner, minlength=count)
+    first = np.cumsum(size) - size
+    median = np.zeros(count, dtype=np.float32)
+    has = size > 0
+    low = ordered[(first + (size - 1) // 2)[has]]
+    high = ordered[(first + size // 2)[has]]
+    median[has] = (low + high) / np.float32(2)
+    return median
+
+
+def theoretical_mz(precursor_df: pd.DataFrame, charged_frag_types: Sequence[str]) -> Floats:
+    """Calculate fragment m/z (Th) for rows sorted by nAA whose blocks lie in order; 0 where there is no such ion."""
+    columns = ["sequence", "mods", "mod_sites", "charge", "nAA"]
+    frame = create_fragment_mz_dataframe(precursor_df[columns].reset_index(drop=True), list(charged_frag_types))
+    values: Floats = frame.to_numpy(np.float32)
+    return values

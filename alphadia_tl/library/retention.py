@@ -1,0 +1,183 @@
+"""Retention times of several runs on one scale from 0 to 1, by the peptidoforms that the runs share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.interpolate import PchipInterpolator
+from scipy.optimize import isotonic_regression
+from scipy.stats import spearmanr
+
+from alphadia_tl.errors import DataError
+from alphadia_tl.library.keys import Keys, peptidoform_keys
+
+logger = logging.getLogger(__name__)
+
+Times = npt.NDArray[np.float64]
+Map = Callable[[Times], Times]
+
+MIN_SHARED = 50
+"""Fewer shared peptidoforms than this do not define a map between two runs."""
+MIN_RANK_CORRELATION = 0.8
+"""Below this, shared peptidoforms do not elute in the same order: another column or method."""
+MAX_ANCHORS = 10_000
+_MAX_KNOTS = 50
+_PER_KNOT = 10
+
+
+@dataclass(frozen=True)
+class RunTimes:
+    """Retention times of a run, small enough to keep for all runs.
+
+    Attributes
+    ----------
+    run : str
+        Name of the run.
+    precursors : int
+        Number of precursors with a retention time.
+    low, high : float
+        First and last retention time (s).
+    keys : numpy.ndarray of uint64
+        Peptidoforms, ascending: the 10,000 smallest keys. As every run keeps the smallest, runs keep the same ones.
+    times : numpy.ndarray of float64
+        Their retention times (s), each of the peptidoform's best-scored precursor.
+    """
+
+    run: str
+    precursors: int
+    low: float
+    high: float
+    keys: Keys
+    times: Times
+
+
+def run_times(run: str, precursor_df: pd.DataFrame) -> RunTimes:
+    """Summarise the retention times of a run.
+
+    Raises
+    ------
+    DataError
+        If all precursors, at least two, have one and the same retention time.
+    """
+    times = precursor_df["rt_observed"].to_numpy(dtype=float)
+    if len(times) > 1 and times.min() == times.max():
+        raise DataError(
+            f"Run '{run}': all {len(times):,} precursors have the retention time {times[0]:g} s: it cannot be scaled.",
+            "Check the raw file.",
+        )
+    best = precursor_df.assign(_key=peptidoform_keys(precursor_df)).sort_values(["_key", "proba", "charge"])
+    best = best.drop_duplicates("_key").head(MAX_ANCHORS)
+    low, high = (float(times.min()), float(times.max())) if len(times) else (0.0, 1.0)
+    return RunTimes(run, len(times), low, high, best["_key"].to_numpy(), best["rt_observed"].to_numpy(dtype=float))
+
+
+def monotone_map(x: Times, y: Times) -> Map:
+    """Fit a smooth non-decreasing map from x to y that single wrong pairs do not bend.
+
+    Medians in bins of equal counts along x, made non-decreasing (pool-adjacent-violators), joined by a PCHIP spline;
+    beyond the outer medians it goes on as a straight line with the slope of the outer three.
+
+    Parameters
+    ----------
+    x, y : numpy.ndarray of float64, shape (n,)
+        Retention times of the same peptidoforms in two runs, at least two distinct ones.
+    """
+    order = np.argsort(x, kind="stable")
+    bins = int(np.clip(len(x) // _PER_KNOT, 3, _MAX_KNOTS))
+    parts = np.array_split(order, bins)
+    knot_x = np.array([np.median(x[p]) for p in parts])
+    knot_y = isotonic_regression([np.median(y[p]) for p in parts]).x
+    for ascending in (0, 1):  # one knot per x, and per y: plateaus would map different times onto one
+        knots = np.column_stack([knot_x, knot_y])
+        _, group = np.unique(knots[:, ascending], return_inverse=True)
+        size = np.bincount(group)
+        knot_x, knot_y = (np.bincount(group, weights=knots[:, i]) / size for i in (0, 1))
+    if len(knot_x) < 2:
+        raise DataError("Retention times of shared peptides are constant, so no map between the runs can be fitted.")
+    with np.errstate(over="ignore"):  # infinite secants of knots that almost coincide give slope 0, as they should
+        spline = PchipInterpolator(knot_x, knot_y)
+    outer = min(2, len(knot_x) - 1)
+    first = (knot_y[outer] - knot_y[0]) / (knot_x[outer] - knot_x[0])
+    last = (knot_y[-1] - knot_y[-1 - outer]) / (knot_x[-1] - knot_x[-1 - outer])
+
+    def apply(values: Times) -> Times:
+        inside = spline(np.clip(values, knot_x[0], knot_x[-1]))
+        below, above = np.minimum(values - knot_x[0], 0), np.maximum(values - knot_x[-1], 0)
+        return np.asarray(inside + first * below + last * above, dtype=float)
+
+    return apply
+
+
+def normalize(runs: Sequence[RunTimes], *, align: bool) -> Mapping[str, Map]:
+    """Return for each run the map from its retention times (s) to ``rt_norm``.
+
+    Parameters
+    ----------
+    runs : sequence of RunTimes
+        In any order.
+    align : bool
+        Map every run onto the run with most precursors (the first by name among equals) before scaling. A run with
+        fewer than 50 shared peptidoforms, or whose shared ones elute in another order, is only scaled.
+
+    Returns
+    -------
+    Mapping of run name to function
+        Each run is scaled by its own first and last retention time, an aligned one by the reference's. Aligned times
+        may leave 0 to 1 where a run is longer than the reference; :func:`to_unit` deals with it.
+    """
+    maps: dict[str, Map] = {r.run: _scale(r.low, r.high) for r in runs}
+    usable = sorted((r for r in runs if r.precursors > 1), key=lambda r: (-r.precursors, r.run))
+    if not align or len(usable) < 2:
+        return maps
+    reference = usable[0]
+    scale = _scale(reference.low, reference.high)
+    logger.info(f"Retention times are aligned to run '{reference.run}' ({reference.precursors:,} precursors).")
+    for other in usable[1:]:
+        aligned = _align(other, reference)
+        if aligned is not None:
+            maps[other.run] = _chain(aligned, scale)
+    return maps
+
+
+def to_unit(values: Times) -> Times:
+    """Squeeze values linearly into 0 to 1 where some lie outside; leave them alone otherwise."""
+    if len(values) == 0:
+        return values
+    low, high = min(0.0, float(values.min())), max(1.0, float(values.max()))
+    return (values - low) / (high - low)
+
+
+def _scale(low: float, high: float) -> Map:
+    width = high - low if high > low else 1.0
+    return lambda values: (values - low) / width
+
+
+def _chain(first: Map, second: Map) -> Map:
+    return lambda values: second(first(values))
+
+
+def _align(other: RunTimes, reference: RunTimes) -> Map | None:
+    _, at, at_reference = np.intersect1d(other.keys, reference.keys, assume_unique=True, return_indices=True)
+    if len(at) < MIN_SHARED:
+        logger.warning(
+            f"Run '{other.run}' shares {len(at):,} peptidoforms with '{reference.run}', fewer than {MIN_SHARED}: its "
+            "retention times are scaled on their own, not aligned."
+        )
+        return None
+    x, y = other.times[at], reference.times[at_reference]
+    correlation = float(spearmanr(x, y).statistic)
+    if not correlation >= MIN_RANK_CORRELATION:
+        logger.warning(
+            f"Run '{other.run}' elutes in another order than '{reference.run}' (rank correlation {correlation:.2f}): "
+            "its retention times are scaled on their own, not aligned."
+        )
+        return None
+    mapping = monotone_map(x, y)
+    residual = float(np.median(np.abs(mapping(x) - y)))
+    logger.info(f"Run '{other.run}': aligned on {len(at):,} shared peptidoforms, median deviation {residual:.1f} s.")
+    return mapping

@@ -1,0 +1,235 @@
+"""Reads the output of one alphaDIA run: precursors, and fragments requantified for transfer learning.
+
+alphaDIA writes one folder per run with ``psm.parquet`` (one row per precursor after FDR) and, with
+``transfer_library.enabled``, ``frag.transfer.parquet`` (long table). Fragments belong to a precursor by
+``precursor_idx`` and ``rank``; the psm's ``flat_frag_start_idx`` point into the search library, not into this table.
+Fragments without signal have no row (both backends), so a fragment of a requantified precursor that is not in the table
+was looked for and not found.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from alphabase.constants import modification
+
+from alphadia_tl.errors import DataError, QuantificationError
+from alphadia_tl.library.dense import Bools, Floats, Ints, find, flat_codes, type_codes, with_blocks
+from alphadia_tl.library.parquet import READ_ERRORS, batches, open_table, unreadable
+
+logger = logging.getLogger(__name__)
+
+PSM_FILE = "psm.parquet"
+FRAGMENT_FILE = "frag.transfer.parquet"
+PSM_COLUMNS = ("precursor_idx", "rank", "sequence", "mods", "mod_sites", "charge", "rt_observed", "proba", "decoy")
+OPTIONAL_PSM_COLUMNS = ("qval", "mobility_observed")
+FRAGMENT_COLUMNS = ("precursor_idx", "rank", "intensity", "correlation", "position", "type", "charge", "loss_type")
+MZ_COLUMNS = ("mz_library", "mz", "mz_observed")
+MIN_MOBILITY = 1e-3
+"""alphaDIA writes 0 or 1e-6 as mobility where the data has none; 1/K0 of peptides is 0.5 to 2 V s/cm²."""
+_SEARCH_AGAIN = "Search this run again."
+_REQUANTIFY = "Search it with transfer_library.enabled: true."
+
+
+class UnknownModificationError(DataError):
+    """Precursors carry modifications that alphabase does not know: no fault of a single run."""
+
+
+@dataclass(frozen=True)
+class RunObservations:
+    """What one run tells: its precursors and their dense fragments.
+
+    Attributes
+    ----------
+    run : str
+        Name of the run (of its folder).
+    precursor_df : pandas.DataFrame
+        Columns sequence, mods, mod_sites, charge, nAA, rt_observed (s), proba, raw_name, mobility (1/K0 in V s/cm²,
+        NaN where there is none), frag_start_idx, frag_stop_idx; one row per precursor.
+    intensity, correlation : numpy.ndarray of float32, shape (rows, types)
+        As written, zero where the table has no row. Intensities may be NaN or negative.
+    quantified : numpy.ndarray of bool, shape (n,)
+        Precursors that have fragments in the table.
+    types_seen : numpy.ndarray of bool, shape (types,)
+        Charged fragment types that the table has at all.
+    fragment_mz : tuple of two floats
+        Lowest and highest m/z (Th) of a fragment with signal; (0, inf) where unknown.
+    """
+
+    run: str
+    precursor_df: pd.DataFrame
+    intensity: Floats
+    correlation: Floats
+    quantified: Bools
+    types_seen: Bools
+    fragment_mz: tuple[float, float]
+
+
+def collect_run(folder: str | Path, charged_frag_types: Sequence[str], *, fdr: float = 0.01) -> RunObservations:
+    """Read all target precursors at ``qval <= fdr`` of one run, with their fragments.
+
+    Raises
+    ------
+    QuantificationError
+        For a missing or corrupt file, or missing columns.
+    UnknownModificationError
+        For modifications that alphabase does not know.
+    """
+    return read_fragments(folder, read_precursors(folder, fdr=fdr), charged_frag_types)
+
+
+def read_precursors(folder: str | Path, *, fdr: float = 0.01) -> pd.DataFrame:
+    """Read the target precursors of a run at ``qval <= fdr``, one row per peptidoform and charge.
+
+    Repeated rows of a precursor leave only the one with the lowest ``proba``; rows without a retention time or score
+    are dropped. Each is counted in the log.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns of :class:`RunObservations` less the fragment blocks, and ``_candidate`` (int64), the key of the
+        fragments.
+
+    Raises
+    ------
+    QuantificationError
+        For a missing or corrupt file, or missing columns.
+    UnknownModificationError
+        For modifications that alphabase does not know.
+    """
+    run = run_name(folder)
+    path = Path(folder) / PSM_FILE
+    file = open_table(path, run, PSM_COLUMNS, _SEARCH_AGAIN)
+    columns = [*PSM_COLUMNS, *(c for c in OPTIONAL_PSM_COLUMNS if c in file.schema_arrow.names)]
+    try:
+        df = file.read(columns=columns).to_pandas()
+        keep = df["decoy"].astype(float).to_numpy() == 0
+        if "qval" in df.columns:
+            keep &= df["qval"].to_numpy(dtype=float, na_value=np.nan) <= fdr
+        df = df[keep].reset_index(drop=True)
+        table = pd.DataFrame(
+            {
+                "sequence": df["sequence"].astype(object),
+                "mods": _text(df["mods"]),
+                "mod_sites": _text(df["mod_sites"]),
+                "charge": df["charge"].astype(np.int64),
+                "rt_observed": df["rt_observed"].astype(np.float64),
+                "proba": df["proba"].astype(np.float64),
+                "mobility": _mobility(df),
+                "_candidate": _candidate(df),
+            }
+        )
+    except READ_ERRORS as error:
+        raise unreadable(path, run, error) from error
+    if table["sequence"].isna().any():
+        raise QuantificationError(f"Run '{run}': {path} has precursors without a sequence.", "Search this run again.")
+    table.insert(4, "nAA", table["sequence"].str.len().astype(np.int64))
+    table["raw_name"] = run
+    check_modifications(table["mods"], run)
+    return _drop_unusable(table, run)
+
+
+def read_fragments(
+    folder: str | Path, precursor_df: pd.DataFrame, charged_frag_types: Sequence[str]
+) -> RunObservations:
+    """Read the requantified fragments of the given precursors of a run.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder of the run.
+    precursor_df : pandas.DataFrame
+        Rows of :func:`read_precursors`, all or some, in any order.
+    charged_frag_types : sequence of str
+        Columns of the dense matrices.
+
+    Raises
+    ------
+    QuantificationError
+        For a missing or corrupt file, missing columns, or positions that do not fit the sequences.
+    """
+    run = run_name(folder)
+    path = Path(folder) / FRAGMENT_FILE
+    file = open_table(path, run, FRAGMENT_COLUMNS, _REQUANTIFY)
+    mz_column = next((c for c in MZ_COLUMNS if c in file.schema_arrow.names), None)
+    columns = [*FRAGMENT_COLUMNS, *([mz_column] if mz_column else [])]
+    df = with_blocks(precursor_df.reset_index(drop=True))
+    shape = (int(df["frag_stop_idx"].max()) if len(df) else 0, len(charged_frag_types))
+    intensity, correlation = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    quantified, seen = np.zeros(len(df), dtype=bool), np.zeros(shape[1], dtype=bool)
+    low, high = np.inf, -np.inf
+    codes, keys = type_codes(charged_frag_types), df["_candidate"].to_numpy()
+    start, bonds = df["frag_start_idx"].to_numpy(), df["nAA"].to_numpy() - 1
+    for batch in batches(file, columns, path, run):
+        value = batch["intensity"].to_numpy(np.float32)
+        column = find(flat_codes(*(batch[c].to_numpy() for c in ("type", "loss_type", "charge"))), codes)
+        seen[np.unique(column[column >= 0])] = True
+        if mz_column and (value > 0).any():
+            signal = batch[mz_column].to_numpy()[value > 0]
+            low, high = min(low, float(signal.min())), max(high, float(signal.max()))
+        owner = find(_candidate(batch), keys)
+        mapped = (owner >= 0) & (column >= 0)
+        owner, column, value = owner[mapped], column[mapped], value[mapped]
+        position = batch["position"].to_numpy().astype(np.int64)[mapped]
+        if ((position < 0) | (position >= bonds[owner])).any():
+            raise QuantificationError(
+                f"Run '{run}': {path} has fragment positions outside their peptides.",
+                f"{PSM_FILE} and {FRAGMENT_FILE} do not belong together; search this run again.",
+            )
+        quantified[owner] = True
+        intensity[start[owner] + position, column] = value
+        correlation[start[owner] + position, column] = batch["correlation"].to_numpy(np.float32)[mapped]
+    limits = (low, high) if low <= high else (0.0, np.inf)
+    df = df.drop(columns="_candidate")
+    return RunObservations(run, df, intensity, correlation, quantified, seen, limits)
+
+
+def run_name(folder: str | Path) -> str:
+    """Return the name of the run that a folder holds."""
+    return Path(folder).resolve().name
+
+
+def check_modifications(mods: pd.Series, where: str) -> None:
+    """Raise UnknownModificationError naming the modifications that alphabase does not know."""
+    names = {name for joined in mods.unique() for name in joined.split(";") if name}
+    unknown = sorted(names - set(modification.MOD_DF.index))
+    if unknown:
+        raise UnknownModificationError(
+            f"Unknown modification(s) in '{where}': {', '.join(unknown)}.",
+            "Define them under custom_modifications in the config.",
+        )
+
+
+def _candidate(df: pd.DataFrame) -> Ints:
+    """Key of a candidate: precursor index in the lower 32 bits, rank above, as alphaDIA's own hash."""
+    key: Ints = df["precursor_idx"].to_numpy().astype(np.int64) + (df["rank"].to_numpy().astype(np.int64) << 32)
+    return key
+
+
+def _text(column: pd.Series) -> pd.Series:
+    text = column.astype(object).where(column.notna(), "").astype(str)
+    return text.mask(text.isin(["nan", "None"]), "").astype(object)
+
+
+def _mobility(df: pd.DataFrame) -> npt.NDArray[np.float64]:
+    if "mobility_observed" not in df.columns:
+        return np.full(len(df), np.nan)
+    values = df["mobility_observed"].to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.where(values > MIN_MOBILITY, values, np.nan)
+
+
+def _drop_unusable(table: pd.DataFrame, run: str) -> pd.DataFrame:
+    sound = np.isfinite(table["rt_observed"]) & np.isfinite(table["proba"])
+    ordered = table[sound].sort_values(["proba", "_candidate"], kind="stable")
+    distinct: pd.DataFrame = ordered.drop_duplicates(["sequence", "mods", "mod_sites", "charge"])
+    if (dropped := int((~sound).sum())) > 0:
+        logger.warning(f"Run '{run}': {dropped:,} precursors without a retention time or score were dropped.")
+    if (repeated := len(ordered) - len(distinct)) > 0:
+        logger.warning(f"Run '{run}': {repeated:,} repeated rows of a precursor were dropped.")
+    return distinct.sort_index().reset_index(drop=True)

@@ -1,0 +1,241 @@
+"""The transfer library: observations to learn from, as alphaDIA stores them, with a mask of what can be trusted."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+from alphabase.peptide.fragment import create_fragment_mz_dataframe
+from alphabase.spectral_library.base import SpecLibBase
+
+from alphadia_tl.errors import LibraryError, OutputError
+from alphadia_tl.library.dense import Ints, block_rows, with_blocks
+from alphadia_tl.library.runs import check_modifications
+
+logger = logging.getLogger(__name__)
+
+REQUIRED_COLUMNS = (
+    "sequence",
+    "mods",
+    "mod_sites",
+    "charge",
+    "nAA",
+    "rt_norm",
+    "rt_observed",
+    "proba",
+    "raw_name",
+    "frag_start_idx",
+    "frag_stop_idx",
+)
+"""Columns that must be in a file. One without use_for_ms2 is taken as selected already: all rows are used."""
+_GROUP = "alphadia_tl"
+"""Group of the file beside alphabase's own ``library``; alphabase does not look at it."""
+_EMPTY = pd.DataFrame({"mod_seq_hash": np.zeros(0, np.int64), "mod_seq_charge_hash": np.zeros(0, np.int64)})
+"""Precursors of an empty library: alphabase cannot write empty text columns."""
+
+
+@dataclass(frozen=True)
+class TransferLibrary:
+    """Observations of precursors with their fragments.
+
+    Attributes
+    ----------
+    precursor_df : pandas.DataFrame
+        One row per observation, sorted by nAA, RangeIndex. Columns sequence, mods, mod_sites, charge, nAA,
+        precursor_mz (Th), rt_norm (0 to 1), rt_observed (s), proba (lower is better), raw_name, frag_start_idx,
+        frag_stop_idx, use_for_ms2; where the data has ion mobility also mobility (1/K0 in V s/cm²) and ccs (Å²),
+        NaN for observations of runs without.
+    fragment_intensity_df : pandas.DataFrame of float32, shape (rows, charged fragment types)
+        Rows ``frag_start_idx:frag_stop_idx`` belong to a precursor; they lie in the order of precursor_df.
+    fragment_mask_df : pandas.DataFrame of bool, same shape
+        True = trusted: signal that fits the precursor, or a zero where the fragment would have been seen.
+    left_out : tuple of (run name, reason)
+        Runs that could not be used.
+    """
+
+    precursor_df: pd.DataFrame
+    fragment_intensity_df: pd.DataFrame
+    fragment_mask_df: pd.DataFrame
+    left_out: tuple[tuple[str, str], ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.fragment_intensity_df.shape != self.fragment_mask_df.shape:
+            raise LibraryError("Fragment intensities and their mask differ in shape.")
+        missing = [c for c in REQUIRED_COLUMNS if c not in self.precursor_df.columns]
+        if missing:
+            raise LibraryError(f"The transfer library lacks the column(s) {', '.join(missing)}.")
+
+    def __len__(self) -> int:
+        return len(self.precursor_df)
+
+    @classmethod
+    def empty(cls, charged_frag_types: Sequence[str], left_out: tuple[tuple[str, str], ...] = ()) -> TransferLibrary:
+        """Return a library without observations, with all columns."""
+        text = pd.Series(dtype=object)
+        columns = dict.fromkeys(("sequence", "mods", "mod_sites", "raw_name"), text)
+        columns |= {c: pd.Series(dtype=np.int64) for c in ("charge", "nAA", "frag_start_idx", "frag_stop_idx")}
+        columns |= {c: pd.Series(dtype=float) for c in ("precursor_mz", "rt_norm", "rt_observed", "proba")}
+        df = pd.DataFrame({**columns, "use_for_ms2": pd.Series(dtype=bool)})
+        values = np.zeros((0, len(charged_frag_types)))
+        intensity = pd.DataFrame(values.astype(np.float32), columns=list(charged_frag_types))
+        return cls(df, intensity, intensity.astype(bool), left_out)
+
+    def save(self, path: str | Path) -> None:
+        """Write the library as alphabase HDF, with the mask in a group of its own.
+
+        It is written under a temporary name and renamed, so that a broken file never carries the right name.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        path = Path(path)
+        temporary = path.with_name(f".{path.name}.part")
+        types = list(self.fragment_intensity_df.columns)
+        library = SpecLibBase()
+        library._precursor_df = self.precursor_df.copy() if len(self) else _EMPTY.copy()
+        library.charged_frag_types = types
+        library._fragment_intensity_df = self.fragment_intensity_df
+        library._fragment_mz_df = self._fragment_mz()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            library.save_hdf(str(temporary))
+            with h5py.File(temporary, "a") as file:
+                group = file.create_group(_GROUP)
+                mask = self.fragment_mask_df.to_numpy(bool)
+                group.create_dataset("fragment_mask", data=mask, compression="lzf" if mask.size else None)
+                group.attrs["charged_frag_types"] = json.dumps(types)
+                group.attrs["left_out"] = json.dumps(self.left_out)
+            temporary.replace(path)
+        except OSError as error:
+            raise OutputError(f"Cannot write the transfer library {path}: {error}.", "Is there space left?") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> TransferLibrary:
+        """Read a transfer library written by :meth:`save` or by alphaDIA itself.
+
+        alphaDIA's own has no mask, and zeros where it removed interference: zeros are then not trusted.
+
+        Raises
+        ------
+        LibraryError
+            If the file is missing or corrupt, or lacks columns.
+        DataError
+            For modifications that alphabase does not know.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise LibraryError(f"The transfer library {path} does not exist.", "Check the path.")
+        library = SpecLibBase()
+        try:
+            library.load_hdf(str(path), load_mod_seq=True)
+            mask, types, left_out = _read_extras(path)
+        except (OSError, KeyError, AttributeError, ValueError, TypeError) as error:
+            raise LibraryError(
+                f"The transfer library {path} cannot be read ({error}).", "Collect it again from the quant folders."
+            ) from error
+        if mask is not None and len(mask) == 0:
+            return cls.empty(types, left_out)
+        df, intensity = library._precursor_df, library._fragment_intensity_df
+        missing = [c for c in REQUIRED_COLUMNS if c not in df.columns]
+        if missing:
+            raise LibraryError(
+                f"{path} is no transfer library: it lacks the column(s) {', '.join(missing)}.",
+                "Give the speclib.transfer.hdf of a search, not a search library.",
+            )
+        check_modifications(df["mods"], path.name)
+        if mask is None:
+            logger.warning(f"{path} has no fragment mask (written by alphaDIA itself): zero intensities are not used.")
+            mask = intensity > 0
+        else:
+            if len(mask) != len(intensity) or set(types) != set(intensity.columns):
+                raise LibraryError(
+                    f"{path} is corrupt: mask and intensities do not fit.", "Collect it again from the quant folders."
+                )
+            intensity, mask = intensity[types], pd.DataFrame(mask, columns=types)
+        return cls(*_in_order(df, intensity, mask), left_out)
+
+    def _fragment_mz(self) -> pd.DataFrame:
+        types = list(self.fragment_intensity_df.columns)
+        if len(self) == 0:
+            return self.fragment_intensity_df.copy()
+        columns = ["sequence", "mods", "mod_sites", "charge", "nAA", "frag_start_idx", "frag_stop_idx"]
+        frame: pd.DataFrame = create_fragment_mz_dataframe(
+            self.precursor_df[columns].copy(), types, reference_fragment_df=self.fragment_intensity_df
+        )
+        return frame
+
+
+def describe(library: TransferLibrary) -> dict[str, Any]:
+    """Count what a transfer library holds, for logs and reports.
+
+    Returns
+    -------
+    dict
+        runs, runs_left_out, observations, precursors, peptidoforms, peptides, used_for_ms2, fragments (values of the
+        matrix), fragments_with_signal, masked_fraction (of all values), masked_signal_fraction (of those with
+        signal: interference), observations_with_mobility, charges and modifications (name to number of observations).
+    """
+    df = library.precursor_df
+    form = ["sequence", "mods", "mod_sites"]
+    intensity, mask = library.fragment_intensity_df.to_numpy(), library.fragment_mask_df.to_numpy(bool)
+    signal = intensity > 0
+    names = Counter(name for mods in df["mods"] for name in set(mods.split(";")) if name)
+    return {
+        "runs": int(df["raw_name"].nunique()),
+        "runs_left_out": len(library.left_out),
+        "observations": len(df),
+        "precursors": len(df.drop_duplicates([*form, "charge"])),
+        "peptidoforms": len(df.drop_duplicates(form)),
+        "peptides": int(df["sequence"].nunique()),
+        "used_for_ms2": int(df["use_for_ms2"].sum()),
+        "fragments": int(mask.size),
+        "fragments_with_signal": int(signal.sum()),
+        "masked_fraction": _fraction(~mask),
+        "masked_signal_fraction": _fraction(~mask[signal]),
+        "observations_with_mobility": int(df["mobility"].notna().sum()) if "mobility" in df.columns else 0,
+        "charges": {int(str(c)): int(n) for c, n in df["charge"].value_counts().sort_index().items()},
+        "modifications": dict(sorted(names.items())),
+    }
+
+
+def _fraction(values: np.ndarray[Any, np.dtype[np.bool_]]) -> float:
+    return float(values.mean()) if values.size else 0.0
+
+
+def _read_extras(path: Path) -> tuple[Any, list[str], tuple[tuple[str, str], ...]]:
+    with h5py.File(path, "r") as file:
+        if _GROUP not in file:
+            return None, [], ()
+        group = file[_GROUP]
+        left_out = tuple((str(run), str(reason)) for run, reason in json.loads(group.attrs["left_out"]))
+        return group["fragment_mask"][:].astype(bool), json.loads(group.attrs["charged_frag_types"]), left_out
+
+
+def _in_order(
+    df: pd.DataFrame, intensity: pd.DataFrame, mask: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Sort by nAA (stable), lay the fragment blocks out in that order."""
+    df = df.sort_values("nAA", kind="stable").reset_index(drop=True)
+    start: Ints = df["frag_start_idx"].to_numpy(np.int64)
+    stop: Ints = df["frag_stop_idx"].to_numpy(np.int64)
+    if len(df) and ((stop - start != df["nAA"].to_numpy() - 1).any() or start.min() < 0 or stop.max() > len(intensity)):
+        raise LibraryError("The transfer library is corrupt: fragment indices do not fit the sequences.")
+    rows = block_rows(start, stop)
+    df["use_for_ms2"] = df["use_for_ms2"].astype(bool) if "use_for_ms2" in df.columns else True
+    return (
+        with_blocks(df),
+        intensity.iloc[rows].reset_index(drop=True).astype(np.float32),
+        mask.iloc[rows].reset_index(drop=True).astype(bool),
+    )

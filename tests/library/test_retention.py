@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alphadia_tl.errors import DataError
+from alphadia_tl.library.retention import monotone_map, normalize, run_times, to_unit
+
+
+def observed(times, *, first=0):
+    n = len(times)
+    names = [f"P{i}" for i in range(first, first + n)]
+    columns = {"sequence": names, "mods": "", "mod_sites": "", "charge": 2, "proba": 0.1}
+    return pd.DataFrame({**columns, "rt_observed": np.asarray(times, dtype=float)})
+
+
+@pytest.fixture
+def truth():
+    return np.sort(np.random.default_rng(0).uniform(0, 1, 600))
+
+
+def long_gradient(x):
+    return 180 + 3300 * x
+
+
+def short_gradient(x):
+    return 60 + 1500 * x**1.3 + 60 * np.sin(4 * x)
+
+
+def test_mixed_gradients_are_aligned(truth):
+    rng = np.random.default_rng(1)
+    half = truth[::2]
+    full = run_times("long", observed(long_gradient(truth) + rng.normal(0, 3, len(truth))))
+    partial = observed(short_gradient(half) + rng.normal(0, 3, len(half)))
+    partial["sequence"] = [f"P{i}" for i in range(0, len(truth), 2)]
+    short = run_times("short", partial)
+    maps = normalize([short, full], align=True)
+    reference = maps["long"](long_gradient(truth))
+    aligned = maps["short"](short_gradient(truth))
+    scaled = normalize([short, full], align=False)["short"](short_gradient(truth))
+    assert np.abs(aligned - reference).max() < 0.02
+    assert np.median(np.abs(aligned - reference)) < 0.002
+    assert np.median(np.abs(scaled - reference)) > 0.02
+    assert (np.diff(aligned) >= 0).all()
+
+
+def test_alignment_does_not_depend_on_the_order_of_runs(truth):
+    runs = [
+        run_times("b", observed(long_gradient(truth))),
+        run_times("a", observed(short_gradient(truth))),
+        run_times("c", observed(long_gradient(truth) * 0.5)),
+    ]
+    one, two = normalize(runs, align=True), normalize(runs[::-1], align=True)
+    for name in "abc":
+        np.testing.assert_array_equal(one[name](truth * 1000), two[name](truth * 1000))
+    np.testing.assert_allclose(one["a"](short_gradient(truth)), one["b"](long_gradient(truth)), atol=0.02)
+
+
+def test_each_run_is_scaled_by_itself_never_by_a_pooled_maximum(truth):
+    runs = [run_times("a", observed(truth * 1800)), run_times("b", observed(truth * 3600))]
+    maps = normalize(runs, align=False)
+    np.testing.assert_allclose(maps["a"](truth * 1800), maps["b"](truth * 3600))
+
+
+@pytest.mark.parametrize(
+    ("n", "first", "reverse", "words"),
+    [(600, 560, False, "shares 40 peptidoforms"), (600, 0, True, "another order")],
+)
+def test_runs_that_do_not_fit_are_scaled_on_their_own(truth, caplog, n, first, reverse, words):
+    one = run_times("one", observed(truth * 3600))
+    times = truth[::-1] * 1800 if reverse else truth * 1800
+    two = run_times("two", observed(times[:n], first=first))
+    with caplog.at_level(logging.WARNING):
+        maps = normalize([one, two], align=True)
+    assert words in caplog.text
+    values = maps["two"](times)
+    assert values.min() == 0
+    assert values.max() == 1
+
+
+def test_constant_retention_time_is_refused():
+    with pytest.raises(DataError, match=r"'r'.*120 s"):
+        run_times("r", observed([120.0] * 5))
+
+
+def test_wrong_identifications_do_not_bend_the_map(truth):
+    rng = np.random.default_rng(2)
+    y = long_gradient(truth)
+    wrong = rng.random(len(y)) < 0.1
+    mapping = monotone_map(short_gradient(truth), np.where(wrong, rng.uniform(180, 3480, len(y)), y))
+    assert np.abs(mapping(short_gradient(truth)) - y).max() < 60
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1e4), st.floats(0, 1e4)), min_size=20, max_size=120),
+    st.lists(st.floats(-1e4, 2e4), min_size=2, max_size=20),
+)
+def test_map_never_decreases(pairs, probes):
+    x, y = np.array(pairs).T
+    try:
+        mapping = monotone_map(x, y)
+    except DataError:
+        return
+    values = mapping(np.sort(np.array(probes)))
+    assert np.isfinite(values).all()
+    assert (np.diff(values) >= -1e-6 * max(1.0, np.abs(values).max())).all()
+
+
+def test_to_unit_squeezes_only_what_sticks_out():
+    assert to_unit(np.array([0.2, 0.8])).tolist() == [0.2, 0.8]
+    assert to_unit(np.array([-0.5, 0.5, 1.5])).tolist() == [0, 0.5, 1]

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alphadia_tl.errors import DataError
+from alphadia_tl.library import split_by_peptide
+
+SEQUENCES = st.lists(st.text("ACDEK", min_size=1, max_size=4), max_size=80)
+
+
+@given(SEQUENCES, st.integers(0, 1000))
+def test_no_sequence_straddles_splits(sequences, seed):
+    labels = split_by_peptide(sequences, generator=np.random.default_rng(seed))
+    assert labels.dtype == np.int8
+    for sequence in set(sequences):
+        assert len({label for s, label in zip(sequences, labels, strict=True) if s == sequence}) == 1
+
+
+@given(SEQUENCES, st.integers(0, 1000), st.randoms())
+def test_labels_do_not_depend_on_order_or_repetition(sequences, seed, random):
+    shuffled = sequences * 2
+    random.shuffle(shuffled)
+    labels = dict(zip(sequences, split_by_peptide(sequences, generator=np.random.default_rng(seed)), strict=True))
+    again = dict(zip(shuffled, split_by_peptide(shuffled, generator=np.random.default_rng(seed)), strict=True))
+    assert labels == again
+
+
+@given(st.integers(0, 300), st.sampled_from([(0.7, 0.2, 0.1), (0.8, 0.1, 0.1), (0.5, 0.3, 0.1), (1.0, 0.0, 0.0)]))
+def test_fractions_count_peptides(n, fractions):
+    labels = split_by_peptide([f"P{i}" for i in range(n)], fractions, generator=np.random.default_rng(0))
+    for label, fraction in enumerate(fractions):
+        count = int((labels == label).sum())
+        assert abs(count - fraction * n) <= 2
+        assert count > 0 or fraction == 0 or n < sum(f > 0 for f in fractions)
+    assert (labels == -1).sum() <= max(0, n - sum(fractions) * n) + 1
+
+
+def test_generator_decides():
+    sequences = [f"P{i}" for i in range(100)]
+    one, two = (split_by_peptide(sequences, generator=np.random.default_rng(s)) for s in (1, 2))
+    assert (one != two).any()
+
+
+@pytest.mark.parametrize(
+    ("sequences", "fractions"),
+    [(["A"], (0.9, 0.2, 0.1)), (["A"], (-0.1, 0.5, 0.1)), (["A", None], (0.7, 0.2, 0.1)), (["A"], (0.5, np.nan, 0.1))],
+)
+def test_impossible_input_is_refused(sequences, fractions):
+    with pytest.raises(DataError):
+        split_by_peptide(sequences, fractions, generator=np.random.default_rng(0))
