@@ -1,0 +1,84 @@
+"""What the report is made of. Plain values only: the page knows nothing of models, libraries or searches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+import pandas as pd
+
+
+class DecisionFacts(TypedDict, total=False):
+    """What was decided for one model; the mapping of a gate decision fits.
+
+    ``interval`` is the bootstrap interval of the improvement (positive: better); ``before`` and ``after`` are the
+    headline metric on the same held-out peptides.
+    """
+
+    model: str
+    accepted: bool
+    reason: str
+    headline: str
+    higher_is_better: bool
+    before: float | None
+    after: float | None
+    interval: Sequence[float] | None
+    n_peptides: Mapping[str, int] | None
+
+
+class TrainingFacts(TypedDict, total=False):
+    """How the training of one model went. ``best_epoch`` is -1 where the start weights were restored."""
+
+    stop_reason: str
+    best_epoch: int
+    epochs: int
+    seconds: float
+    n_rows: Mapping[str, int]
+
+
+class PassFacts(TypedDict, total=False):
+    """What one search pass found at 1 % FDR; ``fdp`` is an estimate of the true false discovery proportion, 0 to 1."""
+
+    precursors: int
+    proteins: int
+    fdp: float | None
+
+
+class Facts(TypedDict, total=False):
+    """Input of the report; every key may be missing.
+
+    Attributes
+    ----------
+    decisions : sequence of DecisionFacts
+        One per model, in the order to show.
+    training : mapping of str to TrainingFacts
+        By model name; models that were not trained are missing.
+    history : pandas.DataFrame
+        Long table ``epoch, property, data_split, metric_name, value``; the curves are the rows ``train_loss`` and
+        ``lr`` of split "train" and ``val_loss`` of split "validation"; epoch -1 is before training.
+    identified : mapping
+        ``first_pass`` and ``second_pass``: PassFacts or None where there is no table.
+    runs : sequence of str
+        Names of the runs.
+    transfer_library : mapping
+        Counts by name, shown as they are.
+    regeneration : mapping or None
+        Summary of the library regeneration; None where no library was written.
+    seconds : mapping of str to float
+        Wall time per stage; a stage whose name continues another's ("tuning rt" after "tuning") is part of it.
+    warnings : sequence of str
+        What a user should know.
+    provenance : mapping
+        Versions, seeds, weight hashes and effective settings, nested as for YAML.
+    """
+
+    decisions: Sequence[DecisionFacts]
+    training: Mapping[str, TrainingFacts]
+    history: pd.DataFrame
+    identified: Mapping[str, PassFacts | None]
+    runs: Sequence[str]
+    transfer_library: Mapping[str, Any]
+    regeneration: Mapping[str, Any] | None
+    seconds: Mapping[str, float]
+    warnings: Sequence[str]
+    provenance: Mapping[str, Any]

@@ -1,0 +1,171 @@
+"""From facts to one HTML file that opens offline, anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from alphadia_tl.bundle import write_whole
+from alphadia_tl.report import words
+from alphadia_tl.report.facts import DecisionFacts, Facts, PassFacts, TrainingFacts
+from alphadia_tl.report.plots import to_div, training_figure
+
+QUANTITIES = (("precursors", "Precursors"), ("proteins", "Protein groups"))
+# The page may not load anything from anywhere.
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One line of the table of times; a part is contained in the stage above it."""
+
+    name: str
+    seconds: float
+    is_part: bool
+    share: float
+
+
+def stages(seconds: Mapping[str, float]) -> list[Stage]:
+    """Order stages with their parts below them.
+
+    Parameters
+    ----------
+    seconds : mapping of str to float
+        A stage whose name continues another's ("tuning rt" and "tuning") is part of it.
+
+    Returns
+    -------
+    list of Stage
+        ``share`` is the fraction of the total, which counts no part.
+    """
+
+    def parent(name: str) -> str | None:
+        return next((other for other in seconds if name != other and name.startswith(f"{other} ")), None)
+
+    total = total_seconds(seconds) or 1.0
+    result = []
+    for name in seconds:
+        if parent(name) is None:
+            parts = [n for n in seconds if parent(n) == name]
+            result += [Stage(n, seconds[n], n != name, seconds[n] / total) for n in (name, *parts)]
+    return result
+
+
+def total_seconds(seconds: Mapping[str, float]) -> float:
+    """Add up the stages that are not part of another."""
+    return sum(
+        s for name, s in seconds.items() if not any(name != other and name.startswith(f"{other} ") for other in seconds)
+    )
+
+
+def headline(decisions: Sequence[DecisionFacts], first: PassFacts | None, second: PassFacts | None) -> str:
+    """Say in one sentence what came out."""
+    accepted = [words.model(d.get("model", "")) for d in decisions if d.get("accepted")]
+    if not accepted:
+        return "No tuned model was better on held-out peptides: the results are those of the first pass."
+    used = f"Tuned models in use: {', '.join(accepted)}."
+    if not first or not second or not {"precursors"} <= first.keys() & second.keys():
+        return used
+    before, after = first["precursors"], second["precursors"]
+    found = f"{words.count(after)} precursors in the second pass, {words.count(before)} in the first"
+    return f"{found}: {words.change(before, after)}. {used}"
+
+
+def _pass_rows(first: PassFacts | None, second: PassFacts | None) -> list[dict[str, str]]:
+    one, two = cast(Mapping[str, Any], first or {}), cast(Mapping[str, Any], second or {})
+    rows = [
+        {
+            "name": name,
+            "first": words.count(one.get(key)),
+            "second": words.count(two.get(key)),
+            "change": words.change(one.get(key), two.get(key)),
+        }
+        for key, name in QUANTITIES
+    ]
+    fdp = [words.percent(p["fdp"]) if p.get("fdp") is not None else "not measured" for p in (one, two)]
+    rows.append({"name": "True FDP", "first": fdp[0], "second": fdp[1], "change": ""})
+    return rows
+
+
+def _models(facts: Facts) -> list[dict[str, Any]]:
+    models: list[dict[str, Any]] = []
+    for number, decision in enumerate(facts.get("decisions", ())):
+        name = decision.get("model", "")
+        training: TrainingFacts = facts.get("training", {}).get(name, {})
+        figure = training_figure(facts.get("history"), name, training)
+        div = None if figure is None else Markup(to_div(figure, f"training-{number}"))
+        models.append({"decision": decision, "training": training, "figure": div})
+    return models
+
+
+def render_report(facts: Facts) -> str:
+    """Return the page as HTML text.
+
+    Parameters
+    ----------
+    facts : Facts
+        See :class:`alphadia_tl.report.facts.Facts`; whatever is missing is left out.
+
+    Returns
+    -------
+    str
+        Every text of ``facts`` is escaped; plotly.js is embedded once if there is a figure.
+    """
+    environment = Environment(
+        loader=PackageLoader("alphadia_tl.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(words.FILTERS)
+    identified = facts.get("identified", {})
+    first, second = identified.get("first_pass"), identified.get("second_pass")
+    models = _models(facts)
+    seconds = facts.get("seconds", {})
+    return environment.get_template("page.html").render(
+        policy=POLICY,
+        plotly_js=Markup(get_plotlyjs()) if any(m["figure"] for m in models) else None,
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        headline=headline(facts.get("decisions", ()), first, second),
+        pass_rows=_pass_rows(first, second) if first or second else [],
+        fdp_measured=any((p or {}).get("fdp") is not None for p in (first, second)),
+        models=models,
+        stages=stages(seconds),
+        total_seconds=total_seconds(seconds),
+        warnings=facts.get("warnings", ()),
+        runs=facts.get("runs", ()),
+        transfer_library=facts.get("transfer_library", {}),
+        regeneration=facts.get("regeneration"),
+        provenance=facts.get("provenance", {}),
+    )
+
+
+def write_report(path: Path, facts: Facts) -> None:
+    """Write the page, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        HTML file.
+    facts : Facts
+        See :func:`render_report`.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    text = render_report(facts)
+
+    def write(part: Path) -> None:
+        part.write_text(text, encoding="utf-8")
+
+    write_whole(path, write)

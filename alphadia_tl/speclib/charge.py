@@ -1,0 +1,119 @@
+"""Charge states that the charge model rules out leave the library; nothing observed should."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from alphadia_tl.errors import DataError
+from alphadia_tl.speclib.predictor import PEPTIDOFORM, FloatArray
+
+
+def _checked(probabilities: FloatArray) -> FloatArray:
+    values = np.asarray(probabilities)
+    if values.ndim != 1 or values.size == 0 or not np.isfinite(values).all():
+        raise DataError(
+            f"The charge cut-off needs a finite probability for each observed precursor; "
+            f"got an array of shape {values.shape} with {int(np.sum(~np.isfinite(values)))} values not finite.",
+            "Set 'alphadia_tl.charge_filter_recall: 1.0' to go on without the charge filter.",
+        )
+    return values
+
+
+def choose_charge_cutoff(probabilities_validation_observed: FloatArray, recall: float) -> float:
+    """Return the largest cut-off that keeps at least ``recall`` of the observed charge states.
+
+    Parameters
+    ----------
+    probabilities_validation_observed : ndarray of float, shape (n,)
+        Predicted probability of the charge that was observed, for precursors that did not train the model.
+    recall : float
+        Fraction to keep, above 0, at most 1.
+
+    Returns
+    -------
+    float
+        Precursors with a probability below it are ruled out; equal ones stay.
+
+    Raises
+    ------
+    DataError
+        If there is no probability, or one that is not finite.
+    """
+    values = np.sort(_checked(probabilities_validation_observed))
+    must_keep = min(max(math.ceil(recall * values.size - 1e-9), 1), values.size)
+    return float(values[values.size - must_keep])
+
+
+def kept_fraction(prob_test_observed: FloatArray, cutoff: float) -> float:
+    """Return the fraction of observed charge states, shape (n,), whose probability reaches the cut-off."""
+    return float(np.mean(_checked(prob_test_observed) >= cutoff))
+
+
+def probability_of_own_charge(probabilities: FloatArray, charge: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+    """Pick each row's probability of its own charge.
+
+    Parameters
+    ----------
+    probabilities : ndarray of float, shape (n, c)
+        Column j is the probability of charge j + 1.
+    charge : ndarray of int, shape (n,)
+
+    Returns
+    -------
+    ndarray of float32, shape (n,)
+        1 for charges that the model does not know: it cannot rule them out.
+    """
+    column = charge.astype(np.int64) - 1
+    known = (column >= 0) & (column < probabilities.shape[1])
+    own = np.ones(len(charge), dtype=np.float32)
+    own[known] = probabilities[known.nonzero()[0], column[known]]
+    return own
+
+
+def rows_to_keep(precursor_df: pd.DataFrame, probability: FloatArray, cutoff: float) -> NDArray[np.bool_]:
+    """Decide which precursors stay in the library.
+
+    A target stays if its probability reaches the cut-off or is the highest of its peptidoform. Rows of one elution
+    group and charge (a target, its channels, its decoy) stay or leave together: they stay if one of their targets
+    does. A group without any target is decided by its own rows.
+
+    Parameters
+    ----------
+    precursor_df : pandas.DataFrame, n rows
+        With ``sequence, mods, mod_sites, charge`` and, where the library has them, ``elution_group_idx, decoy``.
+    probability : ndarray of float, shape (n,)
+        Probability of each row's own charge.
+    cutoff : float
+        Probabilities below it are ruled out.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    n = len(precursor_df)
+    decoy = precursor_df["decoy"].to_numpy() == 1 if "decoy" in precursor_df.columns else np.zeros(n, dtype=bool)
+    peptidoform = precursor_df.groupby(PEPTIDOFORM, sort=False).ngroup().to_numpy() * 2 + decoy
+    best = np.full(peptidoform.max() + 1 if n else 0, -np.inf)
+    np.maximum.at(best, peptidoform, probability)
+    stays = (probability >= cutoff) | (probability >= best[peptidoform])
+    if "elution_group_idx" not in precursor_df.columns:
+        return np.asarray(stays)
+    unit = precursor_df.groupby(["elution_group_idx", "charge"], sort=False).ngroup().to_numpy()
+    n_units = unit.max() + 1 if n else 0
+    has_target = np.bincount(unit[~decoy], minlength=n_units) > 0
+    decides = ~decoy | ~has_target[unit]
+    unit_stays = np.bincount(unit[decides & stays], minlength=n_units) > 0
+    return np.asarray(unit_stays[unit])
+
+
+def renumber(precursor_df: pd.DataFrame) -> None:
+    """Close the gaps in ``precursor_idx`` and ``elution_group_idx`` in place, keeping order and equality."""
+    for column in ("precursor_idx", "elution_group_idx"):
+        if column in precursor_df.columns:
+            old = precursor_df[column].to_numpy()
+            precursor_df[column] = np.unique(old, return_inverse=True)[1].astype(old.dtype)

@@ -1,0 +1,177 @@
+"""Checks of what goes into the models and of what comes out, before the library is changed."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from alphabase.constants.modification import MOD_DF
+from numpy.typing import NDArray
+from peptdeep import settings as peptdeep_settings
+from scipy import stats
+
+from alphadia_tl.errors import LibraryError, PredictionError
+from alphadia_tl.speclib.predictor import FloatArray
+
+logger = logging.getLogger(__name__)
+
+CORRELATION_FLOORS = {"rt": 0.5, "ccs": 0.5, "ms2": 0.2}
+MIN_ROWS_TO_JUDGE = 30
+_NAMED_AT_MOST = 5
+_ADVICE = (
+    "Compare the training curves in the report; leave this model out of 'alphadia_tl.models' to search with its "
+    "pretrained predictions."
+)
+
+
+def check_library(precursor_df: pd.DataFrame) -> None:
+    """Check that every precursor can be put into numbers for the models.
+
+    Raises
+    ------
+    LibraryError
+        If a needed column is missing, a sequence is not plain upper-case letters, or PeptDeep has no features for a
+        modification; the message names them.
+    """
+    needed = {"sequence", "mods", "mod_sites", "charge", "frag_start_idx", "frag_stop_idx"}
+    missing = sorted(needed - set(precursor_df.columns))
+    if missing:
+        raise LibraryError(f"The spectral library lacks the precursor columns {', '.join(missing)}.")
+    if len(precursor_df) == 0:
+        raise LibraryError("The spectral library holds no precursor.")
+    odd = precursor_df.loc[~precursor_df["sequence"].str.fullmatch("[A-Z]{2,}"), "sequence"]
+    if len(odd):
+        raise LibraryError(
+            f"{len(odd):,} precursors have sequences that the models cannot read: {_some(odd.unique())}.",
+            "Sequences must be upper-case letters, modifications in the columns 'mods' and 'mod_sites'.",
+        )
+    _check_modifications(precursor_df)
+
+
+def _check_modifications(precursor_df: pd.DataFrame) -> None:
+    used = {name for mods in precursor_df["mods"].unique() for name in mods.split(";") if name}
+    features = peptdeep_settings.MOD_TO_FEATURE
+    if any(name not in features and name in MOD_DF.index for name in used):
+        peptdeep_settings.update_all_mod_features()
+    unknown = sorted(used - set(features))
+    if not unknown:
+        return
+    has_unknown = precursor_df["mods"].str.split(";").map(lambda names: not set(unknown).isdisjoint(names))
+    hit = precursor_df[has_unknown]
+    examples = [f"{row.sequence} ({row.mods})" for row in hit.head(_NAMED_AT_MOST).itertuples()]
+    raise LibraryError(
+        f"PeptDeep has no features for the modification {_some(unknown)}, "
+        f"carried by {len(hit):,} precursors, for example {', '.join(examples)}.",
+        "Define it under 'custom_modifications' in the config, or take these precursors out of the library.",
+    )
+
+
+def check_values(values: FloatArray, what: str) -> None:
+    """Check that predictions are finite, not all zero and not constant.
+
+    Raises
+    ------
+    PredictionError
+        With the number of offending values.
+    """
+    n_bad = int(np.size(values) - np.count_nonzero(np.isfinite(values)))
+    if n_bad:
+        raise PredictionError(f"{n_bad:,} of {np.size(values):,} predicted {what} values are not finite.", _ADVICE)
+    if not np.any(values):
+        raise PredictionError(f"All {np.size(values):,} predicted {what} values are zero.", _ADVICE)
+    if np.size(values) >= MIN_ROWS_TO_JUDGE and np.ptp(values) == 0:
+        raise PredictionError(
+            f"All {np.size(values):,} predicted {what} values equal {np.ravel(values)[0]:.4g}.", _ADVICE
+        )
+
+
+def rank_correlation(new: FloatArray, replaced: pd.Series) -> float:
+    """Return Spearman's rank correlation with the values replaced; NaN where these say nothing.
+
+    Parameters
+    ----------
+    new : ndarray of float, shape (n,)
+    replaced : pandas.Series, shape (n,)
+        May hold text or gaps; only numbers count.
+    """
+    old = pd.to_numeric(replaced, errors="coerce").to_numpy(dtype=np.float64)
+    valid = np.isfinite(old) & np.isfinite(new)
+    if valid.sum() < MIN_ROWS_TO_JUDGE or np.ptp(old[valid]) == 0 or np.ptp(new[valid]) == 0:
+        return float("nan")
+    return float(stats.spearmanr(new[valid], old[valid]).statistic)
+
+
+def spectrum_correlations(
+    new: FloatArray, replaced: FloatArray, exists: NDArray[np.bool_], starts: NDArray[np.integer[Any]]
+) -> NDArray[np.float32]:
+    """Return Pearson's correlation of each precursor's intensities, over the fragments that exist.
+
+    Parameters
+    ----------
+    new, replaced : ndarray of float, shape (rows, types)
+    exists : ndarray of bool, shape (rows, types)
+    starts : ndarray of int, shape (n,)
+        First row of each precursor; rows of a precursor are consecutive and precursors follow each other.
+
+    Returns
+    -------
+    ndarray of float32, shape (n,)
+        NaN where one of the spectra is constant.
+    """
+    lengths = np.diff(np.append(starts, len(new)))
+
+    def per_precursor(cells: NDArray[Any]) -> FloatArray:
+        return np.asarray(np.add.reduceat(cells.sum(axis=1, dtype=np.float64), starts))
+
+    def centred(cells: FloatArray) -> FloatArray:
+        mean = per_precursor(cells * exists) / np.maximum(per_precursor(exists), 1)
+        return np.asarray((cells - np.repeat(mean, lengths)[:, None]) * exists)
+
+    x, y = centred(new), centred(replaced)
+    scale = np.sqrt(per_precursor(x * x) * per_precursor(y * y))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r = np.where(scale > 1e-12, per_precursor(x * y) / scale, np.nan)
+    return r.astype(np.float32)
+
+
+def median_correlation(correlations: FloatArray) -> float:
+    """Return the median over precursors, NaN where too few can be judged."""
+    if np.isfinite(correlations).sum() < MIN_ROWS_TO_JUDGE:
+        return float("nan")
+    return float(np.nanmedian(correlations))
+
+
+def check_correlation(model: str, correlation: float, n_precursors: int, replaced: str) -> None:
+    """Check that predictions have something to do with what they replace.
+
+    Parameters
+    ----------
+    model : str
+        Key of ``CORRELATION_FLOORS``.
+    correlation : float
+        NaN means that the old values say nothing (constant, missing, too few): logged, not judged.
+    n_precursors : int
+    replaced : str
+        Name of what is replaced, for the message.
+
+    Raises
+    ------
+    PredictionError
+        If the correlation is below the floor of this model.
+    """
+    floor = CORRELATION_FLOORS[model]
+    if np.isnan(correlation):
+        logger.warning("Tuned %s predictions could not be compared with %s: no usable values.", model, replaced)
+    elif correlation < floor:
+        raise PredictionError(
+            f"Tuned {model} predictions of {n_precursors:,} precursors correlate with what they replace ({replaced}) "
+            f"at only {correlation:.3f}; at least {floor} is expected of the same peptides.",
+            _ADVICE,
+        )
+
+
+def _some(names: Any) -> str:
+    shown = ", ".join(str(n) for n in names[:_NAMED_AT_MOST])
+    return shown if len(names) <= _NAMED_AT_MOST else f"{shown} and {len(names) - _NAMED_AT_MOST:,} more"

@@ -1,0 +1,192 @@
+"""Dense fragment frames: their layout, their m/z values, and predicted intensities for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from alphabase.peptide.fragment import create_fragment_mz_dataframe
+from alphabase.spectral_library.base import SpecLibBase
+from numpy.typing import NDArray
+
+from alphadia_tl.errors import LibraryError, PredictionError
+from alphadia_tl.speclib.checks import check_values, spectrum_correlations
+from alphadia_tl.speclib.predictor import Predictor, Progress, chunks, model_input
+
+IntArray = NDArray[np.int64]
+MAX_FRACTION_WITHOUT_FRAGMENTS = 0.01
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the fragment rows of each precursor lie in a dense frame.
+
+    Attributes
+    ----------
+    start, stop : ndarray of int64, shape (n,)
+        Half-open row range per precursor.
+    """
+
+    start: IntArray
+    stop: IntArray
+
+    @classmethod
+    def of(cls, precursor_df: pd.DataFrame, n_rows: int) -> Layout:
+        """Read the layout of a library and check it against peptide lengths and the number of fragment rows."""
+        start = precursor_df["frag_start_idx"].to_numpy(dtype=np.int64)
+        stop = precursor_df["frag_stop_idx"].to_numpy(dtype=np.int64)
+        wrong = (stop - start != precursor_df["nAA"].to_numpy() - 1) | (start < 0) | (stop > n_rows)
+        if wrong.any():
+            raise LibraryError(
+                f"{int(wrong.sum()):,} precursors of the spectral library do not own nAA - 1 fragment rows, "
+                f"the first is {precursor_df['sequence'].to_numpy()[wrong][0]}.",
+                "The library file is damaged or of another format; save it again with alphabase.",
+            )
+        return cls(start, stop)
+
+    @classmethod
+    def dense(cls, lengths: NDArray[np.integer[Any]]) -> Layout:
+        """Lay precursors out one after the other."""
+        stop = np.cumsum(lengths, dtype=np.int64)
+        return cls(stop - lengths, stop)
+
+    @property
+    def is_dense(self) -> bool:
+        """True if precursors follow each other without gaps, in order."""
+        return bool(len(self.start) == 0 or (self.start[0] == 0 and (self.start[1:] == self.stop[:-1]).all()))
+
+    def take(self, rows: Any) -> Layout:
+        """Return the layout of some of the precursors in the same frame."""
+        return Layout(self.start[rows], self.stop[rows])
+
+    def fragment_rows(self) -> IntArray:
+        """Return the fragment row numbers of all precursors, one precursor after the other."""
+        lengths = self.stop - self.start
+        first = np.cumsum(lengths) - lengths
+        return np.asarray(np.repeat(self.start - first, lengths) + np.arange(lengths.sum()))
+
+    def write_to(self, precursor_df: pd.DataFrame) -> None:
+        """Set ``frag_start_idx`` and ``frag_stop_idx``."""
+        precursor_df["frag_start_idx"] = self.start
+        precursor_df["frag_stop_idx"] = self.stop
+
+
+def make_dense(library: SpecLibBase) -> None:
+    """Bring the fragment rows into the order of the precursors and drop those nobody uses, in place."""
+    layout = Layout.of(library._precursor_df, len(library._fragment_mz_df))
+    if layout.is_dense and (len(layout.stop) == 0 or layout.stop[-1] == len(library._fragment_mz_df)):
+        return
+    rows = layout.fragment_rows()
+    for name in ("_fragment_mz_df", "_fragment_intensity_df"):
+        frame = getattr(library, name)
+        setattr(library, name, pd.DataFrame(frame.to_numpy()[rows], columns=frame.columns))
+    Layout.dense(layout.stop - layout.start).write_to(library._precursor_df)
+
+
+def fit_columns(library: SpecLibBase, charged_frag_types: Sequence[str]) -> None:
+    """Give ``fragment_mz_df`` the columns asked for, computing m/z values only where they differ, in place."""
+    wanted = list(charged_frag_types)
+    if sorted(library._fragment_mz_df.columns) == sorted(wanted):
+        library._fragment_mz_df = library._fragment_mz_df[wanted]
+    else:
+        library._fragment_mz_df = create_fragment_mz_dataframe(library._precursor_df, wanted)
+    library.charged_frag_types = wanted
+
+
+def predict_intensities(
+    library: SpecLibBase, predictor: Predictor, *, chunk_rows: int, progress: Progress | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32], int]:
+    """Predict intensities for the dense ``fragment_mz_df`` of a library.
+
+    Fragments of zero m/z (no neutral loss, charge above the precursor's) get zero intensity; the highest remaining
+    fragment of a precursor is 1.
+
+    Parameters
+    ----------
+    library : SpecLibBase
+        Dense, with the wanted columns in ``fragment_mz_df``; not changed.
+    predictor : Predictor
+    chunk_rows : int
+        Precursors per call.
+    progress : callable or None
+
+    Returns
+    -------
+    intensities : ndarray of float32, shape (rows, types)
+    correlations : ndarray of float32, shape (n,)
+        With the intensities replaced, over the shared columns; NaN where these say nothing.
+    n_empty : int
+        Precursors left without any fragment.
+
+    Raises
+    ------
+    PredictionError
+        If predictions are of the wrong shape, not finite, all zero, constant, or leave more than 1 % of the
+        precursors without fragments.
+    """
+    columns = list(library._fragment_mz_df.columns)
+    known = list(predictor.charged_frag_types)
+    missing = [c for c in columns if c not in known]
+    if missing:
+        raise PredictionError(
+            f"The tuned MS2 model does not predict {', '.join(missing)}, only {', '.join(known)}.",
+            "Let 'transfer_library.fragment_types' and 'max_charge' cover those of 'library_prediction'.",
+        )
+    picked = [known.index(c) for c in columns]
+    df = model_input(library._precursor_df)
+    exists = library._fragment_mz_df.to_numpy() > 0
+    shared = [c for c in columns if c in library._fragment_intensity_df.columns]
+    where_shared = [columns.index(c) for c in shared]
+    replaced = library._fragment_intensity_df.to_numpy()
+    from_shared = [library._fragment_intensity_df.columns.get_loc(c) for c in shared]
+    layout = Layout.of(library._precursor_df, len(exists))
+    intensities = np.empty(exists.shape, dtype=np.float32)
+    correlations = np.full(len(df), np.nan, dtype=np.float32)
+    n_empty = 0
+    for where, chunk in chunks(df, chunk_rows):
+        first = int(layout.start[where.start])
+        rows = slice(first, int(layout.stop[where.stop - 1]))
+        starts = layout.start[where] - first
+        values = _checked_chunk(np.asarray(predictor.predict_ms2_array(chunk)), exists[rows], picked, len(known))
+        n_empty += _scale(values, starts)
+        intensities[rows] = values
+        if shared:
+            correlations[where] = spectrum_correlations(
+                values[:, where_shared], replaced[rows][:, from_shared], exists[rows][:, where_shared], starts
+            )
+        if progress is not None:
+            progress("ms2", where.stop, len(df))
+    check_values(intensities, "fragment intensity")
+    if n_empty > MAX_FRACTION_WITHOUT_FRAGMENTS * len(df):
+        raise PredictionError(
+            f"{n_empty:,} of {len(df):,} precursors have no predicted fragment at all.",
+            "Check that the charged fragment types are those the MS2 model was trained on.",
+        )
+    return intensities, correlations, n_empty
+
+
+def _checked_chunk(
+    values: NDArray[Any], exists: NDArray[np.bool_], picked: Sequence[int], n_known: int
+) -> NDArray[np.float32]:
+    expected = (len(exists), n_known)
+    if values.shape != expected:
+        raise PredictionError(
+            f"The MS2 model returned an array of shape {values.shape} instead of {expected}.",
+            "This is a defect of the predictor, not of the data.",
+        )
+    values = values[:, picked]
+    n_bad = int(values.size - np.count_nonzero(np.isfinite(values)))
+    if n_bad:
+        raise PredictionError(f"{n_bad:,} of {values.size:,} predicted fragment intensities are not finite.")
+    return np.where(exists, np.maximum(values, 0), 0).astype(np.float32)
+
+
+def _scale(values: NDArray[np.float32], starts: IntArray) -> int:
+    """Scale each precursor's highest fragment to 1 in place; return how many have none."""
+    top = np.maximum.reduceat(values.max(axis=1), starts)
+    lengths = np.diff(np.append(starts, len(values)))
+    values /= np.repeat(np.where(top > 0, top, 1), lengths)[:, None]
+    return int(np.count_nonzero(top <= 0))

@@ -1,0 +1,237 @@
+"""Replace in the library of the first pass what the accepted models predict better."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from alphabase.peptide.mobility import ccs_to_mobility_for_df, mobility_to_ccs_for_df
+from alphabase.spectral_library.base import SpecLibBase
+
+from alphadia_tl.errors import PredictionError
+from alphadia_tl.speclib import checks
+from alphadia_tl.speclib.charge import probability_of_own_charge, renumber, rows_to_keep
+from alphadia_tl.speclib.fragments import Layout, fit_columns, make_dense, predict_intensities
+from alphadia_tl.speclib.predictor import CHUNK_ROWS, PEPTIDOFORM, Predictor, Progress, model_input, predict_rows
+from alphadia_tl.speclib.storage import load_library, save_library
+from alphadia_tl.speclib.summary import RegenerationSummary
+
+logger = logging.getLogger(__name__)
+
+ACCEPTABLE = ("rt", "charge", "ms2", "ccs")
+N_CHARGES = 10
+# The search takes the first of these that the library has (InitFlatColumns of alphaDIA).
+RT_COLUMNS = ("rt_library", "rt", "rt_norm", "rt_pred", "rt_norm_pred", "irt")
+MOBILITY_COLUMNS = ("mobility_library", "mobility", "mobility_pred")
+
+
+@dataclass
+class _Job:
+    """State of one regeneration: the library and what is noted on the way."""
+
+    library: SpecLibBase
+    predictor: Predictor
+    charged_frag_types: Sequence[str]
+    charge_cutoff: float | None
+    chunk_rows: int
+    progress: Progress | None
+    notes: dict[str, Any] = field(default_factory=dict)
+    correlation: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def df(self) -> pd.DataFrame:
+        df: pd.DataFrame = self.library._precursor_df
+        return df
+
+    def replace_columns(self, old: Sequence[str], new: Mapping[str, Any]) -> None:
+        kept = self.df.drop(columns=[c for c in old if c in self.df.columns])
+        self.library._precursor_df = kept.assign(**new)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        self.seconds[stage] = time.perf_counter() - begin
+
+    def predict(self, df: pd.DataFrame, method: Callable[..., Any], stage: str, n_columns: int | None = None) -> Any:
+        return predict_rows(df, method, stage, chunk_rows=self.chunk_rows, progress=self.progress, n_columns=n_columns)
+
+    def predict_per_peptidoform(self, method: Callable[..., Any], stage: str, n_columns: int | None = None) -> Any:
+        """Predict once per peptidoform what does not depend on the charge, and spread it over the precursors."""
+        group = self.df.groupby(PEPTIDOFORM, sort=False).ngroup().to_numpy()
+        first = np.unique(group, return_index=True)[1]
+        peptidoforms = cast(pd.DataFrame, self.df.iloc[first])
+        return self.predict(model_input(peptidoforms), method, stage, n_columns)[group]
+
+
+def _apply_charge(job: _Job) -> None:
+    if job.charge_cutoff is None:
+        return
+    probabilities = job.predict_per_peptidoform(job.predictor.predict_charge_probabilities, "charge", N_CHARGES)
+    checks.check_values(probabilities, "charge probability")
+    charge = job.df["charge"].to_numpy()
+    keep = rows_to_keep(job.df, probability_of_own_charge(probabilities, charge), job.charge_cutoff)
+    charges, counts = np.unique(charge[~keep], return_counts=True)
+    job.notes["dropped_charge_states"] = {int(z): int(n) for z, n in zip(charges, counts, strict=True)}
+    if keep.all():
+        return
+    job.library._precursor_df = job.df[keep].reset_index(drop=True)
+    renumber(job.df)
+    make_dense(job.library)
+
+
+def _apply_rt(job: _Job) -> None:
+    rt = job.predict_per_peptidoform(job.predictor.predict_rt_array, "rt")
+    column = _first_of(RT_COLUMNS, job.df)
+    _judge(job, "rt", rt, None if column is None else job.df[column], f"column '{column}'")
+    job.replace_columns(RT_COLUMNS, {"rt_pred": rt, "rt_norm_pred": rt})
+
+
+def _apply_ccs(job: _Job) -> None:
+    if "precursor_mz" not in job.df.columns:
+        job.library.calc_precursor_mz()
+    ccs = job.predict(model_input(job.df), job.predictor.predict_ccs_array, "ccs")
+    column = _first_of(MOBILITY_COLUMNS, job.df)
+    replaced = None
+    if column is not None:  # as CCS: the mobility's rank is mostly that of the charge
+        numbers = job.df.assign(**{column: pd.to_numeric(job.df[column], errors="coerce").fillna(0.0)})
+        replaced = pd.Series(mobility_to_ccs_for_df(numbers, column))
+    _judge(job, "ccs", ccs, replaced, f"column '{column}'")
+    mobility = ccs_to_mobility_for_df(job.df.assign(ccs_pred=ccs), "ccs_pred").astype(np.float32)
+    job.replace_columns(MOBILITY_COLUMNS, {"ccs_pred": ccs, "mobility_pred": mobility})
+
+
+def _first_of(columns: Sequence[str], df: pd.DataFrame) -> str | None:
+    return next((c for c in columns if c in df.columns), None)
+
+
+def _judge(job: _Job, model: str, values: Any, replaced: pd.Series | None, name: str) -> None:
+    checks.check_values(values, model)
+    if replaced is None:
+        logger.warning("The library holds nothing to compare the tuned %s predictions with.", model)
+        return
+    job.correlation[model] = checks.rank_correlation(values, replaced)
+    checks.check_correlation(model, job.correlation[model], len(job.df), name)
+
+
+def _apply_ms2(job: _Job) -> None:
+    make_dense(job.library)
+    fit_columns(job.library, job.charged_frag_types)
+    intensities, correlations, n_empty = predict_intensities(
+        job.library, job.predictor, chunk_rows=job.chunk_rows, progress=job.progress
+    )
+    job.correlation["ms2"] = checks.median_correlation(correlations)
+    checks.check_correlation("ms2", job.correlation["ms2"], len(job.df), "fragment intensities")
+    job.notes["precursors_without_fragments"] = n_empty
+    if n_empty:
+        logger.warning("%d precursors have no predicted fragment and cannot be found.", n_empty)
+    job.library._fragment_intensity_df = pd.DataFrame(intensities, columns=list(job.charged_frag_types))
+
+
+# In this order: what the charge model drops need not be predicted.
+_APPLY: dict[str, Callable[[_Job], None]] = {
+    "charge": _apply_charge,
+    "rt": _apply_rt,
+    "ccs": _apply_ccs,
+    "ms2": _apply_ms2,
+}
+
+
+def regenerate(
+    library_path: Path,
+    output_path: Path,
+    *,
+    predictor: Predictor,
+    accepted: Collection[str],
+    charged_frag_types: Sequence[str],
+    charge_cutoff: float | None = None,
+    progress: Progress | None = None,
+    chunk_rows: int = CHUNK_ROWS,
+) -> RegenerationSummary:
+    """Write the library of the second pass: accepted models predict, the rest stays what the first pass used.
+
+    Parameters
+    ----------
+    library_path : Path
+        Dense alphabase library, as alphaDIA saves it in the first pass (``speclib.hdf``).
+    output_path : Path
+        File to write; replaced in one step if it exists.
+    predictor : Predictor
+        The tuned models.
+    accepted : collection of str
+        Models to use, out of ``rt, charge, ms2, ccs``.
+    charged_frag_types : sequence of str
+        Fragment types of the new library, like ``b_z1``; the predictor must know them all.
+    charge_cutoff : float or None
+        Drop charge states of a lower probability, if ``charge`` is accepted; None drops nothing.
+    progress : callable or None
+        Called as ``progress(stage, done, total)``.
+    chunk_rows : int
+        Precursors per prediction.
+
+    Returns
+    -------
+    RegenerationSummary
+
+    Raises
+    ------
+    LibraryError
+        If the library cannot be read or has precursors that the models cannot represent.
+    PredictionError
+        If predictions are unusable or unrelated to what they replace; nothing is written then.
+    OutputError
+        If the library cannot be written.
+    """
+    unknown = sorted(set(accepted) - set(ACCEPTABLE))
+    if unknown:
+        raise ValueError(f"unknown models {unknown}: expected a subset of {ACCEPTABLE}")
+    job = _Job(SpecLibBase(), predictor, charged_frag_types, charge_cutoff, chunk_rows, progress)
+    with job.timed("load"):
+        job.library = load_library(Path(library_path))
+        checks.check_library(job.df)
+        if "nAA" not in job.df.columns:
+            job.df["nAA"] = job.df["sequence"].str.len().astype(np.int32)
+        Layout.of(job.df, len(job.library._fragment_mz_df))
+    before = _counts(job.library)
+    stages = [name for name in _APPLY if name in accepted]
+    for name in stages:
+        with job.timed(name), _blamed(name):
+            _APPLY[name](job)
+    with job.timed("write"):
+        save_library(job.library, Path(output_path))
+    after = _counts(job.library)
+    return RegenerationSummary(
+        library_path=str(library_path),
+        output_path=str(output_path),
+        accepted=tuple(name for name in ACCEPTABLE if name in accepted),
+        precursors_before=before[0],
+        precursors_after=after[0],
+        fragments_before=before[1],
+        fragments_after=after[1],
+        charge_cutoff=charge_cutoff if "charge" in accepted else None,
+        correlation=job.correlation,
+        seconds=job.seconds,
+        rates={n: (before if n == "charge" else after)[0] / max(job.seconds[n], 1e-9) for n in stages},
+        **job.notes,
+    )
+
+
+@contextmanager
+def _blamed(model: str) -> Iterator[None]:
+    try:
+        yield
+    except PredictionError as error:
+        error.model = model
+        raise
+
+
+def _counts(library: SpecLibBase) -> tuple[int, int]:
+    return len(library._precursor_df), int(np.count_nonzero(library._fragment_intensity_df.to_numpy()))

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from alphabase.peptide.fragment import create_fragment_mz_dataframe
+from alphabase.peptide.mobility import ccs_to_mobility_for_df
+
+from alphadia_tl.errors import LibraryError, PredictionError
+from alphadia_tl.speclib import regenerate
+
+from .conftest import FRAG_TYPES, MadePredictor, load, make_library, spectrum
+
+PRECURSOR = ["sequence", "mods", "mod_sites", "charge"]
+
+
+def run(path, predictor, accepted, **options):
+    out = path.with_name("speclib.tuned.hdf")
+    options = {"charged_frag_types": FRAG_TYPES, **options}
+    return regenerate(path, out, predictor=predictor, accepted=accepted, **options), load(out)
+
+
+def assert_spectra(library, frag_types=FRAG_TYPES):
+    """Each precursor owns its predicted spectrum, without impossible fragments, scaled to 1."""
+    mz, intensity = library._fragment_mz_df.to_numpy(), library._fragment_intensity_df.to_numpy()
+    for row in library._precursor_df.itertuples():
+        cells = slice(row.frag_start_idx, row.frag_stop_idx)
+        expected = np.where(mz[cells] > 0, spectrum(row.sequence, row.charge, frag_types), 0)
+        np.testing.assert_allclose(intensity[cells], expected / expected.max(), rtol=1e-5)
+
+
+CHANGED = {
+    "rt": {"rt_pred", "rt_norm_pred"},
+    "ccs": {"ccs_pred", "mobility_pred"},
+    "ms2": {"fragment_intensity"},
+    "charge": set(),
+}
+
+
+@pytest.mark.parametrize("accepted", [("rt",), ("ccs",), ("ms2",), ("charge",), (), ("rt", "ms2"), tuple(CHANGED)])
+def test_only_what_was_accepted_changes(library_path, predictor, accepted):
+    before = load(library_path)
+    summary, after = run(library_path, predictor, accepted)
+    changed = {c for c in before._precursor_df.columns if not before._precursor_df[c].equals(after._precursor_df[c])}
+    if not before._fragment_intensity_df.equals(after._fragment_intensity_df):
+        changed.add("fragment_intensity")
+    assert changed == set().union(*(CHANGED[m] for m in accepted))
+    pd.testing.assert_frame_equal(before._fragment_mz_df, after._fragment_mz_df)
+    assert set(summary.accepted) == set(accepted)
+    assert set(summary.correlation) == set(accepted) - {"charge"}
+    assert all(0.5 < r <= 1 for r in summary.correlation.values())
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 7, 10_000])
+def test_every_precursor_gets_its_own_predictions_whatever_the_chunks(library_path, predictor, chunk_rows):
+    _, after = run(library_path, predictor, ("rt", "ccs", "ms2"), chunk_rows=chunk_rows)
+    df = after._precursor_df
+    np.testing.assert_array_equal(df["rt_pred"], MadePredictor().predict_rt_array(df[PRECURSOR].reset_index(drop=True)))
+    np.testing.assert_allclose(df["mobility_pred"], ccs_to_mobility_for_df(df, "ccs_pred"), rtol=1e-6)
+    assert_spectra(after)
+
+
+def test_retention_time_is_predicted_once_per_peptidoform(library_path, predictor):
+    run(library_path, predictor, ("rt", "ms2"))
+    n = len(load(library_path)._precursor_df)
+    assert predictor.rows_seen == {"rt": n // 3, "ms2": n}
+
+
+@pytest.mark.parametrize(
+    ("model", "stale"),
+    [("rt", "rt"), ("rt", "rt_norm"), ("rt", "irt"), ("rt", "rt_library"), ("ccs", "mobility"),
+     ("ccs", "mobility_library")],
+)  # fmt: skip
+def test_columns_that_the_search_would_prefer_are_dropped(tmp_path, predictor, library, model, stale):
+    predicted = {"rt": "rt_pred", "ccs": "mobility_pred"}[model]
+    library._precursor_df = library._precursor_df.rename(columns={predicted: stale})
+    library.save_hdf(str(tmp_path / "speclib.hdf"))
+    summary, after = run(tmp_path / "speclib.hdf", predictor, (model,))
+    assert stale not in after._precursor_df.columns
+    assert predicted in after._precursor_df.columns
+    assert summary.correlation[model] > 0.5
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_other_fragment_types_get_new_mz_values(tmp_path, library, shuffled):
+    if shuffled:
+        library._precursor_df = library._precursor_df.sample(frac=1, random_state=1).reset_index(drop=True)
+    library.save_hdf(str(tmp_path / "speclib.hdf"))
+    types = ["b_z1", "y_z1", "y_z2", "b_modloss_z1", "y_H2O_z1"]
+    _, after = run(tmp_path / "speclib.hdf", MadePredictor(types), ("ms2",), charged_frag_types=types)
+    assert sorted(after._fragment_mz_df.columns) == sorted(types) == sorted(after._fragment_intensity_df.columns)
+    plain = after._precursor_df.drop(columns=["frag_start_idx", "frag_stop_idx"])
+    plain["nAA"] = plain["sequence"].str.len()
+    expected = create_fragment_mz_dataframe(plain, types)[list(after._fragment_mz_df.columns)]
+    np.testing.assert_allclose(after._fragment_mz_df, expected)
+    last = after._fragment_mz_df["y_z1"].to_numpy()[after._precursor_df["frag_stop_idx"] - 1]
+    y1 = np.where(after._precursor_df["sequence"].str.endswith("K"), 147.1128, 175.1190)
+    np.testing.assert_allclose(last, y1, atol=1e-3)
+    order = types
+    after._fragment_mz_df, after._fragment_intensity_df = (
+        after._fragment_mz_df[order],
+        after._fragment_intensity_df[order],
+    )
+    assert_spectra(after, types)
+    assert (after._fragment_intensity_df["b_modloss_z1"] == 0).all()  # no phosphorylation in the library
+
+
+def test_unused_and_shared_fragment_rows_are_untangled(tmp_path, predictor, library):
+    df = library._precursor_df
+    shared = df.groupby("sequence")[["frag_start_idx", "frag_stop_idx"]].transform("first")
+    df[["frag_start_idx", "frag_stop_idx"]] = shared
+    library._precursor_df = df.iloc[30:].sample(frac=1, random_state=0).reset_index(drop=True)
+    library.save_hdf(str(tmp_path / "speclib.hdf"))
+    _, after = run(tmp_path / "speclib.hdf", predictor, ("ms2",))
+    assert len(after._fragment_mz_df) == (after._precursor_df["nAA"] - 1).sum()
+    assert_spectra(after)
+
+
+def test_charge_states_that_the_model_rules_out_leave_with_their_fragments(library_path, predictor):
+    before = load(library_path)
+    summary, after = run(library_path, predictor, ("charge", "ms2"), charge_cutoff=0.5)
+    df = after._precursor_df
+    n_peptides = before._precursor_df["sequence"].nunique()
+    assert df["sequence"].nunique() == n_peptides
+    assert summary.dropped_charge_states[4] == n_peptides
+    assert 0 < summary.dropped_charge_states[3] < n_peptides
+    assert 2 not in summary.dropped_charge_states
+    assert summary.precursors_before - summary.precursors_after == sum(summary.dropped_charge_states.values())
+    for column in ("precursor_idx", "elution_group_idx"):
+        assert sorted(df[column]) == list(range(len(df)))
+    assert len(after._fragment_intensity_df) == (df["nAA"] - 1).sum()
+    assert predictor.rows_seen["ms2"] == len(df)
+    assert_spectra(after)
+
+
+def test_charge_filter_alone_keeps_the_spectra_of_the_first_pass(library_path, predictor):
+    before = load(library_path)
+    _, after = run(library_path, predictor, ("charge",), charge_cutoff=0.5)
+    old = before._precursor_df.set_index(PRECURSOR)
+    for row in after._precursor_df.itertuples():
+        was = old.loc[(row.sequence, row.mods, row.mod_sites, row.charge)]
+        for name in ("_fragment_mz_df", "_fragment_intensity_df"):
+            np.testing.assert_array_equal(
+                getattr(after, name).to_numpy()[row.frag_start_idx : row.frag_stop_idx],
+                getattr(before, name).to_numpy()[was.frag_start_idx : was.frag_stop_idx],
+            )
+
+
+def test_without_a_cutoff_no_charge_state_leaves(library_path, predictor):
+    summary, _ = run(library_path, predictor, ("charge",))
+    assert summary.precursors_after == summary.precursors_before
+    assert summary.dropped_charge_states == {}
+    assert "charge" not in predictor.rows_seen
+
+
+class Broken(MadePredictor):
+    def __init__(self, method, change):
+        super().__init__()
+        original = getattr(self, method)
+        setattr(self, method, lambda df: change(original(df)))
+
+
+def shuffled(values):
+    return np.random.default_rng(0).permutation(values)
+
+
+def with_nan(values):
+    values = values.copy()
+    values[3] = np.nan
+    return values
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "change", "words"),
+    [
+        ("rt", "predict_rt_array", with_nan, "not finite"),
+        ("rt", "predict_rt_array", np.zeros_like, "zero"),
+        ("rt", "predict_rt_array", np.ones_like, "equal 1"),
+        ("rt", "predict_rt_array", shuffled, r"column 'rt_pred'.*at only"),
+        ("rt", "predict_rt_array", lambda v: -v, "at only -"),
+        ("rt", "predict_rt_array", lambda v: v[:-1], "shape"),
+        ("ccs", "predict_ccs_array", np.zeros_like, "zero"),
+        ("ccs", "predict_ccs_array", shuffled, "at only"),
+        ("charge", "predict_charge_probabilities", with_nan, "not finite"),
+        ("ms2", "predict_ms2_array", with_nan, "not finite"),
+        ("ms2", "predict_ms2_array", np.zeros_like, "zero"),
+        ("ms2", "predict_ms2_array", np.ones_like, "equal|could not|at only"),
+        ("ms2", "predict_ms2_array", shuffled, "at only"),
+        ("ms2", "predict_ms2_array", lambda v: v[:, :2], "shape"),
+        ("ms2", "predict_ms2_array", lambda v: np.where(np.arange(len(v))[:, None] < 100, 0, v), "no predicted"),
+    ],
+)
+def test_unusable_predictions_leave_no_library_behind(library_path, model, method, change, words):
+    with pytest.raises(PredictionError, match=words):
+        run(library_path, Broken(method, change), (model,), charge_cutoff=0.5)
+    assert [p.name for p in library_path.parent.iterdir()] == ["speclib.hdf"]
+
+
+def test_progress_ends_at_the_total_of_each_stage(library_path, predictor):
+    seen = {}
+    run(library_path, predictor, ("rt", "ms2"), chunk_rows=50, progress=lambda *args: seen.update({args[0]: args[1:]}))
+    assert seen == {"rt": (60, 60), "ms2": (180, 180)}
+
+
+def test_library_of_another_layout_is_refused(tmp_path, predictor, library):
+    library._precursor_df["frag_stop_idx"] += 1
+    library.save_hdf(str(tmp_path / "speclib.hdf"))
+    with pytest.raises(LibraryError, match="fragment rows"):
+        run(tmp_path / "speclib.hdf", predictor, ("rt",))
+
+
+def test_library_with_modifications_unknown_to_peptdeep_is_refused(tmp_path, predictor, library):
+    df = library._precursor_df
+    df.loc[df.index[:3], ["mods", "mod_sites"]] = ["Strange@Any_N-term", "0"]
+    library.save_hdf(str(tmp_path / "speclib.hdf"))
+    with pytest.raises(LibraryError, match="Strange@Any_N-term, carried by 3 precursors"):
+        run(tmp_path / "speclib.hdf", predictor, ("rt",))
+
+
+def test_unknown_model_is_refused(library_path, predictor):
+    with pytest.raises(ValueError, match="retention"):
+        run(library_path, predictor, ("retention",))
+
+
+def test_columns_split_over_two_groups_are_read(tmp_path, predictor):
+    library = make_library(20)
+    library.save_hdf(str(tmp_path / "speclib.hdf"), save_mod_seq_in_other_df=True)
+    _, after = run(tmp_path / "speclib.hdf", predictor, ("rt", "ms2"))
+    assert (after._precursor_df["proteins"] == "P1").all()
+    assert_spectra(after)
+
+
+def test_fragment_types_are_matched_by_name(library_path):
+    predictor = MadePredictor(["y_z2", "y_z1", "b_z2", "b_z1", "y_H2O_z1"])
+    _, after = run(library_path, predictor, ("ms2",))
+    assert tuple(after._fragment_intensity_df.columns) == FRAG_TYPES
+    assert_spectra(after)
+
+
+def test_fragment_types_that_the_model_does_not_know_are_refused(library_path):
+    with pytest.raises(PredictionError, match="does not predict y_z2, only b_z1, b_z2, y_z1"):
+        run(library_path, MadePredictor(FRAG_TYPES[:3]), ("ms2",))
