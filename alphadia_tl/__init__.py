@@ -1,3 +1,39 @@
 """Transfer learning between the two search passes of alphaDIA."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from alphadia_tl.finetune import FinetuneManager
+    from alphadia_tl.library import TransferLibrary
+    from alphadia_tl.plan import TransferLearningPlan
+    from alphadia_tl.training import CustomScheduler, EarlyStopping
+
+__all__ = [
+    "CustomScheduler",
+    "EarlyStopping",
+    "FinetuneManager",
+    "TransferLearningPlan",
+    "TransferLibrary",
+    "__version__",
+]
+
+_HOMES = {
+    "CustomScheduler": "alphadia_tl.training",
+    "EarlyStopping": "alphadia_tl.training",
+    "FinetuneManager": "alphadia_tl.finetune",
+    "TransferLearningPlan": "alphadia_tl.plan",
+    "TransferLibrary": "alphadia_tl.library",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public classes when they are first asked for, so that ``--version`` needs no torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'alphadia_tl' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -79,9 +79,16 @@ class LibraryError(TransferLearningError):
 
 
 class PredictionError(TransferLearningError):
-    """Predictions are not finite, constant, or all zero."""
+    """Predictions are not finite, constant, all zero, or unrelated to what they replace.
+
+    Attributes
+    ----------
+    model : str or None
+        Name of the model that made them, where one model alone is to blame.
+    """
 
     code = "TL_PREDICTION"
+    model: str | None = None
 
 
 class OutputError(TransferLearningError):

@@ -1,0 +1,86 @@
+"""The ``alphadia-tl`` command: alphaDIA's own command line, and a few sub-commands."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from alphadia_tl import __version__, host
+
+EPILOG = (
+    "Sub-commands: 'alphadia-tl demo', 'alphadia-tl finetune', 'alphadia-tl config' (each with --help). "
+    "Without one, all flags are alphaDIA's; transfer learning runs where the config has 'alphadia_tl: {enabled: true}'."
+)
+
+
+def _search(arguments: Sequence[str]) -> int:
+    if set(arguments) & {"--version", "-v"} and len(arguments) == 1:
+        print(host.host_version())
+        print(f"alphadia_tl {__version__}")
+        return 0
+    host.check_host()
+    import alphadia.cli
+
+    from alphadia_tl.plan import TransferLearningPlan
+
+    alphadia.cli.parser.prog = "alphadia-tl"
+    alphadia.cli.parser.epilog = f"{alphadia.cli.epilog} {EPILOG}"
+    code = host.run_command_line(TransferLearningPlan)
+    if "--check" in arguments and code == 0:
+        print(f"alphadia_tl {__version__} fits this alphaDIA.")
+    return code
+
+
+def _demo(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="alphadia-tl demo", description="Make a small experiment with known truth, search it with and without."
+    )
+    parser.add_argument("-o", "--output", type=Path, default=Path("demo_output"), help="Folder of the demo.")
+    parser.add_argument("--mzml", action="store_true", help="Write the raw file as mzML instead of alphaRaw HDF.")
+    parser.add_argument("--oracle", action="store_true", help="Also search with the perfect library.")
+    parser.add_argument("--stock-transfer", action="store_true", help="Also run alphaDIA's own transfer step.")
+    options = parser.parse_args(arguments)
+    from alphadia_tl.simulate.demo import run_demo
+
+    return run_demo(options.output, mzml=options.mzml, oracle=options.oracle, stock_transfer=options.stock_transfer)
+
+
+def _finetune(arguments: Sequence[str]) -> int:
+    from alphadia_tl.finetune_command import main as finetune_main
+
+    return finetune_main(arguments)
+
+
+def _config(arguments: Sequence[str]) -> int:
+    argparse.ArgumentParser(
+        prog="alphadia-tl config", description="Print the commented default section for the alphaDIA config."
+    ).parse_args(arguments)
+    from alphadia_tl.config_template import section_template
+
+    print(section_template(), end="")
+    return 0
+
+
+SUB_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"demo": _demo, "finetune": _finetune, "config": _config}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the returned exit codes are alphaDIA's.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Command line without the program's name; None reads ``sys.argv``.
+    """
+    if arguments is not None:
+        sys.argv = ["alphadia-tl", *arguments]
+    given = sys.argv[1:]
+    if given and given[0] in SUB_COMMANDS:
+        return SUB_COMMANDS[given[0]](given[1:])
+    return _search(given)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

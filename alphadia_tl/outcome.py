@@ -1,0 +1,145 @@
+"""What a transfer-learning step decided, and how it is told: provenance file, report, log."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import pandas as pd
+
+from alphadia_tl import gate
+from alphadia_tl.bundle import Bundle, write_yaml
+from alphadia_tl.gate import Decision
+from alphadia_tl.report import DecisionFacts, Facts, PassFacts, TrainingFacts, write_report
+from alphadia_tl.speclib import RegenerationSummary
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class StepOutcome:
+    """What the step decided and wrote.
+
+    Attributes
+    ----------
+    bundle : Bundle
+        Paths of the files.
+    decisions : list of Decision
+        One per model.
+    history : pandas.DataFrame
+        Long table ``epoch, property, data_split, metric_name, value``.
+    library : dict
+        Counts of the transfer library.
+    runs : list of str
+        Names of the runs it was made from.
+    training : dict
+        How the training of each tuned model went.
+    regeneration : RegenerationSummary or None
+        None where nothing was accepted, so that no library was written.
+    seconds : dict
+        Time per stage.
+    warnings : list of str
+        What a user should know.
+    provenance : dict
+        Settings, seeds, versions, weight hashes.
+    """
+
+    bundle: Bundle
+    decisions: list[Decision] = field(default_factory=list)
+    history: pd.DataFrame = field(default_factory=pd.DataFrame)
+    library: dict[str, Any] = field(default_factory=dict)
+    runs: list[str] = field(default_factory=list)
+    training: dict[str, TrainingFacts] = field(default_factory=dict)
+    regeneration: RegenerationSummary | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """Names of the models whose tuned weights are used."""
+        return tuple(d.model for d in self.decisions if d.accepted)
+
+    def reject(self, model: str, problem: str) -> None:
+        """Take back the acceptance of a model and say why."""
+        reason = f"pretrained model kept: {problem}"
+        self.decisions = [replace(d, accepted=False, reason=reason) if d.model == model else d for d in self.decisions]
+        self.warnings.append(f"{model.upper()}: {reason}")
+
+    def write_provenance(self) -> None:
+        """Write ``alphadia_tl.yaml``."""
+        write_yaml(
+            self.bundle.provenance,
+            {
+                **self.provenance,
+                "decisions": [d.to_mapping() for d in self.decisions],
+                "training": self.training,
+                "transfer_library": self.library,
+                "regeneration": self.regeneration.to_mapping() if self.regeneration else None,
+                "warnings": self.warnings,
+                "seconds": {k: round(v, 2) for k, v in self.seconds.items()},
+            },
+        )
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Record the time of a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+def finish(outcome: StepOutcome, *, first_pass: dict[str, int] | None, second_pass: dict[str, int] | None) -> None:
+    """Write what is known only after the second pass: identifications, times and the report.
+
+    Parameters
+    ----------
+    outcome : StepOutcome
+        Outcome of the step.
+    first_pass, second_pass : dict or None
+        Numbers of precursors and proteins that each pass found; None where there is no table.
+    """
+    identified = {"first_pass": first_pass, "second_pass": second_pass}
+    outcome.provenance["identified"] = identified
+    outcome.write_provenance()
+    write_report(outcome.bundle.report, _report_facts(outcome, identified))
+    for name, counts in identified.items():
+        if counts:
+            label = name.replace("_", " ")
+            logger.info(f"{label:<20}: {counts['precursors']:,} precursors, {counts['proteins']:,} protein groups")
+    logger.info(f"Report of transfer learning: {outcome.bundle.report}")
+
+
+def _report_facts(outcome: StepOutcome, identified: dict[str, dict[str, int] | None]) -> Facts:
+    return {
+        "decisions": [cast(DecisionFacts, d.to_mapping()) for d in outcome.decisions],
+        "training": outcome.training,
+        "history": outcome.history,
+        "identified": cast(dict[str, PassFacts | None], identified),
+        "runs": outcome.runs,
+        "transfer_library": outcome.library,
+        "regeneration": outcome.regeneration.to_mapping() if outcome.regeneration else None,
+        "seconds": outcome.seconds,
+        "warnings": outcome.warnings,
+        "provenance": outcome.provenance,
+    }
+
+
+def log_summary(outcome: StepOutcome) -> None:
+    """Log the decisions, what a user should know, and the time of each stage."""
+    logger.info("================ Transfer learning ================")
+    for line in gate.decision_lines(outcome.decisions):
+        logger.info(line)
+    if not outcome.accepted:
+        logger.warning("No tuned model was accepted: the pretrained models stay in use.")
+    for warning in outcome.warnings:
+        logger.warning(warning)
+    for stage, seconds in outcome.seconds.items():
+        logger.info(f"{stage:<20}: {seconds:.1f} s")
+    logger.info("===================================================")

@@ -1,0 +1,146 @@
+"""alphaDIA's search plan with transfer learning between the first and the second pass."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from alphadia.search_plan import SearchPlan
+
+from alphadia_tl import host
+from alphadia_tl.bundle import Bundle
+from alphadia_tl.errors import HostError, SettingsError, TransferLearningError
+from alphadia_tl.settings import PluginSettings
+
+logger = logging.getLogger(__name__)
+
+# Nobody needs these results of the first pass; its library is kept for regeneration.
+FIRST_PASS_CONFIG: dict[str, Any] = {
+    "general": {"save_library": True, "save_mbr_library": False},
+    "search_output": {"normalization_method": "none"},
+    "transfer_library": {"enabled": True},
+    "transfer_learning": {"enabled": False},
+}
+
+
+class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
+    """Search plan that tunes the models between two passes where ``alphadia_tl.enabled`` is true.
+
+    Without that flag it is alphaDIA's own plan. In notebooks:
+    ``TransferLearningPlan(output_directory, config).run_plan()``.
+
+    Parameters
+    ----------
+    output_directory : str
+        Output folder.
+    config : dict, optional
+        User config, may hold the section ``alphadia_tl``; left unchanged.
+    cli_params_config : dict, optional
+        Parameters of the command line.
+
+    Raises
+    ------
+    alphadia.exceptions.UserError
+        If the section ``alphadia_tl`` has unknown keys, wrong types or impossible values.
+    """
+
+    def __init__(
+        self,
+        output_directory: str,
+        config: dict[str, Any] | None = None,
+        cli_params_config: dict[str, Any] | None = None,
+    ) -> None:
+        host.check_host()
+        config = copy.deepcopy(config) if config is not None else {}
+        try:
+            self._plugin = PluginSettings.from_mapping(config.pop(PluginSettings.section, None))
+        except SettingsError as error:
+            raise host.as_user_error(error) from error
+        if self._plugin.enabled:
+            config = host.deep_merge(config, {"general": {"transfer_step_enabled": True}})
+        self._step_outcome: Any = None
+        super().__init__(output_directory, config, cli_params_config)
+
+    def run_plan(self) -> None:
+        """Run all passes; errors of the plugin leave as alphaDIA's user errors (exit code 1)."""
+        try:
+            super().run_plan()
+            if self._plugin.enabled and self._step_outcome is None:
+                raise HostError("alphadia_tl.enabled is true, but alphaDIA never ran the transfer step.")
+        except TransferLearningError as error:
+            raise host.as_user_error(error) from error
+
+    def run_step(self, output_directory: Path, extra_config: dict[str, Any], step_name: str) -> None:
+        """Run one step of alphaDIA's plan; after the first pass, the transfer-learning step."""
+        if not self._plugin.enabled:
+            super().run_step(output_directory, extra_config, step_name)
+            return
+        # alphaDIA merges a step's own settings with those of the step before section by section, not key by
+        # key, and so loses some (mbr: search.target_num_candidates)
+        extra_config = host.deep_merge(self._multistep_config[step_name], extra_config)
+        start = time.perf_counter()
+        if step_name == host.TRANSFER_STEP:
+            self._run_first_pass(output_directory, extra_config)
+            return
+        if step_name == host.LIBRARY_STEP:
+            extra_config = host.deep_merge(extra_config, self._second_pass_config())
+        super().run_step(output_directory, extra_config, step_name)
+        self._step_outcome.seconds[f"{step_name} step"] = time.perf_counter() - start
+        if step_name == host.LIBRARY_STEP:
+            self._write_report()
+
+    def _run_first_pass(self, output_directory: Path, extra_config: dict[str, Any]) -> None:
+        from alphadia_tl.step import preflight, run_step
+        from alphadia_tl.step_settings import step_settings
+
+        extra_config = host.deep_merge(extra_config, FIRST_PASS_CONFIG)
+        step = host.make_step(
+            output_directory, self._user_config, self._cli_params_config, extra_config, host.TRANSFER_STEP
+        )
+        settings = step_settings(step.config, self._user_config, self._plugin)
+        preflight(settings, Path(output_directory))
+        start = time.perf_counter()
+        errors, folders = host.run_first_pass(step)
+        seconds = time.perf_counter() - start
+        self._raw_files_with_errors.extend(errors)
+        del step  # holds the library in memory
+        logger.log(host.PROGRESS_LEVEL, "=================== Transfer learning ===================")
+        self._step_outcome = run_step(
+            settings,
+            Path(output_directory),
+            quant_folders=folders,
+            speclib=Path(output_directory) / host.SPECLIB_FILE,
+        )
+        self._step_outcome.seconds = {"first pass": seconds, **self._step_outcome.seconds}
+
+    def _second_pass_config(self) -> dict[str, Any]:
+        """Point the second pass at the tuned library, or at the first pass's results if nothing changed."""
+        bundle: Bundle = self._step_outcome.bundle
+        config: dict[str, Any] = {
+            "library_prediction": {"enabled": False, "peptdeep_model_path": None},
+            "library_path": str(bundle.tuned_library),
+            "library_multiplexing": {"enabled": False},
+        }
+        if self._step_outcome.accepted:
+            logger.info(f"Second pass searches the library predicted by the tuned models: {bundle.tuned_library}")
+            return config
+        logger.info("Nothing was accepted: the first pass's quantification is used, no second search is done.")
+        return host.deep_merge(
+            config,
+            {
+                "library_path": str(bundle.folder / host.SPECLIB_FILE),
+                "general": {"reuse_quant": True, "reuse_quant_from": [str(bundle.folder / host.QUANT_FOLDER)]},
+            },
+        )
+
+    def _write_report(self) -> None:
+        from alphadia_tl.outcome import finish
+
+        finish(
+            self._step_outcome,
+            first_pass=host.count_identifications(self._step_outcome.bundle.folder),
+            second_pass=host.count_identifications(self._library_step_output_dir),
+        )

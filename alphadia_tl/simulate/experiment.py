@@ -1,0 +1,238 @@
+"""A complete experiment in a folder: proteome, sample, rendered run, truth, base weights, config; made once."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from alphadia_tl.simulate.acquisition import Acquisition
+from alphadia_tl.simulate.instrument import LAB, REFERENCE, Instrument
+from alphadia_tl.simulate.proteome import random_proteome
+from alphadia_tl.simulate.render import render_run
+from alphadia_tl.simulate.sample import Digestion, digest, make_sample, oracle_library
+from alphadia_tl.simulate.weights import BaseTraining, model_zip_path, train_base_weights
+
+__all__ = ["DEMO", "SMALL", "Experiment", "Preset", "make_experiment", "make_weights"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """All settings of an experiment.
+
+    Attributes
+    ----------
+    n_proteins : int
+        Proteins in the FASTA file, a quarter of them absent from the sample.
+    digestion : Digestion
+        Search space.
+    acquisition : Acquisition
+        How the run is measured.
+    training : BaseTraining
+        How the base weights are trained.
+    n_runs : int
+        Rendered runs; they share the sample's contents, not its noise, and their abundances differ a little.
+    optimization_lock_target : int
+        alphaDIA's ``calibration.optimization_lock_target``.
+    instrument, reference : Instrument
+        The truth of the run; the truth that the base weights are trained on.
+    seed : int
+        Seed of proteome, sample and run.
+    """
+
+    n_proteins: int
+    digestion: Digestion = field(default_factory=Digestion)
+    acquisition: Acquisition = field(default_factory=Acquisition)
+    training: BaseTraining = field(default_factory=BaseTraining)
+    n_runs: int = 1
+    optimization_lock_target: int = 1000
+    instrument: Instrument = LAB
+    reference: Instrument = REFERENCE
+    seed: int = 1
+
+
+#: The experiment of ``alphadia-tl demo``.
+DEMO = Preset(n_proteins=240)
+
+#: The smallest experiment that alphaDIA calibrates on; for tests.
+SMALL = Preset(
+    n_proteins=75,
+    acquisition=replace(DEMO.acquisition, gradient_minutes=5.0),
+    training=BaseTraining(
+        n_proteins=100,
+        n_rt=2000,
+        n_charge=1000,
+        n_ms2=2500,
+        n_ccs=200,
+        epochs_rt=6,
+        epochs_charge=3,
+        epochs_ms2=4,
+        epochs_ccs=1,
+    ),
+    optimization_lock_target=400,
+)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Files of an experiment.
+
+    Attributes
+    ----------
+    folder : Path
+        Where they are.
+    preset : Preset
+        How they were made.
+    suffix : str
+        Ending of the raw files.
+    """
+
+    folder: Path
+    preset: Preset
+    suffix: str = ".hdf"
+
+    @property
+    def fasta(self) -> Path:
+        """Proteome, entrapment proteins included."""
+        return self.folder / "proteome.fasta"
+
+    @property
+    def truth(self) -> Path:
+        """Precursors in the sample, with ``rt_seconds``."""
+        return self.folder / "truth.parquet"
+
+    @property
+    def oracle(self) -> Path:
+        """The perfect spectral library of the whole FASTA file."""
+        return self.folder / "oracle.hdf"
+
+    @property
+    def home(self) -> Path:
+        """``HOME`` for the searches: peptdeep finds the base weights under it."""
+        return self.folder / "home"
+
+    @property
+    def raw_files(self) -> list[Path]:
+        """Rendered runs."""
+        return [self.folder / f"run_{i + 1}{self.suffix}" for i in range(self.preset.n_runs)]
+
+    def read_truth(self) -> pd.DataFrame:
+        """Return the truth table."""
+        return pd.read_parquet(self.truth)
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables for a search with the base weights."""
+        return {**os.environ, "HOME": str(self.home.resolve()), "USERPROFILE": str(self.home.resolve())}
+
+    def config(self, *, oracle: bool = False) -> dict[str, Any]:
+        """Return an alphaDIA config for the experiment: library-free, or with the perfect library."""
+        prediction = {"enabled": not oracle, **self.preset.digestion.to_config()}
+        config: dict[str, Any] = {
+            "raw_paths": [str(p.resolve()) for p in self.raw_files],
+            "fasta_paths": [str(self.fasta.resolve())],
+            "general": {
+                "thread_count": os.cpu_count() or 1,
+                "use_gpu": False,
+                "random_state": 1,
+                "save_figures": False,
+            },
+            "library_prediction": prediction,
+            "calibration": {"optimization_lock_target": self.preset.optimization_lock_target},
+        }
+        if oracle:
+            config["library_path"] = str(self.oracle.resolve())
+        return config
+
+
+def make_experiment(
+    folder: Path, preset: Preset, *, mzml: bool = False, weights_folder: Path | None = None
+) -> Experiment:
+    """Make an experiment, or take over the files that the same settings and code have made before.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if missing.
+    preset : Preset
+        Settings.
+    mzml : bool, default False
+        Write the runs as mzML instead of alphaRaw HDF5.
+    weights_folder : Path, optional
+        Take the base weights from this ``HOME`` and train them there if they are missing, so that several
+        experiments can share them. Default: ``home`` in the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    experiment = Experiment(folder, preset, ".mzML" if mzml else ".hdf")
+    made = {k: v for k, v in asdict(preset).items() if k not in ("training", "reference", "optimization_lock_target")}
+    files = [experiment.fasta, experiment.truth, experiment.oracle, *experiment.raw_files]
+    _once(folder / "experiment.yaml", {**made, "suffix": experiment.suffix}, files, lambda: _render(experiment))
+    home = experiment.home if weights_folder is None else weights_folder
+    make_weights(home, preset)
+    if home != experiment.home:
+        _share(model_zip_path(home), model_zip_path(experiment.home))
+    return experiment
+
+
+def make_weights(home: Path, preset: Preset) -> None:
+    """Train the base weights of a preset under `home`, unless the same settings and code have done so before."""
+    made = {"training": asdict(preset.training), "reference": asdict(preset.reference)}
+    home.mkdir(parents=True, exist_ok=True)
+    _once(
+        home / "weights.yaml",
+        made,
+        [model_zip_path(home)],
+        lambda: {"metrics": train_base_weights(home, preset.reference, preset.training)},
+    )
+
+
+def _render(experiment: Experiment) -> dict[str, Any]:
+    preset = experiment.preset
+    generator = np.random.default_rng(preset.seed)
+    random_proteome(preset.n_proteins, generator).write_fasta(experiment.fasta)
+    library_df = digest(experiment.fasta, preset.digestion)
+    sample = make_sample(library_df, preset.instrument, generator)
+    truth = sample.precursor_df
+    truth["rt_seconds"] = preset.acquisition.apex_seconds(truth["rt"].to_numpy())
+    truth.to_parquet(experiment.truth)
+    oracle_library(library_df, preset.instrument, experiment.oracle)
+    for path in experiment.raw_files:
+        run_df = truth.assign(abundance=truth["abundance"] * np.exp(0.1 * generator.standard_normal(len(truth))))
+        render_run(run_df, sample.fragment_intensity_df, preset.acquisition, generator).save(path)
+    return {"library_precursors": len(library_df), "true_precursors": len(truth)}
+
+
+def _share(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    target.symlink_to(source.resolve())
+
+
+def _once(stamp: Path, settings: dict[str, Any], files: list[Path], make: Callable[[], dict[str, Any]]) -> None:
+    """Call `make` unless its files exist and `stamp` records the same settings and the same simulation code."""
+    key = _key(settings)
+    if stamp.is_file() and all(f.is_file() for f in files):
+        recorded = yaml.safe_load(stamp.read_text(encoding="utf-8"))
+        if isinstance(recorded, dict) and recorded.get("key") == key:
+            logger.info("Reusing %s", ", ".join(f.name for f in files))
+            return
+    stamp.unlink(missing_ok=True)
+    result = make()
+    stamp.write_text(yaml.safe_dump({"key": key, **result}, sort_keys=False), encoding="utf-8")
+
+
+def _key(settings: dict[str, Any]) -> str:
+    digest_of = hashlib.sha256(repr(settings).encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        if path.name not in ("demo.py", "truth.py", "experiment.py"):
+            digest_of.update(path.read_bytes())
+    return digest_of.hexdigest()[:16]

@@ -1,0 +1,205 @@
+"""The truth: how an instrument retains, fragments and charges a peptide.
+
+The forms are those of the literature (a hydrophobicity sum with terminal, length and neighbour corrections for
+retention: Krokhin et al. 2004, Mol Cell Proteomics 3, 908; the mobile proton model with proline and acidic effects for
+fragmentation: Wysocki et al. 2000, J Mass Spectrom 35, 1399; Huang et al. 2005, Anal Chem 77, 5800); the numbers are
+made up. Two instruments with other numbers are learnable from one another, but neither predicts the other well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from alphadia_tl.simulate.parameters import (
+    AFTER_CUT,
+    BEFORE_CUT,
+    HYDROPHOBICITY,
+    Charging,
+    Fragmentation,
+    Retention,
+    shifted,
+)
+from alphadia_tl.simulate.residues import Residues, encode, stable_noise, string_hash
+
+__all__ = ["LAB", "REFERENCE", "Instrument"]
+
+PEPTIDOFORM = ["sequence", "mods", "mod_sites"]
+PRECURSOR = [*PEPTIDOFORM, "charge"]
+BASICITY = {"K": 0.9, "R": 1.0, "H": 0.55}
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """What an instrument does to a peptide; the same peptide always gets the same answer.
+
+    Attributes
+    ----------
+    name : str
+        For logs and hashes.
+    retention, fragmentation, charging
+        The numbers of the three models.
+    """
+
+    name: str
+    retention: Retention
+    fragmentation: Fragmentation
+    charging: Charging
+
+    def retention_time(self, precursor_df: pd.DataFrame) -> NDArray[Any]:
+        """Return the retention time as a fraction of the gradient, shape (n,), in [0, 1].
+
+        Parameters
+        ----------
+        precursor_df : pd.DataFrame
+            Columns sequence, mods, mod_sites.
+
+        Raises
+        ------
+        DataError
+            For an unknown residue or modification.
+        """
+        r = self.retention
+        peptides = encode(precursor_df)
+        from_n = np.arange(peptides.codes.shape[1])
+        from_c = peptides.length[:, None] - 1 - from_n
+        basic = peptides.look_up(dict.fromkeys("KRH", 1.0))
+        neighbours = np.zeros_like(basic)
+        neighbours[:, 1:] += basic[:, :-1]
+        neighbours[:, :-1] += basic[:, 1:]
+        greasy = peptides.look_up(dict.fromkeys("LIFWVM", 1.0))
+        total = (
+            peptides.look_up(r.residues)
+            + peptides.look_up(r.n_terminal) * np.exp(-from_n / r.terminal_reach)
+            + peptides.look_up(r.c_terminal) * np.exp(-np.maximum(from_c, 0) / r.terminal_reach)
+            + r.basic_neighbour * neighbours * greasy
+        ).sum(axis=1) + r.acetyl * peptides.acetylated
+        total *= 1.0 - r.length_penalty * np.log(peptides.length / 12.0)
+        total = np.where(total > r.saturation, r.saturation + 0.5 * (total - r.saturation), total)
+        time = expit((total - r.midpoint) / r.spread) ** r.bend
+        time += r.noise * stable_noise(string_hash(precursor_df, PEPTIDOFORM), salt=_salt(self.name, 1))
+        return np.asarray(np.clip(time, 0.0, 1.0))
+
+    def charge_probabilities(self, precursor_df: pd.DataFrame, charges: NDArray[Any]) -> NDArray[Any]:
+        """Return the fraction of the ions of each peptidoform that carry each of `charges`, shape (n, n_charges)."""
+        c = self.charging
+        peptides = encode(precursor_df)
+        basicity = peptides.look_up(BASICITY).sum(axis=1)
+        acidity = peptides.look_up({"D": 1.0, "E": 1.0}).sum(axis=1)
+        mean = c.offset + c.basic * basicity + c.length * peptides.length + c.acidic * acidity
+        z = np.asarray(charges, dtype=float)[None, :]
+        above = expit((z + 0.5 - mean[:, None]) / c.width)
+        below = np.where(z > 1, expit((z - 0.5 - mean[:, None]) / c.width), 0.0)
+        return np.asarray(above - below)
+
+    def fragment_intensities(self, precursor_df: pd.DataFrame, charged_frag_types: list[str]) -> NDArray[Any]:
+        """Return max-normalised fragment intensities.
+
+        Parameters
+        ----------
+        precursor_df : pd.DataFrame
+            Columns sequence, mods, mod_sites, charge.
+        charged_frag_types : list[str]
+            Column names as in alphabase; types other than b_z1, b_z2, y_z1, y_z2 are never formed.
+
+        Returns
+        -------
+        np.ndarray
+            float32, shape (sum(nAA - 1), n_types), in the row order of the table, bonds from the N-terminus.
+        """
+        peptides = encode(precursor_df)
+        charge = precursor_df["charge"].to_numpy(dtype=float)
+        bonds = peptides.inside[:, 1:]
+        shares = self._shares(peptides, charge)
+        keys = string_hash(precursor_df, PRECURSOR)[:, None] + np.arange(bonds.shape[1], dtype=np.uint64)
+        out = np.zeros((*bonds.shape, len(charged_frag_types)), dtype=np.float32)
+        for column, name in enumerate(charged_frag_types):
+            if name in shares:
+                noise = stable_noise(keys, salt=_salt(self.name, 2 + sorted(shares).index(name)))
+                out[:, :, column] = shares[name] * np.exp(self.fragmentation.noise * noise) * bonds
+        out /= np.maximum(out.max(axis=(1, 2), keepdims=True), 1e-12)
+        out[out < 0.005] = 0.0
+        return np.asarray(out[bonds])
+
+    def _shares(self, peptides: Residues, charge: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        f = self.fragmentation
+        basic = np.cumsum(peptides.look_up(BASICITY), axis=1)
+        b_basic, y_basic = basic[:, :-1], basic[:, -1:] - basic[:, :-1]
+        b_length = np.arange(1, peptides.codes.shape[1])[None, :]
+        y_length = peptides.length[:, None] - b_length
+        where = b_length / peptides.length[:, None]
+        mobile = expit(2.0 * (charge - basic[:, -1] - 0.4))[:, None]
+        acid = peptides.look_up({"D": 1.0, "E": 0.45})[:, :-1]
+        bond = peptides.look_up(f.before_cut)[:, :-1] + peptides.look_up(f.after_cut)[:, 1:]
+        logit = (0.3 + 0.7 * mobile) * bond + (1.0 - mobile) * f.immobile_acid * acid
+        propensity = np.exp(f.sharpness * logit - f.curvature * (where - f.centre) ** 2)
+        y_share = expit(f.y_bias + f.y_basic * np.tanh(y_basic - b_basic) + f.y_position * (0.5 - where))
+        charge_term = f.double_offset + f.double_charge * (charge[:, None] - 3.0)
+        allowed = (charge >= 2)[:, None]
+        out = {}
+        for letter, share, decay, length, base in (
+            ("b", 1.0 - y_share, f.b_decay, b_length, b_basic),
+            ("y", y_share, f.y_decay, y_length, y_basic),
+        ):
+            intensity = propensity * share * np.exp(-decay * np.maximum(length, 0) / 10.0)
+            intensity = intensity * np.where(length == 1, 0.05 if letter == "b" else 0.4, 1.0)
+            double = allowed * expit(
+                charge_term + f.double_basic * (base - 1.0) + f.double_length * (length - 9.0) / 4.0
+            )
+            out[f"{letter}_z1"] = intensity * (1.0 - double)
+            out[f"{letter}_z2"] = intensity * double
+        return out
+
+
+def _salt(name: str, number: int) -> int:
+    return sum(name.encode()) * 16 + number
+
+
+#: The instrument that the base models are trained on.
+REFERENCE = Instrument("reference", Retention(), Fragmentation(), Charging())
+
+#: The user's instrument: another column and gradient, a higher collision energy, another ion source.
+LAB = Instrument(
+    "lab",
+    Retention(
+        residues=shifted(
+            HYDROPHOBICITY,
+            {"D": 1.8, "E": 2.6, "K": -1.2, "R": 0.9, "H": 2.4, "W": -2.6, "F": -1.1, "Y": 1.3, "M": 1.2, "P": 1.6,
+             "V": 0.9, "I": -0.6, "Q": -0.7, "G": 0.6, "S": 0.4, "m": 1.0, "A": 0.5},
+            0.95,
+        ),
+        n_terminal={"K": -3.0, "R": -2.2, "H": -2.0, "E": 1.6, "D": 1.2, "L": 1.4, "I": 1.2, "F": -1.5},
+        c_terminal={"K": 1.0, "R": -1.2, "L": -0.4, "F": -0.6},
+        terminal_reach=2.2,
+        basic_neighbour=-0.4,
+        length_penalty=0.30,
+        saturation=44.0,
+        midpoint=36.0,
+        spread=11.0,
+        bend=1.35,
+    ),
+    Fragmentation(
+        before_cut=shifted(
+            BEFORE_CUT, {"D": -0.5, "E": 0.4, "H": 0.7, "K": -0.7, "L": -0.5, "V": -0.4, "A": 0.6, "N": 0.8, "Q": 0.5}
+        ),
+        after_cut=shifted(AFTER_CUT, {"P": -0.7, "G": -0.7, "D": 0.6, "L": 0.6, "F": 0.5, "S": -0.4, "Y": 0.4}),
+        immobile_acid=1.5,
+        sharpness=1.1,
+        centre=0.33,
+        curvature=4.5,
+        y_bias=0.3,
+        y_basic=0.8,
+        y_position=1.7,
+        b_decay=0.7,
+        y_decay=0.95,
+        double_offset=-0.8,
+        double_length=1.1,
+        double_charge=1.4,
+    ),
+    Charging(offset=1.10, basic=0.52, length=0.045, acidic=-0.01, width=0.26),
+)  # fmt: skip

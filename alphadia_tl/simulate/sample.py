@@ -1,0 +1,168 @@
+"""What is in the sample: the digest of a FASTA file, the peptides' abundances, and their true properties."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from alphabase.protein.fasta import SpecLibFasta, protease_dict
+from alphabase.spectral_library.base import SpecLibBase
+
+from alphadia_tl.simulate.instrument import PEPTIDOFORM, Instrument
+from alphadia_tl.simulate.proteome import ABSENT_PREFIX
+
+__all__ = ["FRAGMENT_TYPES", "Digestion", "Sample", "digest", "make_sample", "oracle_library", "set_fragment_pointers"]
+
+FRAGMENT_TYPES = ["b_z1", "b_z2", "y_z1", "y_z2"]
+
+
+@dataclass(frozen=True)
+class Digestion:
+    """Settings of the in-silico digest; the same values go into alphaDIA's ``library_prediction`` section."""
+
+    missed_cleavages: int = 1
+    max_var_mod_num: int = 1
+    variable_modifications: tuple[str, ...] = ("Oxidation@M",)
+    fixed_modifications: tuple[str, ...] = ("Carbamidomethyl@C",)
+    precursor_len: tuple[int, int] = (7, 35)
+    precursor_charge: tuple[int, int] = (2, 4)
+    precursor_mz: tuple[float, float] = (400.0, 1000.0)
+
+    def to_config(self) -> dict[str, object]:
+        """Return the matching keys of alphaDIA's ``library_prediction`` section."""
+        return {
+            "enzyme": "trypsin",
+            "missed_cleavages": self.missed_cleavages,
+            "max_var_mod_num": self.max_var_mod_num,
+            "variable_modifications": ";".join(self.variable_modifications),
+            "fixed_modifications": ";".join(self.fixed_modifications),
+            "precursor_len": list(self.precursor_len),
+            "precursor_charge": list(self.precursor_charge),
+            "precursor_mz": list(self.precursor_mz),
+        }
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Precursors that are truly in the sample.
+
+    Attributes
+    ----------
+    precursor_df : pd.DataFrame
+        sequence, mods, mod_sites, charge, nAA, precursor_mz, proteins, rt (fraction of the gradient),
+        abundance (arbitrary, log-normal), frag_start_idx, frag_stop_idx.
+    fragment_intensity_df : pd.DataFrame
+        Dense, columns :data:`FRAGMENT_TYPES`, max-normalised per precursor.
+    """
+
+    precursor_df: pd.DataFrame
+    fragment_intensity_df: pd.DataFrame
+
+
+def digest(fasta: Path, digestion: Digestion) -> pd.DataFrame:
+    """Return all precursors of a FASTA file, sorted by nAA, as alphaDIA's own digest gives them."""
+    library = SpecLibFasta(
+        FRAGMENT_TYPES,
+        protease=protease_dict["trypsin"],
+        var_mods=list(digestion.variable_modifications),
+        fix_mods=list(digestion.fixed_modifications),
+        max_missed_cleavages=digestion.missed_cleavages,
+        max_var_mod_num=digestion.max_var_mod_num,
+        peptide_length_min=digestion.precursor_len[0],
+        peptide_length_max=digestion.precursor_len[1],
+        precursor_charge_min=digestion.precursor_charge[0],
+        precursor_charge_max=digestion.precursor_charge[1],
+        precursor_mz_min=digestion.precursor_mz[0],
+        precursor_mz_max=digestion.precursor_mz[1],
+        decoy=None,
+    )
+    library.get_peptides_from_fasta_list([str(fasta)])
+    library.add_modifications()
+    accessions = library.protein_df["protein_id"].to_numpy()
+    genes = library.protein_df["gene_org"].to_numpy()
+    indices = [[int(i) for i in text.split(";")] for text in library.precursor_df["protein_idxes"]]
+    library.precursor_df["proteins"] = [";".join(accessions[i]) for i in indices]
+    library.precursor_df["genes"] = [";".join(genes[i]) for i in indices]
+    library.add_charge()
+    library.calc_precursor_mz()
+    mz = library.precursor_df["precursor_mz"]
+    inside = (mz > digestion.precursor_mz[0]) & (mz < digestion.precursor_mz[1])
+    precursor_df: pd.DataFrame = library.precursor_df[inside].sort_values("nAA", kind="stable")
+    return precursor_df.reset_index(drop=True)
+
+
+def set_fragment_pointers(precursor_df: pd.DataFrame) -> None:
+    """Set frag_start_idx and frag_stop_idx in place for dense fragments in the table's row order."""
+    stops = np.cumsum(precursor_df["nAA"].to_numpy() - 1)
+    precursor_df["frag_start_idx"] = stops - (precursor_df["nAA"].to_numpy() - 1)
+    precursor_df["frag_stop_idx"] = stops
+
+
+def make_sample(
+    library_df: pd.DataFrame,
+    instrument: Instrument,
+    generator: np.random.Generator,
+    *,
+    protein_spread: float = 1.6,
+    peptide_spread: float = 1.0,
+    min_charge_fraction: float = 0.05,
+    missed_cleavage_factor: float = 0.08,
+    oxidation_factor: float = 0.08,
+    peptide_fraction: float = 0.8,
+) -> Sample:
+    """Draw the contents of a sample from a digest.
+
+    Parameters
+    ----------
+    library_df : pd.DataFrame
+        Output of :func:`digest`.
+    instrument : Instrument
+        Gives retention times, charge states and fragment intensities.
+    generator : np.random.Generator
+        Source of all randomness.
+    protein_spread, peptide_spread : float
+        Standard deviations of ln(protein abundance) and of ln(peptide response).
+    min_charge_fraction : float
+        Charge states that fewer of a peptidoform's ions carry are not in the sample.
+    missed_cleavage_factor, oxidation_factor : float
+        Abundance of a peptide with one missed cleavage, or one oxidised methionine, relative to the one without.
+    peptide_fraction : float
+        Fraction of the stripped sequences that ionise at all.
+    """
+    df = library_df[~library_df["proteins"].str.startswith(ABSENT_PREFIX)].reset_index(drop=True)
+    first_protein = df["proteins"].str.split(";").str[0]
+    proteins, protein_code = np.unique(first_protein.to_numpy(dtype=str), return_inverse=True)
+    peptides, peptide_code = np.unique(df["sequence"].to_numpy(dtype=str), return_inverse=True)
+    log_abundance = generator.normal(0.0, protein_spread, len(proteins))[protein_code]
+    log_abundance += generator.normal(0.0, peptide_spread, len(peptides))[peptide_code]
+    ionises = (generator.random(len(peptides)) < peptide_fraction)[peptide_code]
+    missed = df["miss_cleavage"].to_numpy()
+    oxidised = df["mods"].str.count("Oxidation").to_numpy()
+    charges = np.arange(1, 7)
+    fractions = instrument.charge_probabilities(df, charges)[np.arange(len(df)), df["charge"].to_numpy() - 1]
+    df["abundance"] = np.exp(log_abundance) * missed_cleavage_factor**missed * oxidation_factor**oxidised * fractions
+    df["rt"] = instrument.retention_time(df)
+    columns = [*PEPTIDOFORM, "charge", "nAA", "precursor_mz", "proteins", "rt", "abundance"]
+    df = df.loc[ionises & (fractions >= min_charge_fraction), columns].reset_index(drop=True)
+    set_fragment_pointers(df)
+    intensities = instrument.fragment_intensities(df, FRAGMENT_TYPES)
+    return Sample(df, pd.DataFrame(intensities, columns=FRAGMENT_TYPES))
+
+
+def oracle_library(library_df: pd.DataFrame, instrument: Instrument, path: Path) -> None:
+    """Write the whole digest with the instrument's true properties as an alphabase library (HDF5)."""
+    df = library_df.copy()
+    df["rt"] = instrument.retention_time(df).astype(np.float32)
+    df["mobility"] = np.float32(0.0)
+    df["decoy"] = np.uint8(0)
+    set_fragment_pointers(df)
+    library = SpecLibBase(FRAGMENT_TYPES, decoy=None)
+    library._precursor_df = df
+    library.hash_precursor_df()
+    library.calc_fragment_mz_df()
+    library._fragment_intensity_df = pd.DataFrame(
+        instrument.fragment_intensities(df, FRAGMENT_TYPES), columns=FRAGMENT_TYPES
+    )
+    library.save_hdf(str(path))

@@ -1,0 +1,120 @@
+"""Scores a search of a simulated run against what was in the sample."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from alphadia_tl.errors import DataError
+from alphadia_tl.simulate.proteome import ABSENT_PREFIX
+
+__all__ = ["Score", "score_precursors", "score_search"]
+
+_KEY = ["sequence", "mods", "mod_sites", "charge"]
+_COLUMNS = {f"precursor.{c}": c for c in [*_KEY, "qval", "rt.observed"]} | {"pg.proteins": "proteins"}
+
+
+@dataclass(frozen=True)
+class Score:
+    """Outcome of a search, counted against the truth.
+
+    Attributes
+    ----------
+    reported : int
+        Precursors at the q-value limit, in all runs together.
+    true : int
+        Of these, in the sample and within the time tolerance of the true apex.
+    absent, misplaced : int
+        Of these, not in the sample at all; in the sample, but found elsewhere in the run.
+    entrapment : int
+        Of these, from entrapment proteins only (part of `absent`).
+    fdp : float
+        True false discovery proportion, ``1 - true / reported``; 0 when nothing is reported.
+    proteins, true_proteins : int
+        Protein groups reported; those with a protein of the sample.
+    """
+
+    reported: int
+    true: int
+    absent: int
+    misplaced: int
+    entrapment: int
+    fdp: float
+    proteins: int
+    true_proteins: int
+
+    def to_mapping(self) -> dict[str, int | float]:
+        """Return the numbers by name."""
+        return asdict(self)
+
+
+def score_precursors(
+    found_df: pd.DataFrame, truth_df: pd.DataFrame, *, tolerance_seconds: float = 6.0, max_q_value: float = 0.01
+) -> Score:
+    """Compare reported precursors with the truth.
+
+    Parameters
+    ----------
+    found_df : pd.DataFrame
+        alphaDIA's precursors table: precursor.sequence, precursor.mods, precursor.mod_sites, precursor.charge,
+        precursor.qval, precursor.rt.observed (seconds), pg.proteins.
+    truth_df : pd.DataFrame
+        sequence, mods, mod_sites, charge, rt_seconds (true apex), one row per precursor in the sample.
+    tolerance_seconds : float, default 6
+        How far from the true apex a true identification may be.
+    max_q_value : float, default 0.01
+        Precursors with a greater q-value are not counted.
+
+    Raises
+    ------
+    DataError
+        For a missing column, or a truth with repeated precursors.
+    """
+    missing = [c for c in _COLUMNS if c not in found_df.columns]
+    if missing:
+        raise DataError(f"The precursors table lacks the column '{missing[0]}'.", "Is it from alphaDIA 2.3?")
+    if truth_df.duplicated(_KEY).any():
+        raise DataError("The truth holds a precursor twice.", "Give one row per precursor.")
+    found = found_df[list(_COLUMNS)].rename(columns=_COLUMNS)
+    found = found[found["qval"] <= max_q_value].astype({"charge": np.int64})
+    found[["mods", "mod_sites"]] = found[["mods", "mod_sites"]].fillna("")
+    truth = truth_df[[*_KEY, "rt_seconds"]].astype({"charge": np.int64})
+    merged = found.merge(truth, on=_KEY, how="left")
+    in_sample = merged["rt_seconds"].notna().to_numpy()
+    distance = (merged["rt.observed"] - merged["rt_seconds"]).abs().fillna(np.inf).to_numpy()
+    true = in_sample & (distance <= tolerance_seconds)
+    groups = pd.Series(merged["proteins"].unique(), dtype=object)
+    reported = len(merged)
+    return Score(
+        reported=reported,
+        true=int(true.sum()),
+        absent=int((~in_sample).sum()),
+        misplaced=int((in_sample & ~true).sum()),
+        entrapment=int((~_has_present(merged["proteins"])).sum()),
+        fdp=float(1.0 - true.sum() / reported) if reported else 0.0,
+        proteins=len(groups),
+        true_proteins=int(_has_present(groups).sum()),
+    )
+
+
+def _has_present(proteins: pd.Series) -> NDArray[Any]:
+    return np.array([any(not p.startswith(ABSENT_PREFIX) for p in str(g).split(";")) for g in proteins], dtype=bool)
+
+
+def score_search(output: Path, truth_df: pd.DataFrame, **kwargs: float) -> Score:
+    """Score the ``precursors.parquet`` of an alphaDIA output folder; see :func:`score_precursors`.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no such table.
+    """
+    path = output / "precursors.parquet"
+    if not path.is_file():
+        raise DataError(f"No precursors table at '{path}'.", "Did the search end without an error?")
+    return score_precursors(pd.read_parquet(path), truth_df, **kwargs)

@@ -1,0 +1,158 @@
+"""What the step needs to know, taken from alphaDIA's effective config and the user's own keys."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from alphabase.peptide.fragment import get_charged_frag_types
+
+from alphadia_tl.errors import SettingsError
+from alphadia_tl.settings import PluginSettings, TrainingSettings, TransferLibrarySettings
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_SEED = 0
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """All settings of one transfer-learning step.
+
+    Attributes
+    ----------
+    plugin, training, library : PluginSettings, TrainingSettings, TransferLibrarySettings
+        The sections of the config.
+    charged_frag_types : tuple of str
+        Charged fragment types that are quantified and learnt.
+    predicted_frag_types : tuple of str
+        Charged fragment types that the regenerated library gets.
+    nce : float
+        Normalised collision energy, the same for training and prediction.
+    instrument : str
+        Instrument name, the same for training and prediction.
+    model_path : Path or None
+        Folder of weight files to start from; None stands for the installed models.
+    model_type : str
+        Kind of installed models: generic, phospho or digly.
+    predicts_first_library : bool
+        Whether the first pass predicts its library, for which alphaDIA needs the installed models in any case.
+    device : str
+        ``gpu`` or ``cpu``.
+    threads : int
+        Threads of torch, never more than the machine has.
+    seed : int
+        Seed of everything random.
+    fail_fast : bool
+        Stop when one of several runs cannot be read.
+    fdr : float
+        Precursors up to this q-value are learnt from.
+    precursor_mz, precursor_charge, fragment_mz : tuple of float or int
+        Limits of the library: what could not be observed is no negative example.
+    """
+
+    plugin: PluginSettings
+    training: TrainingSettings
+    library: TransferLibrarySettings
+    charged_frag_types: tuple[str, ...]
+    predicted_frag_types: tuple[str, ...]
+    nce: float
+    instrument: str
+    model_path: Path | None
+    model_type: str
+    predicts_first_library: bool
+    device: str
+    threads: int
+    seed: int
+    fail_fast: bool
+    fdr: float
+    precursor_mz: tuple[float, float]
+    precursor_charge: tuple[int, int]
+    fragment_mz: tuple[float, float]
+
+
+def _seed(random_state: int | None) -> int:
+    if random_state is None:
+        return DEFAULT_SEED
+    if random_state == -1:
+        seed = int(np.random.default_rng().integers(0, 1_000_000))
+        logger.info(f"general.random_state is -1: transfer learning uses the random state {seed}")
+        return seed
+    return int(random_state)
+
+
+def _one_value(config: Mapping[str, Any], user_config: Mapping[str, Any], key: str) -> Any:
+    """Return a value that alphaDIA keeps in two sections, refusing two different ones."""
+    prediction = config["library_prediction"][key]
+    tuning = (user_config.get("transfer_learning") or {}).get(key, prediction)
+    if tuning != prediction:
+        raise SettingsError(
+            f"Config keys 'transfer_learning.{key}' ({tuning!r}) and 'library_prediction.{key}' ({prediction!r}) "
+            "differ.",
+            "Training and prediction must use the same value: set library_prediction only.",
+        )
+    return prediction
+
+
+def step_settings(config: Mapping[str, Any], user_config: Mapping[str, Any], plugin: PluginSettings) -> StepSettings:
+    """Collect the step's settings.
+
+    Parameters
+    ----------
+    config : Mapping
+        alphaDIA's effective config: its defaults with the user's values on top.
+    user_config : Mapping
+        What the user wrote; keys of ``transfer_learning`` count only from here.
+    plugin : PluginSettings
+        The checked section ``alphadia_tl``.
+
+    Raises
+    ------
+    SettingsError
+        If values are impossible or contradict each other.
+    """
+    general, prediction = config["general"], config["library_prediction"]
+    library = TransferLibrarySettings.from_mapping(config["transfer_library"], ignore_unknown=True)
+    if general["input_library_type"] == "flat":
+        raise SettingsError(
+            "Config key 'general.input_library_type' is 'flat': a flat library cannot be predicted again.",
+            "Give a base library or a FASTA file, or switch alphadia_tl off.",
+        )
+    model_path = prediction["peptdeep_model_path"]
+    learnt = tuple(get_charged_frag_types(list(library.fragment_types), library.max_charge))
+    predicted = tuple(get_charged_frag_types(list(prediction["fragment_types"]), prediction["max_fragment_charge"]))
+    if not predicted:
+        raise SettingsError(
+            "Config key 'library_prediction.fragment_types' is empty.", "Name at least one type, e.g. [b, y]."
+        )
+    if missing := sorted(set(predicted) - set(learnt)):
+        raise SettingsError(
+            f"Fragment types {', '.join(missing)} are predicted (library_prediction) but not learnt "
+            "(transfer_library).",
+            "Set transfer_library.fragment_types and max_charge to cover library_prediction's.",
+        )
+    return StepSettings(
+        plugin=plugin,
+        training=TrainingSettings.from_mapping(user_config.get("transfer_learning"), ignore_unknown=True),
+        library=library,
+        charged_frag_types=learnt,
+        predicted_frag_types=predicted,
+        nce=float(_one_value(config, user_config, "nce")),
+        instrument=str(_one_value(config, user_config, "instrument")),
+        model_path=Path(model_path).expanduser() if model_path else None,
+        model_type=prediction["peptdeep_model_type"] or "generic",
+        predicts_first_library=bool(prediction["enabled"]),
+        device="gpu" if general["use_gpu"] else "cpu",
+        threads=max(1, min(int(general["thread_count"]), os.cpu_count() or 1)),
+        seed=_seed(general["random_state"]),
+        fail_fast=bool(general["fail_fast"]),
+        fdr=float(config["fdr"]["fdr"]),
+        precursor_mz=tuple(prediction["precursor_mz"]),
+        precursor_charge=tuple(prediction["precursor_charge"]),
+        fragment_mz=tuple(prediction["fragment_mz"]),
+    )

@@ -1,0 +1,150 @@
+"""What a model has to tell the common loop: features, targets, loss, metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from alphadia_tl.metrics import Calibration
+from alphadia_tl.training import Batch, Examples
+
+__all__ = ["Evaluation", "Headline", "Prepared", "Task", "TaskData"]
+
+FloatArray = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The metric that decides between two models.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    higher_is_better : bool
+        Its direction.
+    """
+
+    name: str
+    higher_is_better: bool
+
+    @property
+    def use_median(self) -> bool:
+        """Whether it is a median over rows, else a mean."""
+        return "median" in self.name
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """What a model learns from.
+
+    Parameters
+    ----------
+    precursor_df : pd.DataFrame
+        Identified precursors, in any row order.
+    fragment_intensity_df, fragment_mask_df : pd.DataFrame, optional
+        For MS2: fragments of the precursors at ``frag_start_idx:frag_stop_idx``; the mask is True
+        for trusted fragments.
+    charge_limits : tuple of (int, int), optional
+        For the charge model: lowest and highest charge that could have been observed.
+    mz_limits : tuple of (float, float), optional
+        For the charge model: lowest and highest precursor m/z that could have been observed.
+    """
+
+    precursor_df: pd.DataFrame
+    fragment_intensity_df: pd.DataFrame | None = None
+    fragment_mask_df: pd.DataFrame | None = None
+    charge_limits: tuple[int, int] | None = None
+    mz_limits: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Encoded rows with targets, and the stripped sequence of each row (n,)."""
+
+    examples: Examples
+    sequences: NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a network's predictions.
+
+    Parameters
+    ----------
+    metrics : dict of str to float
+        Over all rows.
+    scores : ndarray
+        (n,) each row's own contribution to the headline.
+    observed : ndarray
+        Charge model only: predicted probability of each charge state that was observed.
+    """
+
+    metrics: dict[str, float]
+    scores: FloatArray
+    observed: FloatArray = field(default_factory=lambda: np.zeros(0))
+
+
+class Task(Protocol):
+    """One model: what differs between RT, charge, MS2 and CCS.
+
+    Attributes
+    ----------
+    name : str
+        Name in tables and settings.
+    title : str
+        Name in log lines.
+    headline : Headline
+        The metric that decides.
+    max_lr : float
+        Default of the highest learning rate.
+    max_batch : int
+        Upper limit of the automatic batch size.
+    reduced_precision : bool
+        Whether the network may run in bf16.
+    """
+
+    name: str
+    title: str
+    headline: Headline
+    max_lr: float
+    max_batch: int
+    reduced_precision: bool
+
+    def encode(self, df: pd.DataFrame) -> Examples:
+        """Encode rows for prediction."""
+        ...
+
+    def prepare(self, data: TaskData) -> Prepared:
+        """Encode rows and targets for training; rows without a usable target are left out."""
+        ...
+
+    def forward(self, network: torch.nn.Module, batch: Batch) -> Tensor:
+        """Run the network on a batch: what `loss` takes."""
+        ...
+
+    def loss(self, output: Tensor, batch: Batch) -> Tensor:
+        """Return the loss, the mean over the batch."""
+        ...
+
+    def finish(self, outputs: Tensor, examples: Examples) -> FloatArray:
+        """Turn the outputs of all rows into predictions."""
+        ...
+
+    def warm_start(self, network: torch.nn.Module, outputs: Tensor, examples: Examples) -> None:
+        """Adapt the network's last layer to the training rows before the first epoch, if that helps."""
+        ...
+
+    def calibrate(self, predictions: FloatArray, examples: Examples) -> Calibration | None:
+        """Fit on the validation rows what the headline forgives; None where it forgives nothing."""
+        ...
+
+    def evaluate(self, predictions: FloatArray, examples: Examples, calibration: Calibration | None) -> Evaluation:
+        """Score the predictions."""
+        ...

@@ -1,0 +1,101 @@
+"""Collision cross section of a precursor: relative L1; decided by the median relative error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from alphabase.peptide.mobility import mobility_to_ccs_for_df
+from numpy.typing import NDArray
+from torch import Tensor
+
+from alphadia_tl.errors import DataError
+from alphadia_tl.metrics import Calibration, regression_metrics
+from alphadia_tl.tasks.base import Evaluation, Headline, Prepared, TaskData
+from alphadia_tl.tasks.encode import encode_peptidoforms, number_column
+from alphadia_tl.tasks.scalar import as_numpy, rescale_last_layer, target_of
+from alphadia_tl.training import Batch, Examples
+
+__all__ = ["CcsTask", "in_length_order", "measured_ccs"]
+
+FloatArray = NDArray[np.floating[Any]]
+CHARGE_FACTOR = 0.1
+
+
+def in_length_order(df: pd.DataFrame) -> tuple[NDArray[np.int64], pd.DataFrame]:
+    """Return the row order by length, and a copy in it with ``nAA``, as alphabase needs it."""
+    lengths = df["sequence"].str.len().to_numpy()
+    order = np.argsort(lengths, kind="stable")
+    return order, df.iloc[order].assign(nAA=lengths[order]).reset_index(drop=True)
+
+
+def measured_ccs(df: pd.DataFrame) -> FloatArray:
+    """Return (n,) CCS in Å² from the column ``ccs``, or from ``mobility`` (1/K0 in Vs/cm²)."""
+    if "ccs" in df.columns:
+        ccs = number_column(df, "ccs", "the CCS model")
+    elif "mobility" in df.columns:
+        number_column(df, "mobility", "the CCS model")
+        order, ordered = in_length_order(df)
+        ccs = np.empty(len(df))
+        ccs[order] = np.asarray(mobility_to_ccs_for_df(ordered, "mobility"))
+    else:
+        raise DataError("The table for the CCS model has neither column 'ccs' nor 'mobility'.")
+    if (ccs <= 0).any():
+        raise DataError(f"Column 'ccs' or 'mobility' holds {int((ccs <= 0).sum())} values that are not positive.")
+    return ccs
+
+
+class CcsTask:
+    """Collision cross section in Å² of a precursor."""
+
+    name = "ccs"
+    title = "CCS"
+    headline = Headline("median_relative_abs_error", higher_is_better=False)
+    max_lr = 5e-4
+    max_batch = 256
+    reduced_precision = False
+
+    def encode(self, df: pd.DataFrame) -> Examples:
+        """Encode rows for prediction."""
+        return encode_peptidoforms(df, self._inputs(df))
+
+    def _inputs(self, df: pd.DataFrame) -> dict[str, Tensor]:
+        charge = number_column(df, "charge", "the CCS model").astype(np.float32)
+        return {"charge": torch.from_numpy(charge)[:, None] * CHARGE_FACTOR}
+
+    def prepare(self, data: TaskData) -> Prepared:
+        """Encode rows with the target CCS."""
+        df = data.precursor_df
+        inputs = self._inputs(df) | {"target": torch.from_numpy(measured_ccs(df).astype(np.float32))}
+        return Prepared(encode_peptidoforms(df, inputs), df["sequence"].to_numpy(dtype=object))
+
+    def forward(self, network: torch.nn.Module, batch: Batch) -> Tensor:
+        """Return (b,) predicted CCS."""
+        output: Tensor = network(batch["residues"], batch["modifications"], batch["charge"])
+        return output
+
+    def loss(self, output: Tensor, batch: Batch) -> Tensor:
+        """Return the mean absolute error relative to the measured value."""
+        return ((output - batch["target"]).abs() / batch["target"]).mean()
+
+    def finish(self, outputs: Tensor, examples: Examples) -> FloatArray:
+        """Return (n,) CCS in Å²; none is negative."""
+        return as_numpy(outputs.clamp_min(0))
+
+    def warm_start(self, network: torch.nn.Module, outputs: Tensor, examples: Examples) -> None:
+        """Put the predictions on the scale of the measured CCS."""
+        rescale_last_layer(network.get_submodule("ccs_decoder.nn.2"), outputs, examples.per_row["target"])  # type: ignore[arg-type]
+
+    def calibrate(self, predictions: FloatArray, examples: Examples) -> Calibration | None:
+        """Return None: the search engine takes predicted mobilities as they are."""
+        return None
+
+    def evaluate(self, predictions: FloatArray, examples: Examples, calibration: Calibration | None) -> Evaluation:
+        """Score predictions; the headline and the scores are relative absolute errors."""
+        target = target_of(examples)
+        scores = np.abs(predictions - target) / target
+        metrics = regression_metrics(predictions, target)
+        metrics[self.headline.name] = float(np.median(scores)) if scores.size else np.nan
+        return Evaluation(metrics, scores)

@@ -1,0 +1,130 @@
+"""Charge states of a peptidoform: binary cross entropy per state that could have been observed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from alphabase.peptide.precursor import update_precursor_mz
+from numpy.typing import NDArray
+from peptdeep.model.charge import MAX_SUPPORTED_CHARGE, MIN_SUPPORTED_CHARGE
+from peptdeep.model.generic_property_prediction import Model_for_Generic_ModAASeq_Regression_Transformer
+from torch import Tensor
+
+from alphadia_tl.errors import DataError
+from alphadia_tl.metrics import Calibration, charge_cross_entropy, charge_metrics
+from alphadia_tl.tasks.base import Evaluation, Headline, Prepared, TaskData
+from alphadia_tl.tasks.ccs import in_length_order
+from alphadia_tl.tasks.encode import PEPTIDOFORM_COLUMNS, encode_peptidoforms, number_column, require_columns
+from alphadia_tl.tasks.scalar import as_numpy
+from alphadia_tl.training import Batch, Examples
+
+__all__ = ["ChargeTask", "observable_states"]
+
+FloatArray = NDArray[np.floating[Any]]
+BoolArray = NDArray[np.bool_]
+CHARGES = np.arange(MIN_SUPPORTED_CHARGE, MAX_SUPPORTED_CHARGE + 1)
+PROTON_MASS = 1.00727646688
+ASCII_OFFSET = ord("A") - 1
+
+
+def observable_states(
+    peptidoforms: pd.DataFrame,
+    charge_limits: tuple[int, int] | None = None,
+    mz_limits: tuple[float, float] | None = None,
+) -> BoolArray:
+    """Tell which charge states a search could have found.
+
+    Parameters
+    ----------
+    peptidoforms : pd.DataFrame
+        n rows with ``sequence``, ``mods``, ``mod_sites``.
+    charge_limits : tuple of int, optional
+        Lowest and highest charge searched for.
+    mz_limits : tuple of float, optional
+        Lowest and highest precursor m/z searched for.
+
+    Returns
+    -------
+    ndarray of bool
+        (n, 10), column j for charge j + 1.
+    """
+    observable = np.ones((len(peptidoforms), CHARGES.size), dtype=bool)
+    if charge_limits is not None:
+        observable &= (charge_limits[0] <= CHARGES) & (charge_limits[1] >= CHARGES)
+    if mz_limits is not None and len(peptidoforms):
+        order, ordered = in_length_order(peptidoforms[list(PEPTIDOFORM_COLUMNS)].assign(charge=1))
+        mass = np.empty(len(peptidoforms))
+        mass[order] = update_precursor_mz(ordered)["precursor_mz"].to_numpy() - PROTON_MASS
+        mz = mass[:, None] / CHARGES + PROTON_MASS
+        observable &= (mz >= mz_limits[0]) & (mz <= mz_limits[1])
+    return observable
+
+
+class ChargeTask:
+    """Probability of each charge state, 1 to 10, of a peptidoform."""
+
+    name = "charge"
+    title = "Charge"
+    headline = Headline("ce_loss", higher_is_better=False)
+    max_lr = 2e-4
+    max_batch = 128
+    reduced_precision = True
+
+    def encode(self, df: pd.DataFrame) -> Examples:
+        """Encode rows for prediction."""
+        return encode_peptidoforms(df)
+
+    def prepare(self, data: TaskData) -> Prepared:
+        """Encode each peptidoform once, with all charge states it was observed in."""
+        df = data.precursor_df
+        require_columns(df, PEPTIDOFORM_COLUMNS, "the charge model")
+        charge = number_column(df, "charge", "the charge model").astype(np.int64)
+        if ((charge < CHARGES[0]) | (charge > CHARGES[-1])).any():
+            raise DataError(f"Column 'charge' holds values outside {CHARGES[0]} to {CHARGES[-1]}.")
+        keys = pd.DataFrame({c: df[c].fillna("").to_numpy(dtype=object) for c in PEPTIDOFORM_COLUMNS})
+        group = keys.groupby(list(PEPTIDOFORM_COLUMNS), sort=False).ngroup().to_numpy()
+        forms = keys.take(np.unique(group, return_index=True)[1]).reset_index(drop=True)
+        target = np.zeros((len(forms), CHARGES.size), dtype=np.float32)
+        target[group, charge - CHARGES[0]] = 1
+        observable = observable_states(forms, data.charge_limits, data.mz_limits) | (target > 0)
+        per_row = {"target": torch.from_numpy(target), "observable": torch.from_numpy(observable)}
+        return Prepared(encode_peptidoforms(forms, per_row), forms["sequence"].to_numpy(dtype=object))
+
+    def forward(self, network: torch.nn.Module, batch: Batch) -> Tensor:
+        """Return (b, 10) logits: the network without its last sigmoid, which bf16 would round to 0 or 1."""
+        residues = batch["residues"]
+        letters = torch.where(residues > 0, residues + ASCII_OFFSET, residues)
+        logits: Tensor = Model_for_Generic_ModAASeq_Regression_Transformer.forward(
+            network, letters, batch["modifications"]
+        )
+        return logits
+
+    def loss(self, output: Tensor, batch: Batch) -> Tensor:
+        """Return the mean over peptidoforms of the cross entropy of their observable states."""
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(output, batch["target"], reduction="none")
+        counts = batch["observable"].float()
+        return ((loss * counts).sum(dim=1) / counts.sum(dim=1)).mean()
+
+    def finish(self, outputs: Tensor, examples: Examples) -> FloatArray:
+        """Return (n, 10) probabilities."""
+        return as_numpy(torch.sigmoid(outputs))
+
+    def warm_start(self, network: torch.nn.Module, outputs: Tensor, examples: Examples) -> None:
+        """Do nothing: probabilities have no scale to adapt."""
+
+    def calibrate(self, predictions: FloatArray, examples: Examples) -> Calibration | None:
+        """Return None: probabilities are used as they are."""
+        return None
+
+    def evaluate(self, predictions: FloatArray, examples: Examples, calibration: Calibration | None) -> Evaluation:
+        """Score predictions; the scores are each peptidoform's cross entropy."""
+        target = as_numpy(examples.per_row["target"])
+        observable = as_numpy(examples.per_row["observable"])
+        return Evaluation(
+            metrics=charge_metrics(predictions, target, observable),
+            scores=charge_cross_entropy(predictions, target, observable),
+            observed=predictions[target > 0],
+        )

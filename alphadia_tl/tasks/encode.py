@@ -1,0 +1,145 @@
+"""Peptidoforms as tensors: residues of all rows in one flat array, modifications sparse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from peptdeep.settings import MOD_TO_FEATURE, mod_feature_size
+from torch import Tensor
+
+from alphadia_tl.errors import DataError
+from alphadia_tl.training import Examples, SparseSites
+
+__all__ = ["encode_peptidoforms", "number_column", "require_columns"]
+
+PEPTIDOFORM_COLUMNS = ("sequence", "mods", "mod_sites")
+MAX_RESIDUES = 198
+
+
+def require_columns(df: pd.DataFrame, columns: tuple[str, ...], what: str) -> None:
+    """Raise DataError when a column is missing."""
+    missing = [c for c in columns if c not in df.columns]
+    if missing:
+        raise DataError(f"The table for {what} has no column '{missing[0]}'.", f"It needs {', '.join(columns)}.")
+
+
+def number_column(df: pd.DataFrame, column: str, what: str) -> NDArray[np.float64]:
+    """Return a column as (n,) finite float64.
+
+    Raises
+    ------
+    DataError
+        When the column is missing or holds something else than finite numbers.
+    """
+    require_columns(df, (column,), what)
+    values = pd.to_numeric(df[column], errors="coerce").to_numpy(dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise DataError(
+            f"Column '{column}' for {what} holds {bad.size} values that are not finite numbers "
+            f"(the first in row {bad[0]}: {df['sequence'].iloc[bad[0]]}).",
+            "Remove these rows.",
+        )
+    return values
+
+
+def encode_peptidoforms(
+    df: pd.DataFrame,
+    per_row: Mapping[str, Tensor] | None = None,
+    per_fragment: Mapping[str, Tensor] | None = None,
+) -> Examples:
+    """Encode the columns ``sequence``, ``mods`` and ``mod_sites``, in any row order.
+
+    Parameters
+    ----------
+    df : pd.DataFrame
+        n rows.
+    per_row, per_fragment : Mapping[str, Tensor], optional
+        Further values of the rows, see `Examples`.
+
+    Raises
+    ------
+    DataError
+        For a missing column, a residue that is no capital letter, a sequence of fewer than 2 or more
+        than 198 residues, or a modification that is unknown or has no valid site.
+    """
+    require_columns(df, PEPTIDOFORM_COLUMNS, "the models")
+    sequences = df["sequence"].to_numpy(dtype=object)
+    lengths = _lengths(sequences)
+    residues = np.frombuffer("".join(sequences).encode("ascii", errors="replace"), dtype=np.int8) - (ord("A") - 1)
+    wrong = np.flatnonzero((residues < 1) | (residues > 26))
+    if wrong.size:
+        row = int(np.searchsorted(lengths.cumsum(), wrong[0], side="right"))
+        raise DataError(f"Sequence '{sequences[row]}' has a residue that is not a capital letter A to Z.")
+    return Examples(
+        lengths=torch.from_numpy(lengths),
+        residues=torch.from_numpy(residues.astype(np.int8)),
+        sites=_encode_modifications(df, lengths),
+        per_row=per_row or {},
+        per_fragment=per_fragment or {},
+    )
+
+
+def _lengths(sequences: NDArray[np.object_]) -> NDArray[np.int64]:
+    if not all(isinstance(s, str) for s in sequences):
+        raise DataError("Column 'sequence' holds values that are not text.")
+    lengths = np.fromiter((len(s) for s in sequences), dtype=np.int64, count=len(sequences))
+    bad = np.flatnonzero((lengths < 2) | (lengths > MAX_RESIDUES))
+    if bad.size:
+        raise DataError(
+            f"Sequence '{sequences[bad[0]]}' has {lengths[bad[0]]} residues: the models take 2 to {MAX_RESIDUES}."
+        )
+    return lengths
+
+
+def _encode_modifications(df: pd.DataFrame, lengths: NDArray[np.int64]) -> SparseSites:
+    mods = df["mods"].fillna("").astype(str).to_numpy(dtype=object)
+    sites = df["mod_sites"].fillna("").astype(str).to_numpy(dtype=object)
+    modified = np.flatnonzero(mods != "")
+    counts = np.zeros(len(mods), dtype=np.int64)
+    counts[modified] = [m.count(";") + 1 for m in mods[modified]]
+    site_counts = np.fromiter((s.count(";") + 1 if s else 0 for s in sites), dtype=np.int64, count=len(sites))
+    if (counts != site_counts).any():
+        row = int(np.flatnonzero(counts != site_counts)[0])
+        raise DataError(f"Row {row}: mods '{mods[row]}' and mod_sites '{sites[row]}' do not have the same number.")
+    names = ";".join(mods[modified]).split(";") if modified.size else []
+    unique, kind = np.unique(np.array(names, dtype=object).astype(str), return_inverse=True)
+    pointer = np.concatenate([[0], counts.cumsum()])
+    return SparseSites(
+        pointer=torch.from_numpy(pointer),
+        site=torch.from_numpy(_sites(sites[modified], np.repeat(lengths, counts))),
+        kind=torch.from_numpy(kind.astype(np.int64)),
+        table=_feature_table(unique.tolist()),
+    )
+
+
+def _sites(sites: NDArray[np.object_], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    texts = ";".join(sites).split(";") if sites.size else []
+    try:
+        values = np.array(texts, dtype=object).astype(np.int64)
+    except ValueError as e:
+        raise DataError(f"Column 'mod_sites' holds something else than whole numbers: {e}.") from e
+    wrong = np.flatnonzero((values < -1) | (values > lengths))
+    if wrong.size:
+        raise DataError(
+            f"Modification site {values[wrong[0]]} lies outside a peptide of {lengths[wrong[0]]} residues.",
+            "0 is the N-terminus, 1 the first residue, -1 the C-terminus.",
+        )
+    return values
+
+
+def _feature_table(names: list[str]) -> Tensor:
+    unknown = [name for name in names if name not in MOD_TO_FEATURE]
+    if unknown:
+        raise DataError(
+            f"The models do not know the modification '{unknown[0]}'.",
+            "Use a name of alphabase's modification table, or add it to custom_modifications.",
+        )
+    table = np.zeros((max(1, len(names)), mod_feature_size), dtype=np.float32)
+    for i, name in enumerate(names):
+        table[i] = MOD_TO_FEATURE[name]
+    return torch.from_numpy(table)

@@ -1,0 +1,204 @@
+"""Tune one model: split by peptide, score, train, restore the best epoch, score again."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from alphadia_tl.errors import DataError
+from alphadia_tl.library.split import split_by_peptide
+from alphadia_tl.metrics import Calibration
+from alphadia_tl.settings import TrainingSettings
+from alphadia_tl.tasks.base import Evaluation, Task, TaskData
+from alphadia_tl.tasks.predict import choose_dtype
+from alphadia_tl.tasks.result import TuneResult
+from alphadia_tl.training import (
+    Examples,
+    FitSettings,
+    History,
+    auto_batch_size,
+    fit,
+    infer,
+)
+
+__all__ = ["SPLITS", "tune"]
+
+logger = logging.getLogger(__name__)
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    """Scores a network on the validation or test rows, calibrated on the validation rows."""
+
+    task: Task
+    network: torch.nn.Module
+    parts: dict[str, Examples]
+    dtype: torch.dtype | None
+
+    def score(self, split: str, calibration: Calibration | None = None) -> tuple[float, Evaluation, Calibration | None]:
+        examples = self.parts[split]
+        outputs, loss = infer(self.network, examples, self.task.forward, loss=self.task.loss, dtype=self.dtype)
+        predictions = self.task.finish(outputs, examples)
+        if split == "validation":
+            calibration = self.task.calibrate(predictions, examples)
+        return loss, self.task.evaluate(predictions, examples, calibration), calibration
+
+
+def tune(
+    task: Task,
+    network: torch.nn.Module,
+    data: TaskData,
+    settings: TrainingSettings,
+    *,
+    seed: int = 0,
+    precision: str = "auto",
+) -> TuneResult:
+    """Tune ``network`` in place on ``data``.
+
+    Parameters
+    ----------
+    task : Task
+        Which model it is.
+    network : torch.nn.Module
+        peptdeep's network (the ``model`` of its interface), on its device.
+    data : TaskData
+        Identified precursors, in any order.
+    settings : TrainingSettings
+        Split, duration, speed.
+    seed : int
+        Seed of split, shuffling and dropout.
+    precision : str
+        "auto", "fp32" or "bf16".
+
+    Returns
+    -------
+    TuneResult
+
+    Raises
+    ------
+    DataError
+        When the data cannot be used, or a split gets no peptide.
+    """
+    device = next(network.parameters()).device
+    prepared = task.prepare(data)
+    rows = _split_rows(task, prepared.sequences, settings, seed)
+    parts = {name: prepared.examples.select(torch.from_numpy(r)).to(device) for name, r in rows.items()}
+    dtype = choose_dtype(task, network, parts["train"], precision)
+    scorer = _Scorer(task, network, parts, dtype)
+    history = History(task.name)
+    val_loss, on_validation, calibration = scorer.score("validation")
+    _, before, _ = scorer.score("test", calibration)
+    history.add(-1, "validation", {"val_loss": val_loss, **on_validation.metrics})
+    history.add(-1, "test", before.metrics)
+    _log_metrics(f"Pretrained {task.title} model tested on validation dataset", on_validation.metrics)
+    fit_settings = _fit_settings(task, settings, len(parts["train"]))
+    _log_settings(task, settings, fit_settings, parts, dtype)
+    started = time.perf_counter()
+    start_weights = {k: v.clone() for k, v in network.state_dict().items()}
+    outputs, _ = infer(network, parts["train"], task.forward, dtype=dtype)
+    task.warm_start(network, outputs, parts["train"])
+    warm_loss, _, _ = scorer.score("validation")
+
+    def validate() -> tuple[float, dict[str, float]]:
+        loss, evaluation, _ = scorer.score("validation")
+        return loss, evaluation.metrics
+
+    result = fit(
+        network,
+        parts["train"],
+        task.forward,
+        task.loss,
+        validate,
+        fit_settings,
+        torch.Generator().manual_seed(seed),
+        history=history,
+        dtype=dtype,
+        start_loss=warm_loss,
+    )
+    improved = result.best_loss <= val_loss
+    if not improved:
+        network.load_state_dict(start_weights)
+    seconds = time.perf_counter() - started
+    _, tuned, calibration = scorer.score("validation")
+    _, after, _ = scorer.score("test", calibration)
+    history.add(max(0, result.epochs - 1), "test", after.metrics)
+    _log_metrics(f"{task.title} model tested on test dataset", after.metrics)
+    return TuneResult(
+        name=task.name,
+        history=history.to_frame(),
+        before=before.metrics,
+        after=after.metrics,
+        headline=task.headline,
+        scores_before=before.scores,
+        scores_after=after.scores,
+        test_groups=prepared.sequences[rows["test"]],
+        sequences={name: np.unique(prepared.sequences[r]) for name, r in rows.items()},
+        n_peptides={name: len(set(prepared.sequences[r])) for name, r in rows.items()},
+        n_rows={name: len(r) for name, r in rows.items()},
+        stop_reason=result.stop_reason,
+        best_epoch=result.best_epoch if improved else -1,
+        epochs=result.epochs,
+        seconds=seconds,
+        observed={"validation": tuned.observed, "test": after.observed},
+    )
+
+
+def _split_rows(
+    task: Task, sequences: NDArray[np.object_], settings: TrainingSettings, seed: int
+) -> dict[str, NDArray[np.int64]]:
+    fractions = (settings.train_fraction, settings.validation_fraction, settings.test_fraction)
+    labels = split_by_peptide(sequences, fractions, generator=np.random.default_rng(seed))
+    rows = {name: np.flatnonzero(labels == i) for i, name in enumerate(SPLITS)}
+    empty = [name for name, r in rows.items() if r.size == 0]
+    if empty:
+        raise DataError(
+            f"{len(set(sequences))} distinct peptides are too few to tune the {task.title} model: "
+            f"none is left for {empty[0]}.",
+            "The pretrained model can be used as it is.",
+        )
+    return rows
+
+
+def _fit_settings(task: Task, settings: TrainingSettings, n_rows: int) -> FitSettings:
+    return FitSettings(
+        max_lr=task.max_lr if settings.max_lr is None else settings.max_lr,
+        batch_size=settings.batch_size or auto_batch_size(n_rows, task.max_batch),
+        epochs=settings.epochs,
+        warmup_epochs=settings.warmup_epochs,
+        lr_patience=settings.lr_patience,
+        stopping_patience=settings.stopping_patience,
+        test_interval=settings.test_interval,
+    )
+
+
+def _log_settings(
+    task: Task,
+    settings: TrainingSettings,
+    fit_settings: FitSettings,
+    parts: dict[str, Examples],
+    dtype: torch.dtype | None,
+) -> None:
+    logger.info("Fine-tuning %s model with the following settings:", task.title)
+    for name in SPLITS:
+        fraction = getattr(settings, f"{name}_fraction")
+        word = name.capitalize()
+        logger.info("%s fraction: %.2f  %s size: %d", word, fraction, word, len(parts[name]))
+    logger.info(
+        "Batch size: %d  Max lr: %.5f  Precision: %s",
+        fit_settings.batch_size,
+        fit_settings.max_lr,
+        "fp32" if dtype is None else "bf16",
+    )
+
+
+def _log_metrics(title: str, metrics: dict[str, float]) -> None:
+    logger.info("%s with the following metrics:", title)
+    for name, value in metrics.items():
+        logger.info("%-30s: %.4f", name, value)

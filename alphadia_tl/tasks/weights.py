@@ -1,0 +1,256 @@
+"""Where weights come from: files or the installed zip. Checked strictly, never downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import pickle
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from alphabase.peptide.fragment import get_charged_frag_types, sort_charged_frag_types
+from peptdeep.model.ccs import AlphaCCSModel
+from peptdeep.model.charge import ChargeModelForModAASeq
+from peptdeep.model.model_interface import ModelInterface
+from peptdeep.model.ms2 import pDeepModel, tensor_to_charged_frags
+from peptdeep.model.rt import AlphaRTModel
+from peptdeep.pretrained_models import download_models, get_model_zip_file_path
+from torch import Tensor
+
+from alphadia_tl.errors import WeightsError
+
+__all__ = ["DEFAULT_FRAG_TYPES", "Weights", "build_model", "find_weights", "install_if_missing", "new_network"]
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_FRAG_TYPES = ("b_z1", "b_z2", "y_z1", "y_z2")
+FRAG_TYPES_KEY = "_supported_charged_frag_types"
+INTERFACES: dict[str, Callable[..., ModelInterface]] = {
+    "rt": AlphaRTModel,
+    "ms2": pDeepModel,
+    "charge": ChargeModelForModAASeq,
+    "ccs": AlphaCCSModel,
+}
+GENERIC = {name: f"generic/{name}.pth" for name in INTERFACES}
+ZIP_MEMBERS = {
+    "generic": GENERIC,
+    "phospho": GENERIC | {"rt": "phospho/rt_phos.pth"},
+    "digly": GENERIC | {"rt": "digly/rt_digly.pth"},
+}
+MODEL_TYPE_ALIASES = {
+    **dict.fromkeys(("generic", "regular", "common", "hla", "unspecific", "non-specific", "nonspecific"), "generic"),
+    **dict.fromkeys(("phospho", "phos", "phosphorylation"), "phospho"),
+    **dict.fromkeys(("digly", "glygly", "ubiquitylation", "ubiquitination", "ubiquitinylation"), "digly"),
+}
+INSTALL_ADVICE = (
+    "Install them with `peptdeep install-models --model-file <pretrained_models_v3.zip>`, "
+    "or set library_prediction.peptdeep_model_path to a folder with rt.pth, ms2.pth and charge.pth."
+)
+
+ModelSource = Path | str | Mapping[str, Path | str] | None
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The bytes of one weight file.
+
+    Parameters
+    ----------
+    name : str
+        "rt", "ms2", "charge" or "ccs".
+    source : str
+        Where they were read.
+    content : bytes
+        The file.
+    """
+
+    name: str
+    source: str
+    content: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the file, for provenance."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Read the tensors.
+
+        Raises
+        ------
+        WeightsError
+            When the file is not one of tensors only; code in it is not run.
+        """
+        try:
+            state = torch.load(io.BytesIO(self.content), map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError, IndexError) as e:
+            raise WeightsError(
+                f"The weight file {self.source} of the {self.name} model cannot be read as PyTorch weights "
+                f"({type(e).__name__}).",
+                "It is damaged or no weight file: replace it.",
+            ) from e
+        if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+            raise WeightsError(f"The weight file {self.source} of the {self.name} model holds no weights.")
+        return dict(state)
+
+
+def find_weights(name: str, models: ModelSource = None, model_type: str = "generic") -> Weights:
+    """Read the weights of one model.
+
+    Parameters
+    ----------
+    name : str
+        "rt", "ms2", "charge" or "ccs".
+    models : path or mapping of model name to path, optional
+        A folder with ``{name}.pth``, a zip laid out as peptdeep's, or a file per model. None: the
+        zip that peptdeep has installed.
+    model_type : str
+        "generic", "phospho" or "digly" (or peptdeep's other names for them): which members of a zip.
+
+    Raises
+    ------
+    WeightsError
+        When there are none. Nothing is ever downloaded.
+    """
+    if isinstance(models, Mapping):
+        if name not in models:
+            raise WeightsError(f"No weight file was given for the {name} model.", f"Given: {', '.join(models)}.")
+        return _read_file(name, Path(models[name]))
+    path = Path(get_model_zip_file_path()) if models is None else Path(models)
+    if path.is_dir():
+        return _read_file(name, path / f"{name}.pth")
+    if models is not None and path.suffix.lower() != ".zip":
+        raise WeightsError(f"There is no folder with weight files at {path}.", INSTALL_ADVICE)
+    return _read_zip(name, path, model_type)
+
+
+def _read_file(name: str, path: Path) -> Weights:
+    try:
+        return Weights(name, str(path), path.read_bytes())
+    except OSError as e:
+        raise WeightsError(
+            f"The weight file {path} of the {name} model cannot be read: {e.strerror or e}.", INSTALL_ADVICE
+        ) from e
+
+
+def _read_zip(name: str, path: Path, model_type: str) -> Weights:
+    kind = MODEL_TYPE_ALIASES.get(model_type.lower())
+    if kind is None:
+        raise WeightsError(f"Unknown peptdeep_model_type '{model_type}'.", f"Known: {', '.join(ZIP_MEMBERS)}.")
+    member = ZIP_MEMBERS[kind][name]
+    if not path.is_file():
+        raise WeightsError(f"The pretrained PeptDeep models are not installed: {path} does not exist.", INSTALL_ADVICE)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return Weights(name, f"{path}:{member}", archive.read(member))
+    except KeyError as e:
+        raise WeightsError(f"{path} has no member {member} for the {name} model.", INSTALL_ADVICE) from e
+    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError) as e:
+        raise WeightsError(f"{path} cannot be read as a zip file: {e}.", "Delete it. " + INSTALL_ADVICE) from e
+
+
+def install_if_missing() -> None:
+    """Let peptdeep install its pretrained models where they are missing, as alphaDIA would in its first search.
+
+    Raises
+    ------
+    WeightsError
+        When they are missing and cannot be downloaded.
+    """
+    path = Path(get_model_zip_file_path())
+    if path.is_file():
+        return
+    logger.info("The pretrained PeptDeep models are not installed; downloading them to %s", path)
+    try:
+        download_models()
+    except (OSError, ValueError) as e:
+        raise WeightsError(
+            f"The pretrained PeptDeep models are not installed ({path} does not exist) and cannot be downloaded: "
+            f"{str(e).splitlines()[0]}",
+            INSTALL_ADVICE,
+        ) from e
+
+
+def build_model(weights: Weights, device: str, charged_frag_types: Sequence[str] | None = None) -> ModelInterface:
+    """Build a peptdeep model with given weights.
+
+    Parameters
+    ----------
+    weights : Weights
+        Must fit the architecture exactly.
+    device : str
+        "gpu", "cuda", "mps" or "cpu"; falls back to the CPU as peptdeep does.
+    charged_frag_types : sequence of str, optional
+        For MS2: the columns to predict. None: all that the weights know.
+
+    Raises
+    ------
+    WeightsError
+        When keys or shapes differ, a value is not finite, or a fragment type is not in the weights.
+    """
+    state = weights.state_dict()
+    kwargs: dict[str, Any] = {}
+    if weights.name == "ms2":
+        supported = _supported_frag_types(state, weights.source)
+        state.setdefault(FRAG_TYPES_KEY, torch.tensor([[ord(c) for c in ",".join(supported)]], dtype=torch.int32))
+        unknown = [t for t in charged_frag_types or () if t not in supported]
+        if unknown:
+            raise WeightsError(
+                f"The MS2 weights {weights.source} do not predict the fragment type '{unknown[0]}'.",
+                f"They predict {', '.join(supported)}: choose among these in transfer_library.fragment_types.",
+            )
+        kwargs["charged_frag_types"] = supported
+    with torch.random.fork_rng(devices=[]):
+        interface = INTERFACES[weights.name](device=device, **kwargs)
+    _check_fit(weights, state, interface.model.state_dict())
+    interface.model.load_state_dict(state, strict=True)
+    interface.model.eval()
+    if weights.name == "ms2" and charged_frag_types is not None:
+        interface.charged_frag_types = sort_charged_frag_types(list(charged_frag_types))
+        interface._update_model_state()
+    return interface
+
+
+def _supported_frag_types(state: Mapping[str, Tensor], source: str) -> list[str]:
+    if FRAG_TYPES_KEY not in state:
+        return list(get_charged_frag_types(["b", "y", "b_modloss", "y_modloss"], 2))
+    try:
+        return list(tensor_to_charged_frags(state[FRAG_TYPES_KEY]))
+    except (ValueError, TypeError, IndexError) as e:
+        raise WeightsError(f"The MS2 weights {source} do not say which fragment types they predict.") from e
+
+
+def _check_fit(weights: Weights, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    wrong = sorted(state.keys() ^ expected.keys()) or [k for k in expected if state[k].shape != expected[k].shape]
+    if wrong:
+        raise WeightsError(
+            f"The weight file {weights.source} does not fit PeptDeep's {weights.name} model "
+            f"({len(wrong)} layers differ, the first is '{wrong[0]}').",
+            "It belongs to another model or version.",
+        )
+    broken = [k for k, v in state.items() if v.is_floating_point() and not bool(torch.isfinite(v).all())]
+    if broken:
+        raise WeightsError(f"The weight file {weights.source} has values that are not finite in '{broken[0]}'.")
+
+
+def new_network(name: str, charged_frag_types: Sequence[str] | None = None, seed: int = 0) -> ModelInterface:
+    """Build a peptdeep model with random weights on the CPU, for training from scratch.
+
+    Parameters
+    ----------
+    name : str
+        "rt", "ms2", "charge" or "ccs".
+    charged_frag_types : sequence of str, optional
+        For MS2: what the network predicts; default b and y with charge 1 and 2.
+    seed : int
+        Seed of the weights.
+    """
+    kwargs = {"charged_frag_types": list(charged_frag_types or DEFAULT_FRAG_TYPES)} if name == "ms2" else {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return INTERFACES[name](device="cpu", **kwargs)

@@ -1,0 +1,30 @@
+"""The epoch loop: schedule, early stopping, batches, history. Torch only."""
+
+from alphadia_tl.training.examples import Batch, Examples, SparseSites, length_batches, training_steps
+from alphadia_tl.training.history import HISTORY_COLUMNS, History
+from alphadia_tl.training.inference import infer
+from alphadia_tl.training.loop import FitResult, FitSettings, auto_batch_size, fit
+from alphadia_tl.training.precision import autocast, hardware_has_bf16, select_dtype
+from alphadia_tl.training.schedule import CustomScheduler
+from alphadia_tl.training.stopping import EarlyStopping, StopReason
+
+__all__ = [
+    "HISTORY_COLUMNS",
+    "Batch",
+    "CustomScheduler",
+    "EarlyStopping",
+    "Examples",
+    "FitResult",
+    "FitSettings",
+    "History",
+    "SparseSites",
+    "StopReason",
+    "auto_batch_size",
+    "autocast",
+    "fit",
+    "hardware_has_bf16",
+    "infer",
+    "length_batches",
+    "select_dtype",
+    "training_steps",
+]

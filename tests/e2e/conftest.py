@@ -1,0 +1,49 @@
+"""One small rendered experiment, and searches of it that several tests look at."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from alphadia_tl.host import deep_merge
+from alphadia_tl.simulate.experiment import SMALL, make_experiment
+from e2e.support import ON, QUICK_TUNING, Search, call
+
+
+@pytest.fixture(scope="session")
+def experiment(tmp_path_factory):
+    return make_experiment(tmp_path_factory.mktemp("experiment"), replace(SMALL, n_runs=2))
+
+
+@pytest.fixture(scope="session")
+def search(experiment, tmp_path_factory):
+    """Search the first run (or ``raw_paths``) with changes to the experiment's config."""
+    truth = experiment.read_truth()
+
+    def run(*changes, command="alphadia-tl", home=None, name="out"):
+        folder = tmp_path_factory.mktemp(name) / "out"
+        config = experiment.config()
+        config["raw_paths"] = config["raw_paths"][:1]
+        config = deep_merge(config, *copy.deepcopy(changes))
+        path = folder.with_name("config.yaml")
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+        code, log = call(command, ["--config", path, "-o", folder], home or experiment.home.resolve())
+        return Search(folder, code, log, truth)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def stock(search):
+    return search(command="alphadia", name="stock")
+
+
+@pytest.fixture(scope="session")
+def flag_off(search):
+    return search({"alphadia_tl": {"enabled": False}}, name="off")
+
+
+@pytest.fixture(scope="session")
+def flag_on(search):
+    return search(ON, QUICK_TUNING, name="on")

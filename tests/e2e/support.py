@@ -1,0 +1,51 @@
+"""Calls of the real commands, and what their outputs are compared with."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from alphadia_tl.simulate.truth import score_search
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+SCRIPTS = Path(sys.executable).parent
+QUICK_TUNING = {"transfer_learning": {"epochs": 12}}
+ON = {"alphadia_tl": {"enabled": True}}
+
+
+@dataclass(frozen=True)
+class Search:
+    """A finished call of a command."""
+
+    folder: Path
+    code: int
+    log: str
+    truth: pd.DataFrame
+
+    def score(self, folder="."):
+        return score_search(self.folder / folder, self.truth)
+
+    def frozen_config(self):
+        return yaml.safe_load((self.folder / "frozen_config.yaml").read_text())
+
+    def provenance(self):
+        return yaml.safe_load((self.folder / "transfer" / "alphadia_tl.yaml").read_text())
+
+
+def call(command, arguments, home):
+    """Run a command as a user would, with ``home`` as the home folder."""
+    environment = {**os.environ, "HOME": str(home), "USERPROFILE": str(home)}
+    done = subprocess.run(
+        [str(SCRIPTS / command), *map(str, arguments)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    return done.returncode, done.stdout

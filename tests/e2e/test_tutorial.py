@@ -1,0 +1,31 @@
+"""The tutorial notebook runs from top to bottom."""
+
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+pytestmark = pytest.mark.slow
+
+NOTEBOOK = Path(__file__).parents[2] / "docs" / "tutorial.ipynb"
+
+
+def test_the_tutorial_runs_and_shows_better_models(tmp_path, experiment):
+    shutil.copytree(experiment.home, tmp_path / "tutorial_output")
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    text = "\n".join(
+        output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []) if "text" in output
+    )
+    assert "diverging: stops after epoch 6" in text
+    assert "converging: goes on" in text
+    before, after = text.split("median PCC ")[1].split()[0], text.split("median PCC ")[1].split()[2]
+    assert float(after) > float(before) + 0.05
+    assert all(f"{name}: " in text for name in ("rt", "charge", "ms2"))
+    assert (tmp_path / "tutorial_output" / "tuned" / "ms2.pth").exists()
+
+
+def test_the_stored_notebook_holds_no_outputs():
+    assert not any(cell.get("outputs") for cell in nbformat.read(NOTEBOOK, as_version=4).cells)

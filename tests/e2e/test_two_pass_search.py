@@ -1,0 +1,141 @@
+"""The plugin's main job, with the real alphaDIA on rendered files with known truth."""
+
+import re
+
+import pandas as pd
+import pytest
+from alphabase.spectral_library.base import SpecLibBase
+
+from e2e.support import ON, QUICK_TUNING
+
+pytestmark = pytest.mark.slow
+
+BUNDLE = {
+    "speclib.transfer.hdf",
+    "peptdeep.transfer",
+    "stats.transfer.tsv",
+    "alphadia_tl.yaml",
+    "speclib.tuned.hdf",
+    "report.html",
+}
+
+
+def _steps(log):
+    return re.findall(r"Running step '(\w+)'", log)
+
+
+def test_one_switch_finds_more_true_precursors_at_no_higher_true_fdp(flag_on, flag_off):
+    assert flag_on.code == 0, flag_on.log[-3000:]
+    with_plugin, without = flag_on.score(), flag_off.score()
+    assert with_plugin.true > without.true * 1.03
+    assert with_plugin.fdp <= without.fdp + 0.01
+
+
+def test_the_bundle_is_complete_and_says_what_was_decided(flag_on):
+    assert {p.name for p in (flag_on.folder / "transfer").iterdir()} >= BUNDLE
+    decisions = {d["model"]: d for d in flag_on.provenance()["decisions"]}
+    assert decisions["rt"]["accepted"]
+    assert not decisions["ccs"]["accepted"]
+    assert "no ion mobility" in decisions["ccs"]["reason"]
+    for line in (d["reason"] for d in decisions.values()):
+        assert line in flag_on.log
+    assert all(len(w["sha256"]) == 64 for w in flag_on.provenance()["started_from"].values())
+
+
+def test_the_second_pass_searches_the_tuned_library(flag_on):
+    config = flag_on.frozen_config()
+    assert config["library_path"].endswith("speclib.tuned.hdf")
+    assert not config["library_prediction"]["enabled"]
+    tuned, first = SpecLibBase(), SpecLibBase()
+    tuned.load_hdf(str(flag_on.folder / "transfer" / "speclib.tuned.hdf"))
+    first.load_hdf(str(flag_on.folder / "transfer" / "speclib.hdf"))
+    assert len(tuned.precursor_df) <= len(first.precursor_df)
+    merged = tuned.precursor_df.merge(first.precursor_df, on=["sequence", "mods", "mod_sites", "charge"])
+    assert (merged["rt_pred_x"] != merged["rt_pred_y"]).mean() > 0.99
+    found = pd.read_parquet(flag_on.folder / "precursors.parquet")
+    keys = set(zip(tuned.precursor_df["sequence"], tuned.precursor_df["charge"], strict=True))
+    assert set(zip(found["precursor.sequence"], found["precursor.charge"], strict=True)) <= keys
+
+
+def test_the_log_has_epochs_as_alphadia_users_know_them(flag_on):
+    pattern = r"Epoch \d+ +Lr: 0\.\d{5}  Training loss: \d\.\d{4}  validation loss: \d\.\d{4}"
+    assert len(re.findall(pattern, flag_on.log)) > 10
+    assert "WARNING: Epoch" not in flag_on.log
+
+
+def test_the_history_has_every_metric_of_every_tuned_model(flag_on):
+    history = pd.read_csv(flag_on.folder / "transfer" / "stats.transfer.tsv", sep="\t")
+    assert list(history.columns) == ["epoch", "property", "data_split", "metric_name", "value"]
+    wanted = {
+        "rt": {"l1_loss", "r_square", "r", "slope", "intercept", "abs_error_95th_percentile"},
+        "charge": {"ce_loss", "accuracy", "precision", "recall"},
+        "ms2": {"l1_loss", "PCC-mean", "COS-mean", "SA-mean", "SPC-mean"},
+    }
+    test_rows = history[history["data_split"] == "test"]
+    for model, names in wanted.items():
+        assert names <= set(test_rows.loc[test_rows["property"] == model, "metric_name"])
+
+
+def test_without_the_flag_alphadia_runs_as_ever(flag_off, stock):
+    assert flag_off.code == stock.code == 0
+    assert _steps(flag_off.log) == _steps(stock.log) == ["library"]
+    ours, theirs = flag_off.frozen_config(), stock.frozen_config()
+    assert {k: v for k, v in ours.items() if k != "output_directory"} == {
+        k: v for k, v in theirs.items() if k != "output_directory"
+    }
+    files = [sorted(str(p.relative_to(s.folder)) for p in s.folder.rglob("*")) for s in (flag_off, stock)]
+    assert files[0] == files[1]
+    # alphaDIA itself is not deterministic: two runs of one config differ by less than this
+    assert flag_off.score().reported == pytest.approx(stock.score().reported, rel=0.03)
+
+
+def test_two_files_a_library_and_mbr_work_together(search, flag_on, experiment, tmp_path):
+    from alphadia_tl.simulate.experiment import Experiment
+
+    assert isinstance(experiment, Experiment)
+    result = search(
+        {
+            "raw_paths": [str(p.resolve()) for p in experiment.raw_files],
+            "library_path": str(flag_on.folder / "transfer" / "speclib.hdf"),
+            "library_prediction": {"enabled": False},
+            "general": {"mbr_step_enabled": True},
+        },
+        ON,
+        {"transfer_learning": {"epochs": 5}},
+        name="two_files",
+    )
+    assert result.code == 0, result.log[-3000:]
+    assert _steps(result.log) == ["transfer", "library", "mbr"]
+    assert result.provenance()["transfer_library"]["runs"] == 2
+    assert result.frozen_config()["search"]["target_num_candidates"] == 5
+    runs = pd.read_parquet(result.folder / "precursors.parquet", columns=["raw.name"])["raw.name"]
+    assert runs.nunique() == 2
+    assert (result.folder / "library" / "precursors.parquet").exists()
+
+
+def test_where_nothing_is_accepted_the_first_pass_is_the_result(search, flag_on):
+    result = search(
+        {
+            "library_path": str(flag_on.folder / "transfer" / "speclib.hdf"),
+            "library_prediction": {"enabled": False},
+            "alphadia_tl": {"enabled": True, "min_training_peptides": 15_000},
+        },
+        name="rejected",
+    )
+    assert result.code == 0, result.log[-3000:]
+    assert "No tuned model was accepted" in result.log
+    assert "Reusing quantification results" in result.log
+    assert not (result.folder / "transfer" / "speclib.tuned.hdf").exists()
+    assert (result.folder / "pg.matrix.parquet").exists()
+    first = pd.read_parquet(result.folder / "transfer" / "precursors.parquet")
+    final = pd.read_parquet(result.folder / "precursors.parquet")
+    key = ["precursor.sequence", "precursor.mods", "precursor.mod_sites", "precursor.charge"]
+    assert set(map(tuple, first[key].to_numpy())) == set(map(tuple, final[key].to_numpy()))
+
+
+def test_the_switch_also_works_from_python(flag_on, experiment, tmp_path):
+    """The plan class is what notebooks use; the flag's section may sit in the dictionary."""
+    from alphadia_tl import TransferLearningPlan
+
+    plan = TransferLearningPlan(str(tmp_path), {**experiment.config(), **ON, **QUICK_TUNING})
+    assert plan._transfer_step_enabled

@@ -1,0 +1,119 @@
+"""Error cases with the real alphaDIA: what the user sees, the exit code, and what is kept."""
+
+import zipfile
+
+import pandas as pd
+import pytest
+
+from e2e.support import ON, SHARED
+
+pytestmark = pytest.mark.slow
+
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"measured data is not at {SHARED}")
+
+
+def test_no_weights_and_no_network_stop_before_the_search(search, tmp_path):
+    result = search(ON, home=tmp_path, name="no_weights")
+    assert result.code == 1
+    assert "TL_WEIGHTS" in result.log
+    assert "pretrained_models_v3.zip" in result.log
+    assert "peptdeep install-models" in result.log
+    assert "Loading spectral library" not in result.log
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"alphadia_tl": {"enabled": True, "epochs": 3}}, "Unknown config key 'alphadia_tl.epochs'"),
+        ({"alphadia_tl": {"enabled": "perhaps"}}, "expected true or false"),
+        ({**ON, "transfer_learning": {"train_fraction": 1.5}}, "above 0 and below 1"),
+        ({**ON, "transfer_learning": {"max_learning_rate": 1}}, "max_learning_rate"),
+    ],
+)
+def test_a_wrong_config_stops_before_anything_runs(search, changes, message):
+    result = search(changes, name="wrong_config")
+    assert result.code == 1
+    assert message in result.log
+    assert "Loading spectral library" not in result.log
+
+
+def test_stock_alphadia_refuses_the_section_instead_of_ignoring_it(search):
+    result = search(ON, command="alphadia", name="stock_with_section")
+    assert result.code == 1
+    assert "alphadia_tl" in result.log
+
+
+@pytest.fixture(scope="session")
+def generic_home(tmp_path_factory):
+    """A home folder with generic RT and CCS weights of PeptDeep, and MS2 and charge weights trained on real data."""
+    home = tmp_path_factory.mktemp("generic_home")
+    path = home / "peptdeep" / "pretrained_models" / "pretrained_models_v3.zip"
+    path.parent.mkdir(parents=True)
+    members = {"rt": "rt_generic", "ccs": "ccs_generic", "ms2": "ms2_base", "charge": "charge_base"}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, source in members.items():
+            archive.write(SHARED / "models" / f"{source}.pth", f"generic/{name}.pth")
+    return home
+
+
+@pytest.fixture(scope="session")
+def few_proteins(tmp_path_factory):
+    """The proteins of the real FASTA file that alphaDIA finds in the real file, and as many others again."""
+    found = {"Q06554", "P53118", "P33315", "P0A6X7", "P63244", "Q96B26", "Q5JTC6", "P0A6Q3", "Q00610"}
+    entries = (SHARED / "fasta" / "rustims_HYE_small.fasta").read_text().split(">")[1:]
+    chosen = [e for e in entries if e.split("|")[1] in found] + entries[:40]
+    path = tmp_path_factory.mktemp("fasta") / "few.fasta"
+    path.write_text("".join(">" + e for e in dict.fromkeys(chosen)))
+    return path
+
+
+@needs_shared
+def test_a_real_file_with_hardly_any_precursor_ends_well_with_the_pretrained_models(search, generic_home, few_proteins):
+    result = search(
+        {
+            "raw_paths": [str(SHARED / "dia" / "collinsb_I180316_001_SW-A.hdf")],
+            "fasta_paths": [str(few_proteins)],
+        },
+        ON,
+        home=generic_home,
+        name="few",
+    )
+    assert result.code == 0, result.log[-3000:]
+    assert "No tuned model was accepted" in result.log
+    assert "peptides to train on, 200 needed" in result.log
+    assert not any(d["accepted"] for d in result.provenance()["decisions"])
+    assert len(pd.read_parquet(result.folder / "precursors.parquet")) < 50
+    assert (result.folder / "transfer" / "report.html").exists()
+
+
+@needs_shared
+def test_an_unreadable_raw_file_is_named_and_the_others_are_searched(search, experiment, flag_on):
+    result = search(
+        {
+            "raw_paths": [str(experiment.raw_files[0].resolve()), str(SHARED / "dia" / "BCS_hela_narrow_3_2.mzML")],
+            "library_path": str(flag_on.folder / "transfer" / "speclib.hdf"),
+            "library_prediction": {"enabled": False},
+            "transfer_learning": {"epochs": 2},
+        },
+        ON,
+        name="one_unreadable",
+    )
+    assert result.code == 1
+    assert "NOT_VALID_DIA_DATA" in result.log
+    assert "BCS_hela_narrow_3_2  failed at step 'transfer'" in result.log
+    assert (result.folder / "precursors.parquet").exists()
+
+
+@needs_shared
+def test_only_an_unreadable_raw_file_ends_with_alphadias_own_error(search, flag_on):
+    result = search(
+        {
+            "raw_paths": [str(SHARED / "dia" / "BCS_hela_narrow_3_2.mzML")],
+            "library_path": str(flag_on.folder / "transfer" / "speclib.hdf"),
+            "library_prediction": {"enabled": False},
+        },
+        ON,
+        name="all_unreadable",
+    )
+    assert result.code == 1
+    assert "NO_PSM_FILES_FOUND" in result.log

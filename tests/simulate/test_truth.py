@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from alphadia_tl.errors import DataError
+from alphadia_tl.simulate.demo import SearchResult, format_table
+from alphadia_tl.simulate.truth import Score, score_precursors, score_search
+
+TRUTH = pd.DataFrame(
+    {
+        "sequence": ["AAAK", "CCCK", "CCCK", "DDDK"],
+        "mods": ["", "Carbamidomethyl@C", "Carbamidomethyl@C", ""],
+        "mod_sites": ["", "1", "1", ""],
+        "charge": [2, 2, 3, 2],
+        "rt_seconds": [10.0, 20.0, 20.0, 30.0],
+    }
+)
+
+
+def found(*rows: tuple[str, str, str, int, float, float, str]) -> pd.DataFrame:
+    names = ["sequence", "mods", "mod_sites", "charge", "rt.observed", "qval"]
+    columns = [f"precursor.{n}" for n in names] + ["pg.proteins"]
+    return pd.DataFrame(list(rows), columns=columns)
+
+
+TRUE = ("AAAK", "", "", 2, 11.0, 0.001, "P00001")
+MODIFIED = ("CCCK", "Carbamidomethyl@C", "1", 3, 18.0, 0.001, "P00002")
+MISPLACED = ("DDDK", "", "", 2, 60.0, 0.001, "P00001")
+WRONG_CHARGE = ("AAAK", "", "", 3, 10.0, 0.001, "P00001")
+ENTRAPMENT = ("EEEK", "", "", 2, 10.0, 0.001, "E00001")
+SHARED = ("FFFK", "", "", 2, 10.0, 0.001, "E00001;P00003")
+POOR = ("CCCK", "Carbamidomethyl@C", "1", 2, 20.0, 0.02, "P00002")
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ((TRUE, MODIFIED), Score(2, 2, 0, 0, 0, 0.0, 2, 2)),
+        ((TRUE, MISPLACED), Score(2, 1, 0, 1, 0, 0.5, 1, 1)),
+        ((TRUE, WRONG_CHARGE), Score(2, 1, 1, 0, 0, 0.5, 1, 1)),
+        ((TRUE, ENTRAPMENT), Score(2, 1, 1, 0, 1, 0.5, 2, 1)),
+        ((TRUE, SHARED), Score(2, 1, 1, 0, 0, 0.5, 2, 2)),
+        ((TRUE, POOR), Score(1, 1, 0, 0, 0, 0.0, 1, 1)),
+        ((), Score(0, 0, 0, 0, 0, 0.0, 0, 0)),
+    ],
+)
+def test_search_is_counted_against_the_truth(rows, expected: Score):
+    assert score_precursors(found(*rows), TRUTH) == expected
+
+
+def test_tolerance_decides_what_is_misplaced():
+    assert score_precursors(found(TRUE), TRUTH, tolerance_seconds=0.5).misplaced == 1
+
+
+def test_missing_column_is_an_error():
+    with pytest.raises(DataError, match=r"precursor\.qval"):
+        score_precursors(found(TRUE).drop(columns="precursor.qval"), TRUTH)
+
+
+def test_repeated_truth_is_an_error():
+    with pytest.raises(DataError, match="twice"):
+        score_precursors(found(TRUE), pd.concat([TRUTH, TRUTH]))
+
+
+def test_search_folder_is_scored_and_an_empty_one_is_an_error(tmp_path: Path):
+    with pytest.raises(DataError, match=r"precursors\.parquet"):
+        score_search(tmp_path, TRUTH)
+    found(TRUE, MISPLACED).to_parquet(tmp_path / "precursors.parquet")
+    assert score_search(tmp_path, TRUTH).true == 1
+
+
+def test_table_shows_each_search_and_its_stages():
+    text = format_table(
+        [
+            SearchResult("off", 0, 61.4, Score(1000, 950, 40, 10, 20, 0.05, 90, 88), {}),
+            SearchResult("on", 0, 200.0, Score(1200, 1170, 20, 10, 10, 0.025, 95, 94), {"tuning": 55.0}),
+            SearchResult("broken", 1, 2.0, None, {}),
+        ]
+    ).splitlines()
+    assert text[2].split() == ["off", "1,000", "950", "5.00%", "90", "88", "61"]
+    assert text[3].split()[3] == "2.50%"
+    assert "failed" in text[4]
+    assert text[5] == "on: tuning 55 s"

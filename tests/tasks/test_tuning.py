@@ -1,0 +1,142 @@
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from alphadia_tl.errors import DataError
+from alphadia_tl.settings import TrainingSettings
+from alphadia_tl.tasks import RtTask, TaskData, get_task, new_network, tune
+from alphadia_tl.training import HISTORY_COLUMNS
+from tasks.made import make_fragments, make_peptides
+
+PEPTIDES = make_peptides(150, seed=4)
+FRAGMENTS = make_fragments(PEPTIDES)
+SETTINGS = TrainingSettings(epochs=2, warmup_epochs=1, batch_size=32)
+NAMES = ("rt", "charge", "ms2", "ccs")
+METRICS = {
+    "rt": {"l1_loss", "r_square", "r", "slope", "intercept", "abs_error_95th_percentile"},
+    "ccs": {"l1_loss", "r_square", "r", "slope", "intercept", "abs_error_95th_percentile"},
+    "charge": {"ce_loss", "accuracy", "precision", "recall"},
+    "ms2": {"l1_loss"} | {f"{m}-{s}" for m in ("PCC", "COS", "SA", "SPC") for s in ("mean", "median")},
+}
+
+
+def tuned(name, network=None, data=None, settings=SETTINGS, seed=0, precision="fp32"):
+    network = new_network(name, seed=1).model if network is None else network
+    data = TaskData(PEPTIDES, FRAGMENTS if name == "ms2" else None) if data is None else data
+    return network, tune(get_task(name), network, data, settings, seed=seed, precision=precision)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def result(request):
+    return tuned(request.param)[1]
+
+
+def test_history_is_the_long_table_with_all_metrics(result):
+    frame = result.history
+    assert tuple(frame.columns) == HISTORY_COLUMNS
+    assert set(frame["property"]) == {result.name}
+    at = {key: set(group["metric_name"]) for key, group in frame.groupby(["epoch", "data_split"])}
+    metrics = METRICS[result.name] | {result.headline.name}
+    assert at.pop((-1, "test")) == at.pop((1, "test")) == metrics
+    assert set(at) == {(-1, "validation"), (0, "train"), (0, "validation"), (1, "train"), (1, "validation")}
+    assert at[(0, "train")] == {"train_loss", "lr"}
+    assert at[(-1, "validation")] == at[(1, "validation")] == metrics | {"val_loss"}
+    assert not frame.duplicated(["epoch", "data_split", "metric_name"]).any()
+
+
+def test_before_and_after_are_scored_on_the_same_test_rows(result):
+    assert result.scores_before.shape == result.scores_after.shape == (result.n_rows["test"],)
+    assert result.test_groups.shape == (result.n_rows["test"],)
+    assert len(set(result.test_groups)) == result.n_peptides["test"]
+    frame = result.history
+    for epoch, metrics in ((-1, result.before), (1, result.after)):
+        rows = frame[(frame["epoch"] == epoch) & (frame["data_split"] == "test")]
+        assert dict(zip(rows["metric_name"], rows["value"], strict=True)) == pytest.approx(metrics, nan_ok=True)
+
+
+def test_splits_have_the_asked_for_share_of_the_peptides(result):
+    total = sum(result.n_peptides.values())
+    assert total == len(set(PEPTIDES["sequence"]))
+    shares = [result.n_peptides[k] / total for k in ("train", "validation", "test")]
+    assert shares == pytest.approx([0.7, 0.2, 0.1], abs=0.01)
+
+
+@pytest.mark.parametrize(("name", "precision"), [*((n, "fp32") for n in NAMES), ("charge", "bf16")])
+def test_same_seed_gives_the_same_weights_bit_by_bit(name, precision):
+    data = TaskData(PEPTIDES.iloc[:50], FRAGMENTS if name == "ms2" else None)
+    settings = TrainingSettings(epochs=1, warmup_epochs=0, batch_size=16, max_lr=1e-3)
+    networks = [tuned(name, data=data, settings=settings, seed=s, precision=precision)[0] for s in (0, 0, 1)]
+    first, second, third = (n.state_dict() for n in networks)
+    assert all(torch.equal(first[k], second[k]) for k in first)
+    assert not all(torch.equal(first[k], third[k]) for k in first)
+
+
+@pytest.mark.parametrize("name", ["rt", "ms2"])
+def test_tuning_improves_held_out_peptides(name):
+    settings = TrainingSettings(epochs=6, warmup_epochs=1, batch_size=16, max_lr=2e-3 if name == "rt" else None)
+    _, result = tuned(name, settings=settings)
+    sign = 1 if result.headline.higher_is_better else -1
+    gain = sign * (result.after[result.headline.name] - result.before[result.headline.name])
+    assert gain > 0
+    assert np.median(sign * (result.scores_after - result.scores_before)) > 0
+
+
+def test_copies_of_a_peptide_stay_in_one_split():
+    df = PEPTIDES.loc[np.repeat(PEPTIDES.index, 3)].reset_index(drop=True)
+    _, result = tuned("rt", data=TaskData(df), settings=TrainingSettings(epochs=1))
+    assert result.n_rows["test"] == 3 * result.n_peptides["test"]
+
+
+def test_charge_result_knows_the_probabilities_of_observed_states():
+    _, result = tuned("charge")
+    held_out = result.held_out_observed()
+    assert set(held_out) == {"validation", "test"}
+    assert all(v.ndim == 1 and v.size and np.all((v > 0) & (v < 1)) for v in held_out.values())
+
+
+def test_too_few_peptides_are_an_error_that_says_so():
+    with pytest.raises(DataError, match="2 distinct peptides are too few to tune the RT model"):
+        tuned("rt", data=TaskData(PEPTIDES.iloc[:2]))
+
+
+def test_no_usable_spectrum_is_an_error_that_says_so():
+    with pytest.raises(DataError, match="0 distinct peptides are too few to tune the MS2 model"):
+        tuned("ms2", data=TaskData(PEPTIDES, FRAGMENTS * 0))
+
+
+class SpoilingTask(RtTask):
+    def warm_start(self, network, outputs, examples):
+        with torch.no_grad():
+            for parameter in network.rt_decoder.parameters():
+                parameter.add_(10.0)
+
+
+@pytest.mark.parametrize(("task", "max_lr"), [(SpoilingTask(), 1e-6), (get_task("charge"), 0.9)])
+def test_training_that_makes_it_worse_gives_the_start_weights_back(task, max_lr):
+    network = new_network(task.name, seed=1).model
+    if task.name == "charge":
+        tuned("charge", network, settings=TrainingSettings(epochs=3, warmup_epochs=1, max_lr=1e-3))
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    settings = TrainingSettings(epochs=1, warmup_epochs=0, max_lr=max_lr)
+    result = tune(task, network, TaskData(PEPTIDES), settings, precision="fp32")
+    assert result.best_epoch == -1
+    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+    assert result.after == pytest.approx(result.before)
+
+
+def test_log_has_the_lines_that_users_know(caplog):
+    with caplog.at_level(logging.INFO):
+        tuned("rt")
+    text = caplog.text
+    for line in (
+        "RT model tested on validation dataset with the following metrics:",
+        "Fine-tuning RT model with the following settings:",
+        "Train fraction: 0.70  Train size: 105",
+        "Validation fraction: 0.20  Validation size: 30",
+        "Test fraction: 0.10  Test size: 15",
+        "Epoch 1  Lr: 0.00050  Training loss: ",
+        "RT model tested on test dataset with the following metrics:",
+    ):
+        assert line in text

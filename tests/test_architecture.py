@@ -1,0 +1,77 @@
+"""Imports point one way; heavy packages are known only where docs/architecture.md says so."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "alphadia_tl"
+
+# From top to bottom: a room imports only rooms further down (or itself).
+ORDER = [
+    "cli",
+    "plan",
+    "finetune_command",
+    "simulate",
+    "step",
+    "host",
+    "outcome",
+    "report",
+    "speclib",
+    "gate",
+    "finetune",
+    "tasks",
+    "training",
+    "metrics",
+    "library",
+    "bundle",
+    "step_settings",
+    "config_template",
+    "settings",
+    "errors",
+]
+KNOWN_ONLY_TO = {
+    "alphadia": {"host", "plan", "cli"},
+    "peptdeep": {"tasks", "finetune", "speclib", "simulate"},
+    "torch": {"step", "training", "tasks", "finetune", "simulate"},
+}
+
+
+def _room(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0].removesuffix(".py")
+
+
+def _imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+FILES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_down_only(path):
+    room = _room(path)
+    below = set(ORDER[ORDER.index(room) :])
+    rooms = {name.split(".")[1] for name in _imports(path) if name.startswith("alphadia_tl.")}
+    assert (rooms & set(ORDER)) <= below, f"{room} imports from above: {sorted((rooms & set(ORDER)) - below)}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_heavy_packages_stay_in_their_rooms(path):
+    top_level = {name.split(".")[0] for name in _imports(path)}
+    for package, rooms in KNOWN_ONLY_TO.items():
+        if package in top_level:
+            assert _room(path) in rooms, f"{_room(path)} must not know {package}"
+
+
+def test_every_room_has_its_place_in_the_order():
+    rooms = {_room(p) for p in FILES}
+    assert rooms <= set(ORDER)

@@ -1,0 +1,48 @@
+import pytest
+
+from alphadia_tl.cli import main
+from alphadia_tl.errors import QuantificationError, SettingsError
+from alphadia_tl.finetune_command import quant_folders, read_config
+
+
+def test_runs_are_found_in_quant_folders_and_nothing_else(tmp_path):
+    for name in ("b", "a", "no_psm"):
+        (tmp_path / name).mkdir()
+    for name in ("a", "b"):
+        (tmp_path / name / "psm.parquet").touch()
+    assert [p.name for p in quant_folders([tmp_path])] == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["missing", "empty"])
+def test_a_quant_folder_without_runs_is_an_error(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(QuantificationError, match=r"holds no run with a psm\.parquet"):
+        quant_folders([tmp_path / name])
+
+
+@pytest.mark.parametrize("content", ["- a\n- b\n", "a: [1,", None])
+def test_an_unreadable_config_is_an_error(tmp_path, content):
+    path = tmp_path / "config.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(SettingsError, match=r"config\.yaml"):
+        read_config(path)
+
+
+def test_yaml_objects_are_not_constructed(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("a: !!python/object/apply:os.system ['true']\n")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        read_config(path)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["finetune", "--quant-dir", "{tmp}/none", "-o", "{tmp}/out"],
+        ["finetune", "--transfer-library", "{tmp}/none.hdf", "-o", "{tmp}/out"],
+        ["finetune", "--transfer-library", "x", "--config", "{tmp}/none.yaml", "-o", "{tmp}/out"],
+    ],
+)
+def test_missing_inputs_end_with_alphadias_exit_code_for_user_errors(tmp_path, arguments):
+    assert main([a.format(tmp=tmp_path) for a in arguments]) == 1

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from alphadia_tl import host
+from alphadia_tl.errors import SettingsError
+from alphadia_tl.settings import PluginSettings
+from alphadia_tl.step_settings import step_settings
+
+
+def _settings(tmp_path, user_config=None):
+    user_config = user_config or {}
+    config = host.effective_config(user_config, tmp_path)
+    return step_settings(config, user_config, PluginSettings(enabled=True))
+
+
+WRONG = [
+    ({"general": {"input_library_type": "flat"}}, "flat library cannot"),
+    ({"transfer_learning": {"nce": 30}}, "transfer_learning.nce"),
+    ({"transfer_learning": {"instrument": "QE"}}, "transfer_learning.instrument"),
+    ({"library_prediction": {"max_fragment_charge": 3}}, "b_z3"),
+    ({"library_prediction": {"fragment_types": []}}, "fragment_types' is empty"),
+    ({"transfer_learning": {"train_fraction": 2.0}}, "train_fraction"),
+]
+
+
+@pytest.mark.parametrize(("config", "message"), WRONG)
+def test_contradictions_are_refused(tmp_path, config, message):
+    with pytest.raises(SettingsError, match=message):
+        _settings(tmp_path, config)
+
+
+def test_only_keys_that_the_user_wrote_replace_the_plugins_training_defaults(tmp_path):
+    settings = _settings(tmp_path)
+    assert settings.training.batch_size is None
+    assert settings.training.epochs == 50
+    assert _settings(tmp_path, {"transfer_learning": {"batch_size": 2000}}).training.batch_size == 2000
+
+
+@pytest.mark.parametrize(("random_state", "seed"), [(None, 0), (7, 7)])
+def test_the_seed_comes_from_alphadias_random_state(tmp_path, random_state, seed):
+    assert _settings(tmp_path, {"general": {"random_state": random_state}}).seed == seed
+
+
+def test_a_drawn_random_state_is_logged(tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        seed = _settings(tmp_path, {"general": {"random_state": -1}}).seed
+    assert str(seed) in caplog.text
+
+
+def test_never_more_threads_than_cores(tmp_path):
+    import os
+
+    assert _settings(tmp_path, {"general": {"thread_count": 999}}).threads == os.cpu_count()
+
+
+def test_one_collision_energy_for_training_and_prediction(tmp_path):
+    settings = _settings(tmp_path, {"library_prediction": {"nce": 31.0}})
+    assert np.isclose(settings.nce, 31)

@@ -1,0 +1,223 @@
+import logging
+import math
+import re
+
+import pytest
+import torch
+
+from alphadia_tl.training import Examples, FitSettings, History, SparseSites, StopReason, fit, infer
+
+
+class Net(torch.nn.Module):
+    """Sum of a learnt value per residue."""
+
+    def __init__(self, dropout=0.0):
+        super().__init__()
+        self.emb = torch.nn.Embedding(27, 1, padding_idx=0)
+        torch.nn.init.zeros_(self.emb.weight)
+        self.dropout = torch.nn.Dropout(dropout)
+
+    def forward(self, residues):
+        return self.dropout(self.emb(residues)).sum(dim=(1, 2))
+
+
+def forward(network, batch):
+    return network(batch["residues"])
+
+
+def loss(output, batch):
+    return (output - batch["target"]).abs().mean()
+
+
+def made(n=300, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(7, 12, (n,), generator=generator)
+    residues = torch.randint(1, 27, (int(lengths.sum()),), generator=generator).to(torch.int8)
+    owner = torch.repeat_interleave(torch.arange(n), lengths)
+    target = torch.zeros(n).index_add_(0, owner, residues.float() / 26)
+    sites = SparseSites(
+        torch.zeros(n + 1, dtype=torch.long), torch.zeros(0).long(), torch.zeros(0).long(), torch.zeros(1, 1)
+    )
+    return Examples(lengths, residues, sites, {"target": target})
+
+
+def train(network, validate=None, seed=1, **kwargs):
+    examples = made()
+    held_out = made(seed=9)
+    if validate is None:
+
+        def validate():
+            return infer(network, held_out, forward, loss=loss)[1], {}
+
+    defaults = {"max_lr": 0.05, "batch_size": 16, "epochs": 8, "warmup_epochs": 2, "lr_patience": 1}
+    history = History("rt")
+    settings = FitSettings(**(defaults | kwargs))
+    result = fit(
+        network, examples, forward, loss, validate, settings, torch.Generator().manual_seed(seed), history=history
+    )
+    return result, history.to_frame()
+
+
+def test_training_learns():
+    network = Net()
+    before = infer(network, made(seed=9), forward, loss=loss)[1]
+    result, _ = train(network, epochs=15)
+    assert result.best_loss < 0.1 * before
+
+
+def test_outputs_come_in_the_order_of_the_rows():
+    network, examples = Net(), made()
+    torch.nn.init.normal_(network.emb.weight)
+    outputs, _ = infer(network, examples, forward, batch_size=7)
+    for i in (0, 17, 299):
+        one = network(examples.batch(torch.tensor([i]))["residues"])
+        assert outputs[i] == pytest.approx(one.item(), abs=1e-5)
+
+
+def test_outputs_per_fragment_come_in_the_order_of_the_rows():
+    examples = made(n=40)
+
+    def positions(network, batch):
+        return batch["target"][:, None, None] + torch.arange(batch["residues"].shape[1] - 3.0)[None, :, None]
+
+    outputs, _ = infer(Net(), examples, positions, batch_size=3)
+    expected = torch.cat(
+        [t + torch.arange(n - 1.0) for t, n in zip(examples.per_row["target"], examples.lengths, strict=True)]
+    )
+    torch.testing.assert_close(outputs[:, 0], expected)
+
+
+def test_mean_loss_does_not_depend_on_the_batches():
+    losses = [infer(Net(), made(), forward, loss=loss, batch_size=b)[1] for b in (1, 13, 512)]
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
+
+
+def test_inference_leaves_the_mode_of_the_network():
+    network = Net().train()
+    infer(network, made(n=10), forward)
+    assert network.training
+
+
+def test_history_has_rate_and_losses_of_each_epoch():
+    result, frame = train(Net())
+    assert list(frame.columns) == ["epoch", "property", "data_split", "metric_name", "value"]
+    counts = frame.groupby(["data_split", "metric_name"]).size()
+    assert counts.to_dict() == {("train", "lr"): 8, ("train", "train_loss"): 8, ("validation", "val_loss"): 8}
+    rates = frame[frame.metric_name == "lr"]["value"].tolist()
+    assert rates[:2] == pytest.approx([0.025, 0.05])
+    assert max(rates) <= 0.05
+    assert result.epochs == 8
+
+
+def test_best_epoch_is_restored():
+    network = Net()
+    seen = []
+
+    def validate():
+        seen.append({k: v.clone() for k, v in network.state_dict().items()})
+        return [3.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0][len(seen) - 1], {}
+
+    result, _ = train(network, validate)
+    assert (result.best_epoch, result.best_loss) == (1, 1.0)
+    assert torch.equal(network.emb.weight, seen[1]["emb.weight"])
+    assert not torch.equal(seen[1]["emb.weight"], seen[2]["emb.weight"])
+    assert not network.training
+
+
+def test_start_weights_are_restored_where_no_epoch_is_better():
+    network = Net()
+    settings = FitSettings(max_lr=0.05, batch_size=16, epochs=2)
+    result = fit(
+        network, made(), forward, loss, lambda: (5.0, {}), settings, torch.Generator().manual_seed(0), start_loss=4.0
+    )
+    assert result.best_epoch == -1
+    assert not network.emb.weight.any()
+
+
+@pytest.mark.parametrize(
+    ("val_loss", "reason", "epochs"),
+    [(1.0, StopReason.NOT_IMPROVING, 4), (math.nan, StopReason.NAN, 1)],
+)
+def test_training_stops_with_a_reason(val_loss, reason, epochs):
+    result, _ = train(Net(), lambda: (val_loss, {}), epochs=20, stopping_patience=3)
+    assert (result.stop_reason, result.epochs) == (reason, epochs)
+
+
+def test_training_loss_that_is_not_finite_stops_and_restores():
+    network = Net()
+    calls = []
+
+    def broken(output, batch):
+        calls.append(1)
+        return loss(output, batch) * (math.nan if len(calls) > 40 else 1.0)
+
+    settings = FitSettings(max_lr=0.05, batch_size=16, epochs=10)
+    values = iter([0.5, 0.4, 0.3, 0.2])
+    result = fit(network, made(), forward, broken, lambda: (next(values), {}), settings, torch.Generator())
+    assert result.stop_reason == StopReason.NAN
+    assert torch.isfinite(network.emb.weight).all()
+
+
+def test_validation_every_n_epochs_keeps_the_patience_in_epochs():
+    result, frame = train(Net(), lambda: (1.0, {}), epochs=40, test_interval=3, stopping_patience=6)
+    assert frame[frame.metric_name == "val_loss"]["epoch"].tolist() == [2, 5, 8]
+    assert result.epochs == 9
+
+
+def gradients(monkeypatch, scale=1.0, clip=None):
+    """Return the gradient of each optimizer step of one epoch in one step, and the full gradient."""
+    if clip is not None:
+        monkeypatch.setattr("alphadia_tl.training.loop.CLIP_NORM", clip)
+    network, examples, seen = Net(), made(), []
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda self: seen.append(network.emb.weight.grad.clone()))
+
+    def scaled(output, batch):
+        return scale * loss(output, batch)
+
+    settings = FitSettings(max_lr=0.1, batch_size=len(examples), epochs=1)
+    fit(network, examples, forward, scaled, lambda: (1.0, {}), settings, torch.Generator())
+    total = sum(
+        (forward(network, b) - b["target"]).abs().sum() for b in (examples.batch(torch.tensor([i])) for i in range(300))
+    )
+    network.zero_grad()
+    (scale * total / 300).backward()
+    return seen, network.emb.weight.grad
+
+
+def test_a_step_over_several_lengths_takes_the_gradient_of_the_mean_over_its_rows(monkeypatch):
+    seen, expected = gradients(monkeypatch, clip=1e9)
+    assert len(seen) == 1
+    torch.testing.assert_close(seen[0], expected)
+
+
+def test_gradients_are_clipped(monkeypatch):
+    seen, expected = gradients(monkeypatch, scale=100.0)
+    assert expected.norm() > 2
+    assert float(seen[0].norm()) == pytest.approx(1, rel=1e-3)
+
+
+def test_same_seed_gives_the_same_weights_bit_by_bit():
+    nets = [Net(dropout=0.3) for _ in range(3)]
+    for network, seed in zip(nets, (1, 1, 2), strict=True):
+        torch.rand(3)  # the global generator must not matter
+        train(network, seed=seed)
+    assert torch.equal(nets[0].emb.weight, nets[1].emb.weight)
+    assert not torch.equal(nets[0].emb.weight, nets[2].emb.weight)
+
+
+def test_global_generator_is_left_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    network = Net(dropout=0.3)
+    torch.manual_seed(5)
+    train(network, epochs=1)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_log_lines_are_those_that_users_know(caplog):
+    with caplog.at_level(logging.INFO):
+        train(Net(), epochs=2)
+    lines = [r.getMessage() for r in caplog.records]
+    pattern = r"Epoch \d+  Lr: \d\.\d{5}  Training loss: \d+\.\d{4}  validation loss: \d+\.\d{4}"
+    assert len(lines) == 2
+    assert all(re.fullmatch(pattern, line) for line in lines)
