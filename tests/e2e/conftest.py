@@ -17,6 +17,13 @@ def experiment(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def mzml_file(experiment, tmp_path_factory):
+    """The first run of the experiment as mzML."""
+    folder = tmp_path_factory.mktemp("mzml")
+    return make_experiment(folder, SMALL, mzml=True, weights_folder=experiment.home).raw_files[0]
+
+
+@pytest.fixture(scope="session")
 def search(experiment, tmp_path_factory):
     """Search the first run (or ``raw_paths``) with changes to the experiment's config."""
     truth = experiment.read_truth()
