@@ -22,6 +22,13 @@ logger = logging.getLogger(__name__)
 SUPPORTED_SERIES = "2.3"
 PROGRESS_LEVEL = 21  # alphaDIA's own level, just above INFO
 
+# Columns of frag.transfer.parquet, needed where a run has no precursor and alphaDIA would fail to quantify fragments.
+FRAGMENT_COLUMNS = {
+    **dict.fromkeys(("precursor_idx", "rank", "frag_idx"), "uint32"),
+    **dict.fromkeys(("mz", "mz_observed", "intensity", "correlation"), "float32"),
+    **dict.fromkeys(("position", "number", "type", "charge", "loss_type"), "uint8"),
+}
+
 # Names that alphaDIA gives to steps, sections and files; it plans to rename "transfer".
 TRANSFER_STEP = "transfer"
 LIBRARY_STEP = "library"
@@ -42,6 +49,7 @@ _STEP_SIGNATURES = {
     "_init_config": ("user_config", "cli_config", "extra_config", "output_folder"),
     "run": ("self",),
 }
+_WORKFLOW_SIGNATURES = {"requantify_fragments": ("self", "psm_df")}
 _OUTPUT_SIGNATURES = {
     "__init__": ("self", "config", "output_folder"),
     "build": ("self", "folder_list", "base_spec_lib"),
@@ -82,7 +90,9 @@ def check_host() -> None:
     from alphadia.outputtransform.search_plan_output import SearchPlanOutput
     from alphadia.search_plan import SearchPlan
     from alphadia.search_step import SearchStep
+    from alphadia.workflow.peptidecentric.peptidecentric import PeptideCentricWorkflow
 
+    _check_signatures(PeptideCentricWorkflow, _WORKFLOW_SIGNATURES)
     _check_signatures(SearchPlan, _PLAN_SIGNATURES)
     _check_signatures(SearchStep, _STEP_SIGNATURES)
     _check_signatures(SearchPlanOutput, _OUTPUT_SIGNATURES)
@@ -169,7 +179,7 @@ def effective_config(user_config: Mapping[str, Any], output_folder: Path) -> dic
 
 
 def run_first_pass(step: Any) -> tuple[list[tuple[str, str]], list[Path]]:
-    """Run a search step without alphaDIA building its own transfer library.
+    """Run a search step without alphaDIA building its own transfer library; a run without precursors is no error.
 
     Parameters
     ----------
@@ -184,7 +194,9 @@ def run_first_pass(step: Any) -> tuple[list[tuple[str, str]], list[Path]]:
         Quantification folders of the runs that were searched.
     """
     import alphadia.search_step
+    import pandas as pd
     from alphadia.outputtransform.search_plan_output import SearchPlanOutput
+    from alphadia.workflow.peptidecentric.peptidecentric import PeptideCentricWorkflow
 
     searched: list[Path] = []
 
@@ -198,7 +210,18 @@ def run_first_pass(step: Any) -> tuple[list[tuple[str, str]], list[Path]]:
             self.config = config
             super().build(folder_list, base_spec_lib)
 
-    with _replaced(alphadia.search_step, "SearchPlanOutput", FirstPassOutput):
+    class FirstPassWorkflow(PeptideCentricWorkflow):  # type: ignore[misc]
+        def requantify_fragments(self, psm_df: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+            if len(psm_df) > 0:
+                found: tuple[pd.DataFrame, pd.DataFrame] = super().requantify_fragments(psm_df)
+                return found
+            logger.info("No precursors were found in this run: there are no fragments to quantify.")
+            return psm_df, pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in FRAGMENT_COLUMNS.items()})
+
+    with (
+        _replaced(alphadia.search_step, "SearchPlanOutput", FirstPassOutput),
+        _replaced(alphadia.search_step, "PeptideCentricWorkflow", FirstPassWorkflow),
+    ):
         errors = step.run()
     return list(errors), searched
 

@@ -62,7 +62,7 @@ class Preset:
 
 
 #: The experiment of ``alphadia-tl demo``.
-DEMO = Preset(n_proteins=240)
+DEMO = Preset(n_proteins=160)
 
 #: The smallest experiment that alphaDIA calibrates on; for tests.
 SMALL = Preset(

@@ -69,7 +69,7 @@ class ChargeTask:
     name = "charge"
     title = "Charge"
     headline = Headline("ce_loss", higher_is_better=False)
-    max_lr = 2e-4
+    max_lr = 3e-4
     max_batch = 128
     reduced_precision = True
 
