@@ -122,7 +122,7 @@ def run_demo(
     oracle: bool = False,
     stock_transfer: bool = False,
     preset: Preset = DEMO,
-    write: Callable[[str], object] = sys.stdout.write,
+    write: Callable[[str], object] | None = None,
 ) -> int:
     """Make the demo experiment, search it without and with transfer learning, and print one table.
 
@@ -138,14 +138,15 @@ def run_demo(
         Also run alphaDIA's own transfer step.
     preset : Preset, default DEMO
         Size and difficulty.
-    write : callable
-        Takes the text for the user.
+    write : callable, optional
+        Takes the text for the user; default standard output, at once.
 
     Returns
     -------
     int
         0, or the exit code of the first search that failed.
     """
+    write = write or _say
     write(f"Making the experiment in {output} (reused when it is there) ...\n")
     started = time.perf_counter()
     experiment = make_experiment(output / "experiment", preset, mzml=mzml)
@@ -172,6 +173,11 @@ def run_demo(
         results.append(result)
     write("\n" + format_table(results) + "\n")
     return 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def _failure(result: SearchResult, log: Path) -> str:
