@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from alphabase.spectral_library.base import SpecLibBase
 
-from e2e.support import ON, QUICK_TUNING
+from e2e.support import ON
 
 pytestmark = pytest.mark.slow
 
@@ -128,11 +128,3 @@ def test_where_nothing_is_accepted_the_first_pass_is_the_result(search, flag_on)
     final = pd.read_parquet(result.folder / "precursors.parquet")
     key = ["precursor.sequence", "precursor.mods", "precursor.mod_sites", "precursor.charge"]
     assert set(map(tuple, first[key].to_numpy())) == set(map(tuple, final[key].to_numpy()))
-
-
-def test_the_switch_also_works_from_python(flag_on, experiment, tmp_path):
-    """The plan class is what notebooks use; the flag's section may sit in the dictionary."""
-    from alphadia_tl import TransferLearningPlan
-
-    plan = TransferLearningPlan(str(tmp_path), {**experiment.config(), **ON, **QUICK_TUNING})
-    assert plan._transfer_step_enabled

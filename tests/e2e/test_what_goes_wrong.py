@@ -1,10 +1,12 @@
 """Error cases with the real alphaDIA: what the user sees, the exit code, and what is kept."""
 
 import zipfile
+from pathlib import Path
 
 import pytest
 
-from e2e.support import ON, SHARED
+from alphadia_tl.host import host_version
+from e2e.support import ON, SHARED, call
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +34,19 @@ def test_a_wrong_config_stops_before_anything_runs(search, changes, message):
     assert result.code == 1
     assert message in result.log
     assert "Loading spectral library" not in result.log
+
+
+def test_the_check_that_the_gui_makes_prints_alphadias_version_first():
+    code, log = call("alphadia-tl", ["--check"], Path.home())
+    assert code == 0
+    lines = [line for line in log.splitlines() if "Warning" not in line and "warn" not in line]
+    assert host_version() in lines
+    assert lines.index(host_version()) < lines.index("Importing AlphaDIA works!")
+    assert any("alphadia_tl" in line and "fits this alphaDIA" in line for line in lines)
+
+
+def test_an_unknown_flag_ends_with_alphadias_exit_code():
+    assert call("alphadia-tl", ["--no-such-flag"], Path.home())[0] == 126
 
 
 def test_stock_alphadia_refuses_the_section_instead_of_ignoring_it(search):
