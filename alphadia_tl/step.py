@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,7 @@ def _tune(settings: StepSettings, library: TransferLibrary, manager: FinetuneMan
     }
     histories = []
     for number, (name, tune) in enumerate(tuners.items()):
-        reason = _reason_to_skip(name, settings, df)
+        reason = reason_to_skip(name, settings, df, known_weights=manager.weights)
         if reason is None:
             with outcome.timed(f"tuning {name}"):
                 histories.append(tune())
@@ -203,11 +203,26 @@ def _training_facts(result: TuneResult) -> TrainingFacts:
     }
 
 
-def _reason_to_skip(name: str, settings: StepSettings, df: pd.DataFrame) -> str | None:
+def reason_to_skip(name: str, settings: StepSettings, df: pd.DataFrame, known_weights: Collection[str]) -> str | None:
+    """Return why a model is not tuned on these observations, None if it is.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model.
+    settings : StepSettings
+        All settings.
+    df : pandas.DataFrame
+        ``precursor_df`` of the transfer library.
+    known_weights : collection of str
+        Models that have weights to start from.
+    """
     if name not in settings.plugin.models:
         return "not among alphadia_tl.models"
     if name == "ccs" and "ccs" not in df.columns:
         return "the data has no ion mobility"
+    if name not in known_weights:
+        return "there are no pretrained weights to start from"
     rows = df[df["use_for_ms2"]] if name == "ms2" else df
     peptides = int(rows["sequence"].nunique() * settings.training.train_fraction)
     needed = settings.plugin.min_training_peptides

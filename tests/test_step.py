@@ -1,0 +1,51 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from alphadia_tl import host
+from alphadia_tl.settings import PluginSettings
+from alphadia_tl.step import reason_to_skip
+from alphadia_tl.step_settings import step_settings
+
+ALL = ("rt", "charge", "ms2", "ccs")
+
+
+def _observations(n_peptides, usable=1.0, mobility=False):
+    df = pd.DataFrame({"sequence": [f"PEPTIDE{i}K" for i in range(n_peptides)]})
+    df["use_for_ms2"] = np.arange(n_peptides) < usable * n_peptides
+    return df.assign(ccs=400.0) if mobility else df
+
+
+CASES = [
+    ("rt", _observations(300), ALL, None),
+    ("rt", _observations(280), ALL, "196 peptides to train on, 200 needed"),
+    ("rt", _observations(0), ALL, "0 peptides to train on"),
+    ("ms2", _observations(400, usable=0.5), ALL, "140 peptides to train on"),
+    ("charge", _observations(400, usable=0.5), ALL, None),
+    ("ccs", _observations(400), ALL, "no ion mobility"),
+    ("ccs", _observations(400, mobility=True), ALL, None),
+    ("ccs", _observations(400, mobility=True), ("rt", "charge", "ms2"), "no pretrained weights"),
+]
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return step_settings(host.effective_config({}, tmp_path), {}, PluginSettings(enabled=True))
+
+
+@pytest.mark.parametrize(("name", "df", "weights", "reason"), CASES)
+def test_a_model_is_skipped_only_for_a_reason_that_can_be_told(settings, name, df, weights, reason):
+    found = reason_to_skip(name, settings, df, weights)
+    assert found is None if reason is None else reason in found
+
+
+def test_copies_of_a_peptide_are_no_training_data(settings):
+    df = pd.concat([_observations(100)] * 10)
+    assert "70 peptides" in reason_to_skip("rt", settings, df, ALL)
+
+
+def test_a_model_that_the_user_left_out_is_skipped(settings):
+    chosen = replace(settings, plugin=PluginSettings(enabled=True, models=("rt",)))
+    assert "alphadia_tl.models" in reason_to_skip("ms2", chosen, _observations(1000), ALL)
