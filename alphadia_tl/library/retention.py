@@ -27,6 +27,7 @@ MIN_RANK_CORRELATION = 0.8
 """Below this, shared peptidoforms do not elute in the same order: another column or method."""
 MAX_ANCHORS = 10_000
 _MAX_KNOTS = 50
+_SAME_TIME = 1e-6  # seconds; far below a scan
 _PER_KNOT = 10
 
 
@@ -94,7 +95,7 @@ def monotone_map(x: Times, y: Times) -> Map:
     knot_y = isotonic_regression([np.median(y[p]) for p in parts]).x
     for ascending in (0, 1):  # one knot per x, and per y: plateaus would map different times onto one
         knots = np.column_stack([knot_x, knot_y])
-        _, group = np.unique(knots[:, ascending], return_inverse=True)
+        _, group = np.unique(np.round(knots[:, ascending] / _SAME_TIME), return_inverse=True)
         size = np.bincount(group)
         knot_x, knot_y = (np.bincount(group, weights=knots[:, i]) / size for i in (0, 1))
     if len(knot_x) < 2:

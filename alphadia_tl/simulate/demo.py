@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,8 +152,8 @@ def run_demo(
     write = write or _say
     write(f"Making the experiment in {output} (reused when it is there) ...\n")
     started = time.perf_counter()
-    logging.getLogger("alphadia_tl").setLevel(logging.WARNING)  # the base models' epochs are not the demo's story
-    experiment = make_experiment(output / "experiment", preset, mzml=mzml)
+    with _quiet():  # the base models' epochs are not the demo's story
+        experiment = make_experiment(output / "experiment", preset, mzml=mzml)
     facts = yaml.safe_load((experiment.folder / "experiment.yaml").read_text(encoding="utf-8"))
     write(
         f"  {facts['true_precursors']:,} precursors in the sample, {facts['library_precursors']:,} in the FASTA's "
@@ -176,6 +177,17 @@ def run_demo(
         results.append(result)
     write("\n" + format_table(results) + "\n")
     return 0
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    package = logging.getLogger("alphadia_tl")
+    level = package.level
+    package.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        package.setLevel(level)
 
 
 def _say(text: str) -> None:
