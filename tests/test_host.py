@@ -109,3 +109,27 @@ def test_version_needs_no_heavy_import():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
     assert done.stdout.startswith(host.host_version())
+
+
+def test_a_run_without_precursors_has_an_empty_fragment_table_that_the_library_can_read(tmp_path):
+    """alphaDIA itself fails to quantify the fragments of no precursor."""
+    import alphadia.search_step
+    import pandas as pd
+
+    from alphadia_tl.library.runs import FRAGMENT_COLUMNS
+
+    original = alphadia.search_step.PeptideCentricWorkflow
+    tables = []
+
+    class Step:
+        def run(self):
+            workflow = alphadia.search_step.PeptideCentricWorkflow
+            tables.append(workflow.requantify_fragments(object.__new__(workflow), pd.DataFrame({"charge": []})))
+            return []
+
+    assert host.run_first_pass(Step()) == ([], [])
+    assert alphadia.search_step.PeptideCentricWorkflow is original
+    psm_df, fragment_df = tables[0]
+    assert len(psm_df) == len(fragment_df) == 0
+    fragment_df.to_parquet(tmp_path / "frag.transfer.parquet")
+    assert set(FRAGMENT_COLUMNS) <= set(pd.read_parquet(tmp_path / "frag.transfer.parquet").columns)
