@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from alphadia_tl import __version__, host
+from alphadia_tl.errors import TransferLearningError
 
 EPILOG = (
     "Sub-commands: 'alphadia-tl demo', 'alphadia-tl finetune', 'alphadia-tl config' (each with --help). "
@@ -77,9 +78,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is not None:
         sys.argv = ["alphadia-tl", *arguments]
     given = sys.argv[1:]
-    if given and given[0] in SUB_COMMANDS:
-        return SUB_COMMANDS[given[0]](given[1:])
-    return _search(given)
+    try:
+        if given and given[0] in SUB_COMMANDS:
+            return SUB_COMMANDS[given[0]](given[1:])
+        return _search(given)
+    except TransferLearningError as error:
+        print(f"{error.code}: {error}", file=sys.stderr)
+        return host.EXIT_USER_ERROR
 
 
 if __name__ == "__main__":

@@ -133,3 +133,11 @@ def test_a_run_without_precursors_has_an_empty_fragment_table_that_the_library_c
     assert len(psm_df) == len(fragment_df) == 0
     fragment_df.to_parquet(tmp_path / "frag.transfer.parquet")
     assert set(FRAGMENT_COLUMNS) <= set(pd.read_parquet(tmp_path / "frag.transfer.parquet").columns)
+
+
+def test_an_alphadia_that_does_not_fit_is_one_line_and_an_exit_code(monkeypatch, capsys):
+    from alphadia_tl.cli import main
+
+    monkeypatch.setattr(host.metadata, "version", lambda name: "2.4.0")
+    assert main(["--config", "any.yaml"]) == 1
+    assert capsys.readouterr().err.startswith("TL_HOST: alphaDIA 2.4.0 is installed")
