@@ -149,7 +149,7 @@ class PluginSettings(_Section):
         MODEL_NAMES, "Models that may be tuned. CCS is tuned only where the data has ion mobility."
     )
     min_training_peptides: int = _doc(
-        200, "A model with fewer distinct peptides to train on keeps its pretrained weights."
+        100, "A model with fewer distinct peptides to train on keeps its pretrained weights."
     )
     max_training_precursors: int = _doc(
         20_000,

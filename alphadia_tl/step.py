@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
 from alphadia_tl import gate
 from alphadia_tl.bundle import Bundle, require_space, versions, write_stats
@@ -101,7 +100,7 @@ def run_step(
         outcome.write_provenance()
     if speclib is not None:
         with outcome.timed("library prediction"):
-            _regenerate(settings, library, manager, outcome, speclib)
+            _regenerate(settings, manager, outcome, speclib)
         outcome.write_provenance()
     log_summary(outcome)
     return outcome
@@ -168,12 +167,10 @@ def _tune(settings: StepSettings, library: TransferLibrary, manager: FinetuneMan
         outcome.history = pd.DataFrame(columns=["epoch", "property", "data_split", "metric_name", "value"])
 
 
-def _regenerate(
-    settings: StepSettings, library: TransferLibrary, manager: FinetuneManager, outcome: StepOutcome, speclib: Path
-) -> None:
+def _regenerate(settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome, speclib: Path) -> None:
     """Write the tuned library; a model whose predictions turn out unusable goes back to its pretrained weights."""
     while outcome.accepted:
-        cutoff = _charge_cutoff(settings, library, manager, outcome)
+        cutoff = _charge_cutoff(settings, manager, outcome)
         try:
             outcome.regeneration = regenerate(
                 speclib,
@@ -231,24 +228,13 @@ def reason_to_skip(name: str, settings: StepSettings, df: pd.DataFrame, known_we
     return None
 
 
-def _observed_probabilities(library: TransferLibrary, manager: FinetuneManager, split: str) -> NDArray[np.float32]:
-    """Return what the charge model gives to the observed charge states of held-out peptides."""
-    df = library.precursor_df
-    held_out = df[df["sequence"].isin(manager.results["charge"].sequences[split])]
-    held_out = held_out.drop_duplicates(["sequence", "mods", "mod_sites", "charge"])
-    probabilities = manager.predict_charge_probabilities(held_out)
-    own = probabilities[np.arange(len(held_out)), held_out["charge"].to_numpy(dtype=int) - 1]
-    return np.asarray(own, dtype=np.float32)
-
-
-def _charge_cutoff(
-    settings: StepSettings, library: TransferLibrary, manager: FinetuneManager, outcome: StepOutcome
-) -> float | None:
+def _charge_cutoff(settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome) -> float | None:
     """Return the probability under which charge states leave the library, None to keep them all."""
     recall = settings.plugin.charge_filter_recall
     if "charge" not in outcome.accepted or recall >= 1:
         return None
-    validation, test = (_observed_probabilities(library, manager, split) for split in ("validation", "test"))
+    observed = manager.results["charge"].held_out_observed()
+    validation, test = observed["validation"], observed["test"]
     cutoff = choose_charge_cutoff(validation, recall)
     kept = kept_fraction(test, cutoff)
     if kept < recall:

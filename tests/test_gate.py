@@ -13,7 +13,7 @@ class Result:
     scores_after: np.ndarray
     name: str = "rt"
     headline: object = field(
-        default_factory=lambda: SimpleNamespace(name="error", higher_is_better=False, use_median=True)
+        default_factory=lambda: SimpleNamespace(name="error", higher_is_better=False, trimmed=0.25)
     )
     before: dict = field(default_factory=lambda: {"error": 1.0})
     after: dict = field(default_factory=lambda: {"error": 0.5})
@@ -47,24 +47,50 @@ def test_a_model_is_accepted_only_if_it_is_surely_better(before, after, accepted
 
 
 def test_the_direction_of_the_metric_counts():
-    headline = SimpleNamespace(name="error", higher_is_better=True, use_median=False)
-    assert _decide(Result(ERRORS, ERRORS * 2, headline=headline)).accepted
+    headline = SimpleNamespace(name="error", higher_is_better=True, trimmed=0.25)
+    assert _decide(Result(ERRORS, ERRORS * 2, headline=headline, after={"error": 2.0})).accepted
     assert not _decide(Result(ERRORS, ERRORS * 0.5, headline=headline)).accepted
 
 
 def test_rows_of_one_peptide_are_no_independent_evidence():
-    before = np.array([1.0, 0.0, 0.0, 0.0, 0.0])
+    before = np.tile([1.0, 0.0, 0.0, 0.0, 0.0], 4)
     many = np.repeat(before, 100)
-    after = np.repeat(before - np.array([0.9, -0.01, -0.01, -0.01, -0.01]), 100)
+    after = np.repeat(before - np.tile([0.1, -0.02, -0.02, -0.02, 0.01], 4), 100)
 
     class Grouped(Result):
         @property
         def test_groups(self):
-            return np.repeat(np.arange(5), 100)
+            return np.repeat(np.arange(20), 100)
 
-    headline = SimpleNamespace(name="error", higher_is_better=False, use_median=False)
+    headline = SimpleNamespace(name="error", higher_is_better=False, trimmed=0.0)
     assert not _decide(Grouped(many, after, headline=headline)).accepted
     assert _decide(Result(many, after, headline=headline)).accepted
+
+
+def test_a_small_but_steady_gain_is_seen_through_the_spread_between_peptides():
+    rng = np.random.default_rng(3)
+    similarity = rng.uniform(0.1, 0.9, 100)
+    gain = rng.normal(0.02, 0.03, 100)
+    headline = SimpleNamespace(name="error", higher_is_better=True, trimmed=0.25)
+    result = Result(similarity, similarity + gain, headline=headline, before={"error": 0.5}, after={"error": 0.52})
+    assert _decide(result).accepted
+
+
+def test_a_model_with_a_worse_headline_is_refused_whatever_the_pairs_say():
+    assert not _decide(Result(ERRORS, ERRORS * 0.9, after={"error": 1.01})).accepted
+
+
+def test_single_wild_rows_do_not_decide():
+    after = ERRORS * 0.7
+    after[:4] += 1000
+    assert _decide(Result(ERRORS, after)).accepted
+
+
+def test_a_handful_of_peptides_cannot_tell():
+    decision = _decide(Result(ERRORS[:9], ERRORS[:9] * 0.1))
+    assert not decision.accepted
+    assert "9 held-out peptides are too few to tell" in decision.reason
+    assert _decide(Result(ERRORS[:10], ERRORS[:10] * 0.1)).accepted
 
 
 def test_a_tuned_model_that_cannot_be_scored_is_refused():

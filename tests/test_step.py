@@ -19,11 +19,11 @@ def _observations(n_peptides, usable=1.0, mobility=False):
 
 
 CASES = [
-    ("rt", _observations(300), ALL, None),
-    ("rt", _observations(280), ALL, "196 peptides to train on, 200 needed"),
+    ("rt", _observations(150), ALL, None),
+    ("rt", _observations(140), ALL, "98 peptides to train on, 100 needed"),
     ("rt", _observations(0), ALL, "0 peptides to train on"),
-    ("ms2", _observations(400, usable=0.5), ALL, "140 peptides to train on"),
-    ("charge", _observations(400, usable=0.5), ALL, None),
+    ("ms2", _observations(200, usable=0.5), ALL, "70 peptides to train on"),
+    ("charge", _observations(200, usable=0.5), ALL, None),
     ("ccs", _observations(400), ALL, "no ion mobility"),
     ("ccs", _observations(400, mobility=True), ALL, None),
     ("ccs", _observations(400, mobility=True), ("rt", "charge", "ms2"), "no pretrained weights"),

@@ -29,15 +29,14 @@ class Headline:
         Its name.
     higher_is_better : bool
         Its direction.
+    trimmed : float
+        Fraction of the peptides that are left out at either end when gains are averaged: a quarter where
+        the metric is a median; none where it is a mean.
     """
 
     name: str
     higher_is_better: bool
-
-    @property
-    def use_median(self) -> bool:
-        """Whether it is a median over rows, else a mean."""
-        return "median" in self.name
+    trimmed: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -104,6 +103,10 @@ class Task(Protocol):
         The metric that decides.
     max_lr : float
         Default of the highest learning rate.
+    weight_decay : float
+        An optimizer step shrinks the weights by this, times the learning rate.
+    last_epochs : int
+        Most epochs of annealing on training and validation rows.
     max_batch : int
         Upper limit of the automatic batch size.
     reduced_precision : bool
@@ -114,6 +117,8 @@ class Task(Protocol):
     title: str
     headline: Headline
     max_lr: float
+    weight_decay: float
+    last_epochs: int
     max_batch: int
     reduced_precision: bool
 

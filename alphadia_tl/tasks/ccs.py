@@ -53,7 +53,9 @@ class CcsTask:
     name = "ccs"
     title = "CCS"
     headline = Headline("median_relative_abs_error", higher_is_better=False)
-    max_lr = 5e-4
+    max_lr = 1e-3
+    weight_decay = 1.0
+    last_epochs = 12
     max_batch = 256
     reduced_precision = False
 

@@ -68,8 +68,10 @@ class ChargeTask:
 
     name = "charge"
     title = "Charge"
-    headline = Headline("ce_loss", higher_is_better=False)
+    headline = Headline("ce_loss", higher_is_better=False, trimmed=0.0)
     max_lr = 3e-4
+    weight_decay = 0.0
+    last_epochs = 0
     max_batch = 128
     reduced_precision = True
 

@@ -43,11 +43,13 @@ class TuneResult:
         Why training ended.
     best_epoch, epochs : int
         Epoch restored (-1: the start weights), and epochs trained.
+    last_epochs : int
+        Epochs of annealing on training and validation rows after that.
     seconds : float
         Time of the training.
     observed : dict of str to ndarray
-        Charge model only: what the tuned model gives, as a probability, to the charge states that were
-        observed in the validation and test rows.
+        Charge model only: probabilities of the charge states that were observed in the validation rows,
+        from the weights of the best epoch, which had not learnt from them, and in the test rows.
     """
 
     name: str
@@ -64,6 +66,7 @@ class TuneResult:
     stop_reason: StopReason = StopReason.MAX_EPOCHS
     best_epoch: int = -1
     epochs: int = 0
+    last_epochs: int = 0
     seconds: float = 0.0
     observed: dict[str, FloatArray] = field(default_factory=dict)
 

@@ -27,7 +27,9 @@ class RtTask:
     name = "rt"
     title = "RT"
     headline = Headline("median_abs_error_calibrated", higher_is_better=False)
-    max_lr = 5e-4
+    max_lr = 1e-3
+    weight_decay = 1.0
+    last_epochs = 8
     max_batch = 256
     reduced_precision = False
 

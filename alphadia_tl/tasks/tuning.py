@@ -14,14 +14,17 @@ from alphadia_tl.errors import DataError
 from alphadia_tl.library.split import split_by_peptide
 from alphadia_tl.metrics import Calibration
 from alphadia_tl.settings import TrainingSettings
-from alphadia_tl.tasks.base import Evaluation, Task, TaskData
+from alphadia_tl.tasks.base import Evaluation, Prepared, Task, TaskData
 from alphadia_tl.tasks.predict import choose_dtype
 from alphadia_tl.tasks.result import TuneResult
 from alphadia_tl.training import (
     Examples,
+    FitResult,
     FitSettings,
     History,
+    anneal,
     auto_batch_size,
+    auto_passes,
     fit,
     infer,
 )
@@ -110,6 +113,7 @@ def tune(
         loss, evaluation, _ = scorer.score("validation")
         return loss, evaluation.metrics
 
+    generator = torch.Generator().manual_seed(seed)
     result = fit(
         network,
         parts["train"],
@@ -117,7 +121,7 @@ def tune(
         task.loss,
         validate,
         fit_settings,
-        torch.Generator().manual_seed(seed),
+        generator,
         history=history,
         dtype=dtype,
         start_loss=warm_loss,
@@ -125,10 +129,12 @@ def tune(
     improved = result.best_loss <= val_loss
     if not improved:
         network.load_state_dict(start_weights)
+    _, tuned, _ = scorer.score("validation")
+    last_epochs = _anneal(task, network, prepared, rows, fit_settings, result, generator, dtype) if improved else 0
     seconds = time.perf_counter() - started
-    _, tuned, calibration = scorer.score("validation")
+    _, _, calibration = scorer.score("validation")
     _, after, _ = scorer.score("test", calibration)
-    history.add(max(0, result.epochs - 1), "test", after.metrics)
+    history.add(max(0, result.epochs + last_epochs - 1), "test", after.metrics)
     _log_metrics(f"{task.title} model tested on test dataset", after.metrics)
     return TuneResult(
         name=task.name,
@@ -145,8 +151,34 @@ def tune(
         stop_reason=result.stop_reason,
         best_epoch=result.best_epoch if improved else -1,
         epochs=result.epochs,
+        last_epochs=last_epochs,
         seconds=seconds,
         observed={"validation": tuned.observed, "test": after.observed},
+    )
+
+
+def _anneal(
+    task: Task,
+    network: torch.nn.Module,
+    prepared: Prepared,
+    rows: dict[str, NDArray[np.int64]],
+    settings: FitSettings,
+    fitted: FitResult,
+    generator: torch.Generator,
+    dtype: torch.dtype | None,
+) -> int:
+    learnt = torch.from_numpy(np.concatenate([rows["train"], rows["validation"]]))
+    examples = prepared.examples.select(learnt).to(next(network.parameters()).device)
+    return anneal(
+        network,
+        examples,
+        task.forward,
+        task.loss,
+        settings,
+        fitted,
+        generator,
+        epochs=task.last_epochs,
+        dtype=dtype,
     )
 
 
@@ -167,9 +199,12 @@ def _split_rows(
 
 
 def _fit_settings(task: Task, settings: TrainingSettings, n_rows: int) -> FitSettings:
+    batch_size = settings.batch_size or auto_batch_size(n_rows, task.max_batch)
     return FitSettings(
         max_lr=task.max_lr if settings.max_lr is None else settings.max_lr,
-        batch_size=settings.batch_size or auto_batch_size(n_rows, task.max_batch),
+        weight_decay=task.weight_decay,
+        batch_size=batch_size,
+        passes=1 if settings.batch_size else auto_passes(n_rows, batch_size),
         epochs=settings.epochs,
         warmup_epochs=settings.warmup_epochs,
         lr_patience=settings.lr_patience,

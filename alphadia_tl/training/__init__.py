@@ -1,9 +1,10 @@
 """The epoch loop: schedule, early stopping, batches, history. Torch only."""
 
+from alphadia_tl.training.annealing import anneal
 from alphadia_tl.training.examples import Batch, Examples, SparseSites, length_batches, training_steps
 from alphadia_tl.training.history import HISTORY_COLUMNS, History
 from alphadia_tl.training.inference import infer
-from alphadia_tl.training.loop import FitResult, FitSettings, auto_batch_size, fit
+from alphadia_tl.training.loop import FitResult, FitSettings, auto_batch_size, auto_passes, fit
 from alphadia_tl.training.precision import autocast, hardware_has_bf16, select_dtype
 from alphadia_tl.training.schedule import CustomScheduler
 from alphadia_tl.training.stopping import EarlyStopping, StopReason
@@ -19,7 +20,9 @@ __all__ = [
     "History",
     "SparseSites",
     "StopReason",
+    "anneal",
     "auto_batch_size",
+    "auto_passes",
     "autocast",
     "fit",
     "hardware_has_bf16",

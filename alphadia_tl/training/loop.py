@@ -14,14 +14,15 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from alphadia_tl.training.examples import Examples, training_steps
+from alphadia_tl.training.averaging import AveragedWeights
+from alphadia_tl.training.epoch import make_optimizer, seeded, train_epoch
+from alphadia_tl.training.examples import Examples
 from alphadia_tl.training.history import History
 from alphadia_tl.training.inference import Forward, Loss
-from alphadia_tl.training.precision import autocast
 from alphadia_tl.training.schedule import CustomScheduler
 from alphadia_tl.training.stopping import EarlyStopping, StopReason
 
-__all__ = ["FitResult", "FitSettings", "auto_batch_size", "fit"]
+__all__ = ["FitResult", "FitSettings", "auto_batch_size", "auto_passes", "fit"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,11 @@ Validate = Callable[[], tuple[float, Mapping[str, float]]]
 
 MIN_STEPS = 30
 MIN_BATCH = 8
-CLIP_NORM = 1.0
+BACK_OFF_ABOVE = 1.1
+BACK_OFF_FACTOR = 0.3
+MAX_BACK_OFFS = 8
+_EPOCH_LINE = "Epoch %d  Lr: %.5f  Training loss: %.4f  validation loss: %.4f"
+_BACK_OFF_LINE = "Epoch %d: the validation loss left its best by far; back to epoch %d, learning rate %.6f"
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,12 @@ class FitSettings:
         Rows per optimizer step.
     epochs, warmup_epochs, lr_patience, stopping_patience, test_interval : int
         See the config section ``transfer_learning``; all in epochs.
+    weight_decay : float
+        A step shrinks the weights by this, times the learning rate.
+    averaged_epochs : float
+        Epochs over which the weights that are validated and kept are averaged.
+    passes : int
+        How often an epoch goes over the rows.
     """
 
     max_lr: float
@@ -53,6 +64,13 @@ class FitSettings:
     lr_patience: int = 3
     stopping_patience: int = 12
     test_interval: int = 1
+    weight_decay: float = 0.0
+    averaged_epochs: float = 2.0
+    passes: int = 1
+
+    def steps(self, n_rows: int) -> int:
+        """Return about how many steps an epoch has."""
+        return self.passes * math.ceil(n_rows / self.batch_size)
 
 
 @dataclass(frozen=True)
@@ -69,12 +87,15 @@ class FitResult:
         Why it ended.
     best_loss : float
         Validation loss of the best epoch.
+    best_lr : float
+        Learning rate of the best epoch.
     """
 
     best_epoch: int
     epochs: int
     stop_reason: StopReason
     best_loss: float
+    best_lr: float = 0.0
 
 
 def auto_batch_size(n_rows: int, cap: int = 256) -> int:
@@ -82,42 +103,25 @@ def auto_batch_size(n_rows: int, cap: int = 256) -> int:
     return max(MIN_BATCH, min(cap, n_rows // MIN_STEPS))
 
 
-def _train_epoch(
-    network: torch.nn.Module,
-    examples: Examples,
-    forward: Forward,
-    loss: Loss,
-    optimizer: torch.optim.Optimizer,
-    batch_size: int,
-    generator: torch.Generator,
-    dtype: torch.dtype | None,
-) -> float:
-    network.train()
-    device = examples.lengths.device
-    total = torch.zeros((), device=device)
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    for step in training_steps(examples, batch_size, generator):
-        optimizer.zero_grad(set_to_none=True)
-        step_size = sum(len(b) for b in step)
-        for batch_rows in step:
-            batch = examples.batch(batch_rows)
-            with autocast(device, dtype):
-                output = forward(network, batch)
-            part = loss(output.float(), batch) * (len(batch_rows) / step_size)
-            part.backward()  # type: ignore[no-untyped-call]
-            total += part.detach() * step_size
-        torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
-        optimizer.step()
-    return float(total) / len(examples)
+def auto_passes(n_rows: int, batch_size: int) -> int:
+    """Choose how often an epoch goes over the rows, so that it has at least 30 steps."""
+    return math.ceil(MIN_STEPS / math.ceil(n_rows / batch_size))
 
 
-@contextlib.contextmanager
-def _seeded(generator: torch.Generator, device: torch.device) -> Iterator[None]:
-    devices = [device] if device.type == "cuda" else []
-    seed = int(torch.randint(2**62, (1,), generator=generator))
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
+@dataclass
+class _Best:
+    """The best weights so far."""
+
+    loss: float
+    weights: dict[str, Any]
+    epoch: int = -1
+    lr: float = 0.0
+
+    def see(self, epoch: int, loss: float, lr: float, network: torch.nn.Module) -> None:
+        """Keep the network's weights if the loss is the lowest yet."""
+        if loss < self.loss:
+            self.epoch, self.loss, self.lr = epoch, loss, lr
+            self.weights = copy.deepcopy(network.state_dict())
 
 
 def fit(
@@ -134,6 +138,10 @@ def fit(
     start_loss: float = math.inf,
 ) -> FitResult:
     """Train ``network`` in place and leave it with the weights of its best epoch.
+
+    The weights that are validated, and kept, are an average over the last epochs. Where the
+    validation loss rises by more than a tenth above its best, the learning rate was too high: the best
+    weights are put back and all learning rates from then on are 0.3 times lower.
 
     Parameters
     ----------
@@ -162,39 +170,58 @@ def fit(
         Best epoch, epochs trained and reason to stop.
     """
     history = History("") if history is None else history
-    optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=settings.max_lr)
+    optimizer = make_optimizer(network, settings.max_lr, settings.weight_decay)
     scheduler = CustomScheduler(optimizer, settings.max_lr, settings.warmup_epochs, settings.lr_patience)
     stopping = EarlyStopping(max(1, math.ceil(settings.stopping_patience / settings.test_interval)))
-    best_epoch, best_loss, best_weights = -1, start_loss, copy.deepcopy(network.state_dict())
-    reason, train_loss, epoch = StopReason.MAX_EPOCHS, math.inf, -1
-    with _seeded(generator, examples.lengths.device), _progress(settings.epochs) as bar:
+    averaged = AveragedWeights(network, settings.averaged_epochs * settings.steps(len(examples)))
+    best = _Best(start_loss, copy.deepcopy(network.state_dict()))
+    reason, train_loss, epoch, back_offs = StopReason.MAX_EPOCHS, math.inf, -1, 0
+    with seeded(generator, examples.lengths.device), _progress(settings.epochs) as bar:
         for epoch in range(settings.epochs):
             scheduler.step(epoch, train_loss)
             lr = scheduler.get_last_lr()[0]
-            train_loss = _train_epoch(
-                network, examples, forward, loss, optimizer, settings.batch_size, generator, dtype
+            train_loss = train_epoch(
+                network,
+                examples,
+                forward,
+                loss,
+                optimizer,
+                settings.batch_size,
+                generator,
+                dtype=dtype,
+                passes=settings.passes,
+                after_step=averaged.update,
             )
             history.add(epoch, "train", {"train_loss": train_loss, "lr": lr})
             bar.update()
-            if not math.isfinite(train_loss):
-                reason = StopReason.NAN
-                logger.warning("Epoch %d: the training loss is not finite; training stops.", epoch)
-                break
-            if (epoch + 1) % settings.test_interval and epoch + 1 < settings.epochs:
+            finite = math.isfinite(train_loss)
+            if finite and (epoch + 1) % settings.test_interval and epoch + 1 < settings.epochs:
                 continue
-            val_loss, metrics = validate()
-            history.add(epoch, "validation", {"val_loss": val_loss, **metrics})
-            logger.info(
-                "Epoch %d  Lr: %.5f  Training loss: %.4f  validation loss: %.4f", epoch, lr, train_loss, val_loss
-            )
-            if val_loss < best_loss:
-                best_epoch, best_loss, best_weights = epoch, val_loss, copy.deepcopy(network.state_dict())
-            if not stopping.step(val_loss):
+            val_loss = math.nan
+            if finite:
+                with averaged.applied():
+                    val_loss, metrics = validate()
+                    best.see(epoch, val_loss, lr, network)
+                history.add(epoch, "validation", {"val_loss": val_loss, **metrics})
+            logger.info(_EPOCH_LINE, epoch, lr, train_loss, val_loss)
+            if _too_fast(val_loss, best.loss) and back_offs < MAX_BACK_OFFS:
+                back_offs += 1
+                network.load_state_dict(best.weights)
+                optimizer.state.clear()
+                averaged.restart()
+                scheduler.back_off(BACK_OFF_FACTOR)
+                logger.info(_BACK_OFF_LINE, epoch, best.epoch, scheduler.get_last_lr()[0])
+            elif not stopping.step(val_loss):
                 reason = stopping.reason or reason
                 break
-    network.load_state_dict(best_weights)
+    network.load_state_dict(best.weights)
     network.eval()
-    return FitResult(best_epoch, epoch + 1, reason, best_loss)
+    return FitResult(best.epoch, epoch + 1, reason, best.loss, best.lr)
+
+
+def _too_fast(val_loss: float, best_loss: float) -> bool:
+    """Tell whether the loss has left the good region; a loss that is not finite has."""
+    return math.isfinite(best_loss) and not val_loss <= best_loss + (BACK_OFF_ABOVE - 1) * abs(best_loss)
 
 
 @contextlib.contextmanager

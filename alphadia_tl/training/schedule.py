@@ -79,6 +79,12 @@ class CustomScheduler:
         else:
             self._plateau.step(loss)
 
+    def back_off(self, factor: float) -> None:
+        """Multiply the present and the highest learning rates by ``factor``; the warm-up goes on below them."""
+        self._max_lrs = [lr * factor for lr in self._max_lrs]
+        for group in self._optimizer.param_groups:
+            group["lr"] *= factor
+
     def get_last_lr(self) -> list[float]:
         """Return the current learning rate of each parameter group."""
         return [float(group["lr"]) for group in self._optimizer.param_groups]

@@ -148,7 +148,7 @@ def test_perfect_prediction_has_no_loss_and_a_full_score():
     task = get_task("ms2")
     examples = task.prepare(ms2_data()).examples
     batch = examples.batch(torch.tensor([2]))
-    assert float(task.loss(batch["target"], batch)) == pytest.approx(0, abs=2e-3)
+    assert float(task.loss(batch["target"], batch)) == pytest.approx(0, abs=5e-3)
     evaluation = task.evaluate(all_of(examples, "target"), examples, None)
     assert evaluation.metrics["l1_loss"] == pytest.approx(0, abs=1e-7)
     assert evaluation.scores == pytest.approx(np.ones(len(PEPTIDES)), abs=1e-3)

@@ -33,13 +33,17 @@ def result(request):
     return tuned(request.param)[1]
 
 
+def last_epoch(result):
+    return result.epochs + result.last_epochs - 1
+
+
 def test_history_is_the_long_table_with_all_metrics(result):
     frame = result.history
     assert tuple(frame.columns) == HISTORY_COLUMNS
     assert set(frame["property"]) == {result.name}
     at = {key: set(group["metric_name"]) for key, group in frame.groupby(["epoch", "data_split"])}
     metrics = METRICS[result.name] | {result.headline.name}
-    assert at.pop((-1, "test")) == at.pop((1, "test")) == metrics
+    assert at.pop((-1, "test")) == at.pop((last_epoch(result), "test")) == metrics
     assert set(at) == {(-1, "validation"), (0, "train"), (0, "validation"), (1, "train"), (1, "validation")}
     assert at[(0, "train")] == {"train_loss", "lr"}
     assert at[(-1, "validation")] == at[(1, "validation")] == metrics | {"val_loss"}
@@ -51,7 +55,7 @@ def test_before_and_after_are_scored_on_the_same_test_rows(result):
     assert result.test_groups.shape == (result.n_rows["test"],)
     assert len(set(result.test_groups)) == result.n_peptides["test"]
     frame = result.history
-    for epoch, metrics in ((-1, result.before), (1, result.after)):
+    for epoch, metrics in ((-1, result.before), (last_epoch(result), result.after)):
         rows = frame[(frame["epoch"] == epoch) & (frame["data_split"] == "test")]
         assert dict(zip(rows["metric_name"], rows["value"], strict=True)) == pytest.approx(metrics, nan_ok=True)
 
@@ -96,6 +100,21 @@ def test_charge_result_knows_the_probabilities_of_observed_states():
     assert all(v.ndim == 1 and v.size and np.all((v > 0) & (v < 1)) for v in held_out.values())
 
 
+class AnnealedCharge(type(get_task("charge"))):
+    last_epochs = 5
+
+
+def test_validation_probabilities_come_from_weights_that_had_not_learnt_from_them():
+    settings = TrainingSettings(epochs=2, warmup_epochs=0, max_lr=1e-3)
+    plain, annealed = (
+        tune(task, new_network("charge", seed=1).model, TaskData(PEPTIDES), settings, precision="fp32")
+        for task in (get_task("charge"), AnnealedCharge())
+    )
+    assert annealed.last_epochs > plain.last_epochs == 0
+    np.testing.assert_array_equal(annealed.observed["validation"], plain.observed["validation"])
+    assert not np.array_equal(annealed.observed["test"], plain.observed["test"])
+
+
 def test_too_few_peptides_are_an_error_that_says_so():
     with pytest.raises(DataError, match="2 distinct peptides are too few to tune the RT model"):
         tuned("rt", data=TaskData(PEPTIDES.iloc[:2]))
@@ -136,7 +155,7 @@ def test_log_has_the_lines_that_users_know(caplog):
         "Train fraction: 0.70  Train size: 105",
         "Validation fraction: 0.20  Validation size: 30",
         "Test fraction: 0.10  Test size: 15",
-        "Epoch 1  Lr: 0.00050  Training loss: ",
+        "Epoch 1  Lr: 0.00100  Training loss: ",
         "RT model tested on test dataset with the following metrics:",
     ):
         assert line in text

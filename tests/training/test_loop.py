@@ -5,7 +5,19 @@ import re
 import pytest
 import torch
 
-from alphadia_tl.training import Examples, FitSettings, History, SparseSites, StopReason, fit, infer
+from alphadia_tl.training import (
+    Examples,
+    FitResult,
+    FitSettings,
+    History,
+    SparseSites,
+    StopReason,
+    anneal,
+    auto_batch_size,
+    auto_passes,
+    fit,
+    infer,
+)
 
 
 class Net(torch.nn.Module):
@@ -167,9 +179,9 @@ def test_validation_every_n_epochs_keeps_the_patience_in_epochs():
 def gradients(monkeypatch, scale=1.0, clip=None):
     """Return the gradient of each optimizer step of one epoch in one step, and the full gradient."""
     if clip is not None:
-        monkeypatch.setattr("alphadia_tl.training.loop.CLIP_NORM", clip)
+        monkeypatch.setattr("alphadia_tl.training.epoch.CLIP_NORM", clip)
     network, examples, seen = Net(), made(), []
-    monkeypatch.setattr(torch.optim.Adam, "step", lambda self: seen.append(network.emb.weight.grad.clone()))
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self: seen.append(network.emb.weight.grad.clone()))
 
     def scaled(output, batch):
         return scale * loss(output, batch)
@@ -221,3 +233,107 @@ def test_log_lines_are_those_that_users_know(caplog):
     pattern = r"Epoch \d+  Lr: \d\.\d{5}  Training loss: \d+\.\d{4}  validation loss: \d+\.\d{4}"
     assert len(lines) == 2
     assert all(re.fullmatch(pattern, line) for line in lines)
+
+
+def test_a_learning_rate_that_is_far_too_high_is_lowered_until_training_helps():
+    network, examples = Net(), made()
+    held_out = made(seed=9)
+    start = infer(network, held_out, forward, loss=loss)[1]
+    history = History("rt")
+    settings = FitSettings(max_lr=300.0, batch_size=16, epochs=30, warmup_epochs=0)
+    result = fit(
+        network,
+        examples,
+        forward,
+        loss,
+        lambda: (infer(network, held_out, forward, loss=loss)[1], {}),
+        settings,
+        torch.Generator().manual_seed(1),
+        history=history,
+        start_loss=start,
+    )
+    frame = history.to_frame()
+    rates = frame[frame.metric_name == "lr"]["value"].tolist()
+    assert rates[0] == 300.0
+    assert rates[1] == pytest.approx(90.0)
+    assert result.best_loss < 0.5 * start
+    assert result.best_lr < 30
+
+
+def test_back_off_puts_the_best_weights_back():
+    network = Net()
+    best = network.emb.weight.detach().clone()
+    seen = []
+
+    def validate():
+        return 10.0, {}
+
+    def watched(net, batch):
+        seen.append(net.emb.weight.detach().clone())
+        return forward(net, batch)
+
+    settings = FitSettings(max_lr=0.1, batch_size=300, epochs=2, warmup_epochs=0)
+    fit(network, made(), watched, loss, validate, settings, torch.Generator(), start_loss=1.0)
+    assert torch.equal(seen[-1], best)
+
+
+@pytest.mark.parametrize(("n_rows", "steps"), [(35, 30), (100, 39), (700, 31), (20_000, 79)])
+def test_an_epoch_has_at_least_thirty_steps(n_rows, steps):
+    batch = auto_batch_size(n_rows)
+    settings = FitSettings(max_lr=1e-3, batch_size=batch, passes=auto_passes(n_rows, batch))
+    assert settings.steps(n_rows) == steps
+
+
+def test_weight_decay_shrinks_the_weights():
+    network = Net()
+    torch.nn.init.ones_(network.emb.weight)
+    settings = FitSettings(max_lr=0.01, batch_size=300, epochs=1, warmup_epochs=0, weight_decay=10, averaged_epochs=0)
+    fit(network, made(), forward, lambda o, b: 0 * o.sum(), lambda: (0.5, {}), settings, torch.Generator())
+    assert network.emb.weight[5].item() == pytest.approx(0.9, rel=1e-3)
+
+
+def annealed(best_epoch, **changes):
+    network, rates = Net(), []
+
+    def watched(output, batch):
+        return loss(output, batch)
+
+    settings = FitSettings(max_lr=0.05, batch_size=30, **changes)
+    fitted = FitResult(best_epoch, 20, StopReason.NOT_IMPROVING, 0.1, best_lr=0.02)
+    optimizer_step = torch.optim.AdamW.step
+
+    def step(self, *args, **kwargs):
+        rates.append(self.param_groups[0]["lr"])
+        return optimizer_step(self, *args, **kwargs)
+
+    torch.optim.AdamW.step = step
+    try:
+        epochs = anneal(network, made(), forward, watched, settings, fitted, torch.Generator(), epochs=4)
+    finally:
+        torch.optim.AdamW.step = optimizer_step
+    return network, epochs, rates
+
+
+def test_annealing_lets_the_rate_fall_to_zero_from_that_of_the_best_epoch():
+    _, epochs, rates = annealed(best_epoch=7)
+    assert epochs == 4
+    assert max(rates) <= 0.02
+    assert rates[-1] < 0.1 * max(rates)
+    top = rates.index(max(rates))
+    assert rates[:top] == sorted(rates[:top])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+
+
+@pytest.mark.parametrize(("best_epoch", "epochs"), [(-1, 0), (0, 1), (2, 3), (30, 4)])
+def test_annealing_is_no_longer_than_the_training_that_helped(best_epoch, epochs):
+    assert annealed(best_epoch)[1] == epochs
+
+
+def test_annealing_that_is_not_finite_puts_the_weights_back():
+    network = Net()
+    before = network.emb.weight.detach().clone()
+    fitted = FitResult(3, 5, StopReason.NOT_IMPROVING, 0.1, best_lr=0.02)
+    broken = lambda output, batch: loss(output, batch) * math.nan  # noqa: E731
+    settings = FitSettings(max_lr=0.05, batch_size=30)
+    assert anneal(network, made(), forward, broken, settings, fitted, torch.Generator(), epochs=4) == 0
+    assert torch.equal(network.emb.weight, before)

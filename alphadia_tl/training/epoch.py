@@ -1,0 +1,83 @@
+"""One pass over the training rows."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import torch
+
+from alphadia_tl.training.examples import Examples, training_steps
+from alphadia_tl.training.inference import Forward, Loss
+from alphadia_tl.training.precision import autocast
+
+__all__ = ["make_optimizer", "seeded", "train_epoch"]
+
+CLIP_NORM = 1.0
+
+
+def make_optimizer(network: torch.nn.Module, max_lr: float, weight_decay: float) -> torch.optim.Optimizer:
+    """Return AdamW (Loshchilov & Hutter 2019): a step shrinks the weights by learning rate x weight decay."""
+    trained = [p for p in network.parameters() if p.requires_grad]
+    return torch.optim.AdamW(trained, lr=max_lr, weight_decay=weight_decay)
+
+
+def train_epoch(
+    network: torch.nn.Module,
+    examples: Examples,
+    forward: Forward,
+    loss: Loss,
+    optimizer: torch.optim.Optimizer,
+    batch_size: int,
+    generator: torch.Generator,
+    *,
+    dtype: torch.dtype | None = None,
+    passes: int = 1,
+    before_step: Callable[[], None] = lambda: None,
+    after_step: Callable[[], None] = lambda: None,
+) -> float:
+    """Train on all rows ``passes`` times and return their mean loss.
+
+    Parameters
+    ----------
+    network, examples, forward, loss, generator, dtype
+        As for `fit`.
+    optimizer : torch.optim.Optimizer
+        Of the network's parameters.
+    batch_size : int
+        Rows per step.
+    passes : int
+        How often every row is seen.
+    before_step, after_step : callable
+        Called around each step of the optimizer.
+    """
+    network.train()
+    device = examples.lengths.device
+    total = torch.zeros((), device=device)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for _ in range(passes):
+        for step in training_steps(examples, batch_size, generator):
+            before_step()
+            optimizer.zero_grad(set_to_none=True)
+            step_size = sum(len(b) for b in step)
+            for batch_rows in step:
+                batch = examples.batch(batch_rows)
+                with autocast(device, dtype):
+                    output = forward(network, batch)
+                part = loss(output.float(), batch) * (len(batch_rows) / step_size)
+                part.backward()  # type: ignore[no-untyped-call]
+                total += part.detach() * step_size
+            torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
+            optimizer.step()
+            after_step()
+    return float(total) / (len(examples) * passes)
+
+
+@contextlib.contextmanager
+def seeded(generator: torch.Generator, device: torch.device) -> Iterator[None]:
+    """Seed dropout from a generator for the duration, and leave the global state as it was."""
+    devices = [device] if device.type == "cuda" else []
+    seed = int(torch.randint(2**62, (1,), generator=generator))
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
