@@ -1,0 +1,1 @@
+"""Side-by-side benchmark of fine-tuning on measured data."""

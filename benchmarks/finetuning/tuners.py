@@ -1,0 +1,160 @@
+"""The two tuners under test, each in its real code with its own defaults."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from alphadia_tl import gate
+from alphadia_tl.errors import TransferLearningError
+from alphadia_tl.finetune import FinetuneManager
+from alphadia_tl.settings import TrainingSettings
+from finetuning.domains import DATA, FRAG_TYPES, Domain, Table
+
+NCE, INSTRUMENT = 30.0, "Lumos"
+DEVICE = "gpu" if torch.cuda.is_available() else "cpu"
+CONFIDENCE = 0.95
+WEIGHTS = {
+    "rt": DATA / "models" / "rt_generic.pth",
+    "ms2": DATA / "models" / "ms2_base.pth",
+    "charge": DATA / "models" / "charge_base.pth",
+    "ccs": DATA / "models" / "ccs_generic.pth",
+}
+
+
+@dataclass
+class Tuned:
+    """What a tuner made of the training rows.
+
+    Attributes
+    ----------
+    state : dict
+        Weights after tuning.
+    shipped : dict or None
+        Weights after the accept/reject decision; None: the pretrained ones.
+    seconds, epochs : float, int
+        Time and epochs that it took.
+    note : str
+        The decision, or what went wrong.
+    """
+
+    state: dict[str, torch.Tensor] | None
+    shipped: dict[str, torch.Tensor] | None
+    seconds: float
+    epochs: int
+    note: str
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def manager(seed: int = 0, **training: Any) -> FinetuneManager:
+    """Return our manager with the weights that the domain starts from."""
+    return FinetuneManager(
+        DEVICE,
+        TrainingSettings(**training),
+        models=WEIGHTS,
+        nce=NCE,
+        instrument=INSTRUMENT,
+        charged_frag_types=FRAG_TYPES,
+        seed=seed,
+    )
+
+
+def state_of(ours: FinetuneManager, model: str) -> dict[str, torch.Tensor]:
+    """Return a copy of a model's weights."""
+    return {k: v.detach().cpu().clone() for k, v in ours.interface(model).model.state_dict().items()}
+
+
+def tune_ours(domain: Domain, table: Table, seed: int, **training: Any) -> Tuned:
+    """Tune with this package and let the gate decide."""
+    ours = manager(seed, **training)
+    df = table.df
+    started = time.perf_counter()
+    try:
+        if domain.model == "ms2":
+            ours.finetune_ms2(psm_df=df, matched_intensity_df=table.fragments, fragment_mask_df=table.mask)
+        elif domain.model == "charge":
+            limits = (int(df["charge"].min()), int(df["charge"].max()))
+            ours.finetune_charge(psm_df=df, precursor_charge=limits)
+        else:
+            getattr(ours, f"finetune_{domain.model}")(df)
+    except TransferLearningError as e:
+        return Tuned(None, None, time.perf_counter() - started, 0, f"not tuned: {e}")
+    result = ours.results[domain.model]
+    decision = gate.decide(result, confidence=CONFIDENCE, generator=np.random.default_rng([seed, 2]))
+    seconds = time.perf_counter() - started
+    state = state_of(ours, domain.model)
+    extra = {"best_epoch": result.best_epoch, "stop": str(result.stop_reason)}
+    return Tuned(
+        state, state if decision.accepted else None, seconds, result.epochs + result.last_epochs, decision.reason, extra
+    )
+
+
+def tune_stock(domain: Domain, table: Table, seed: int) -> Tuned:
+    """Tune with alphaDIA's own manager and defaults.
+
+    It is helped in two things: its random numbers are seeded, which it does not do itself, and the
+    weights of the benchmark are the ones it finds installed. Where it fails, the message is kept and
+    the pretrained model counts as its result.
+    """
+    import alphadia.reporting.reporting  # noqa: F401  gives loggers the level that the tuner logs at
+    from alphadia.transferlearning.train import FinetuneManager as StockManager
+
+    np.random.seed(seed)  # noqa: NPY002  that is where pandas' sample takes its numbers from
+    torch.manual_seed(seed)
+    with installed_weights():
+        stock = StockManager(device=DEVICE, nce=NCE, instrument=INSTRUMENT)
+    df = table.df.copy()
+    epochs = _count_epochs(getattr(stock, f"{domain.model}_model"))
+    started = time.perf_counter()
+    try:
+        if domain.model == "ms2":
+            stock.finetune_ms2(df, table.fragments.copy())  # type: ignore[union-attr]
+        else:
+            getattr(stock, f"finetune_{domain.model}")(df)
+    except Exception as e:  # what fails in the other tuner is a result, not an error of the benchmark
+        return Tuned(None, None, time.perf_counter() - started, len(epochs), f"failed: {type(e).__name__}: {e}")
+    seconds = time.perf_counter() - started
+    network = getattr(stock, f"{domain.model}_model").model
+    state = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
+    return Tuned(state, state, seconds, len(epochs), "always used")
+
+
+@contextlib.contextmanager
+def installed_weights() -> Iterator[None]:
+    """Let peptdeep find the benchmark's weights as its installed zip."""
+    from peptdeep.settings import global_settings
+
+    before = global_settings["PEPTDEEP_HOME"]
+    with tempfile.TemporaryDirectory() as home:
+        folder = Path(home) / "pretrained_models"
+        folder.mkdir()
+        with zipfile.ZipFile(folder / global_settings["local_model_zip_name"], "w") as archive:
+            for name, file in WEIGHTS.items():
+                archive.write(file, f"generic/{name}.pth")
+        global_settings["PEPTDEEP_HOME"] = home
+        try:
+            yield
+        finally:
+            global_settings["PEPTDEEP_HOME"] = before
+
+
+def _count_epochs(model: Any) -> list[float]:
+    losses: list[float] = []
+    one_epoch = model._train_one_epoch
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        batch_cost = one_epoch(*args, **kwargs)
+        losses.append(float(np.mean(batch_cost)))
+        return batch_cost
+
+    model._train_one_epoch = counted
+    return losses
