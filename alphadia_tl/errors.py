@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "BaselineError",
     "DataError",
     "HostError",
     "LibraryError",
@@ -70,6 +71,12 @@ class DataError(TransferLearningError):
     """Training data is unusable: missing columns, NaN, unknown modifications."""
 
     code = "TL_DATA"
+
+
+class BaselineError(DataError):
+    """The pretrained model's predictions are unusable or unrelated to the training data."""
+
+    code = "TL_BASELINE"
 
 
 class LibraryError(TransferLearningError):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import logging
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import torch
@@ -15,12 +17,14 @@ from alphabase.peptide.fragment import sort_charged_frag_types
 from numpy.typing import NDArray
 from peptdeep.model.model_interface import ModelInterface
 from peptdeep.pretrained_models import ModelManager
-from peptdeep.settings import global_settings
 
 from alphadia_tl.errors import OutputError, WeightsError
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import (
     DEFAULT_FRAG_TYPES,
+    Better,
+    Ms2Task,
+    NceSearch,
     Task,
     TaskData,
     TuneResult,
@@ -29,9 +33,14 @@ from alphadia_tl.tasks import (
     find_weights,
     get_task,
     predict,
+    search_nce,
     tune,
+    with_nce,
 )
+from alphadia_tl.tasks.base import MzLimits
 from alphadia_tl.tasks.frames import PredictionMixin
+from alphadia_tl.tasks.instrument import instrument_group
+from alphadia_tl.training import Examples
 
 __all__ = ["FinetuneManager"]
 
@@ -72,6 +81,10 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         Results of the models tuned so far.
     weights : dict of str to Weights
         Start weights of each model that has any.
+    nce_search : NceSearch or None
+        What the last ``finetune_ms2(nce="auto")`` found.
+    instrument_warning : str
+        Says what is used instead of an instrument that the models do not know; empty for a known one.
 
     Raises
     ------
@@ -100,6 +113,8 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         self.precision = precision
         self.results: dict[str, TuneResult] = {}
         self.weights: dict[str, Weights] = {}
+        self.nce_search: NceSearch | None = None
+        self._pretrained_nce: float | None = None
         self._ccs_error: WeightsError | None = None
         for name in MODEL_ORDER:
             setattr(self, f"{name}_model", self._build(name, models, model_type))
@@ -126,10 +141,9 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
 
     @instrument.setter
     def instrument(self, instrument_name: str) -> None:
-        groups = global_settings["model_mgr"]["instrument_group"]
-        if instrument_name.upper() not in groups:
-            logger.warning("Unknown instrument '%s': the MS2 model is asked for Lumos.", instrument_name)
-        self._instrument = groups.get(instrument_name.upper(), "Lumos")
+        self._instrument, self.instrument_warning = instrument_group(instrument_name)
+        if self.instrument_warning:
+            logger.warning(self.instrument_warning)
 
     def interface(self, name: str) -> ModelInterface:
         """Return peptdeep's interface of a model; its network is ``.model``."""
@@ -141,55 +155,91 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         """Return where the start weights of each model came from, and the SHA-256 of the file."""
         return {name: {"source": w.source, "sha256": w.sha256} for name, w in self.weights.items()}
 
-    def _task(self, name: str) -> Task:
+    def _task(self, name: str, nce: float | None = None) -> Task:
         supported = self.ms2_model.model.supported_charged_frag_types if name == "ms2" else None
         return get_task(
             name,
             charged_frag_types=self.charged_frag_types,
             supported=supported,
-            nce=self.nce,
+            nce=float(self.nce) if nce is None else nce,
             instrument=self.instrument,
         )
 
-    def _tune(self, name: str, data: TaskData) -> pd.DataFrame:
-        seed = zlib.crc32(f"{self.seed}/{name}".encode())
-        network = self.interface(name).model
-        result = tune(self._task(name), network, data, self.settings, seed=seed, precision=self.precision)
-        self.results[name] = result
+    def _seed(self, name: str) -> int:
+        return zlib.crc32(f"{self.seed}/{name}".encode())
+
+    def _tune(self, task: Task, data: TaskData, baseline: Callable[[Examples], Examples] | None = None) -> pd.DataFrame:
+        network = self.interface(task.name).model
+        seed = self._seed(task.name)
+        result = tune(task, network, data, self.settings, seed=seed, precision=self.precision, baseline=baseline)
+        self.results[task.name] = result
         return result.history
 
     def finetune_rt(self, psm_df: pd.DataFrame) -> pd.DataFrame:
         """Tune the RT model on ``sequence, mods, mod_sites, rt_norm``; return the long table of its metrics."""
-        return self._tune("rt", TaskData(psm_df))
+        return self._tune(self._task("rt"), TaskData(psm_df))
 
     def finetune_ccs(self, psm_df: pd.DataFrame) -> pd.DataFrame:
         """Tune the CCS model on ``sequence, mods, mod_sites, charge`` and ``ccs`` or ``mobility``."""
-        return self._tune("ccs", TaskData(psm_df))
+        return self._tune(self._task("ccs"), TaskData(psm_df))
 
     def finetune_charge(
         self,
         psm_df: pd.DataFrame,
-        precursor_mz: tuple[float, float] | None = None,
+        precursor_mz: MzLimits | None = None,
         precursor_charge: tuple[int, int] | None = None,
     ) -> pd.DataFrame:
         """Tune the charge model on ``sequence, mods, mod_sites, charge``.
 
-        ``precursor_mz`` and ``precursor_charge`` are the lowest and highest value searched for: charge
-        states outside could not have been observed and are not learnt as absent.
+        ``precursor_mz`` (or several ranges of it) and ``precursor_charge`` are the lowest and highest value
+        searched for: charge states outside could not have been observed and are not learnt as absent.
         """
-        return self._tune("charge", TaskData(psm_df, charge_limits=precursor_charge, mz_limits=precursor_mz))
+        data = TaskData(psm_df, charge_limits=precursor_charge, mz_limits=precursor_mz)
+        return self._tune(self._task("charge"), data)
 
     def finetune_ms2(
         self,
         psm_df: pd.DataFrame,
         matched_intensity_df: pd.DataFrame,
         fragment_mask_df: pd.DataFrame | None = None,
+        *,
+        nce: float | str | None = None,
+        better: Better | None = None,
     ) -> pd.DataFrame:
-        """Tune the MS2 model on the fragments at ``frag_start_idx:frag_stop_idx``; masked ones do not count."""
-        return self._tune("ms2", TaskData(psm_df, matched_intensity_df, fragment_mask_df))
+        """Tune the MS2 model on the fragments at ``frag_start_idx:frag_stop_idx``; masked ones do not count.
+
+        With ``nce`` (a number, or "auto" to search for one that is ``better``) the model is tuned, and predicts
+        from then on, with that collision energy, while the pretrained model that it is compared with keeps the
+        one it had. A column ``nce`` of the precursors is ignored then.
+        """
+        data = TaskData(psm_df, matched_intensity_df, fragment_mask_df)
+        if nce is None:
+            return self._tune(self._task("ms2"), data)
+        data = replace(data, precursor_df=psm_df.drop(columns="nce", errors="ignore"))
+        before = float(self.nce)
+        if nce == "auto":
+            self.nce_search = search_nce(
+                cast(Ms2Task, self._task("ms2")),
+                self.ms2_model.model,
+                data,
+                self.settings,
+                seed=self._seed("ms2"),
+                better=better,
+                precision=self.precision,
+            )
+            chosen = self.nce_search.chosen
+        else:
+            chosen = float(nce)
+        baseline = partial(with_nce, nce=before) if chosen != before else None
+        history = self._tune(self._task("ms2", chosen), data, baseline)
+        self._pretrained_nce = before if self._pretrained_nce is None else self._pretrained_nce
+        self.nce = chosen
+        return history
 
     def restore_pretrained(self, name: str) -> None:
-        """Put the start weights of a model back."""
+        """Put the start weights of a model back, and for MS2 the collision energy that was used with them."""
+        if name == "ms2" and self._pretrained_nce is not None:
+            self.nce, self._pretrained_nce = self._pretrained_nce, None
         network = self.interface(name).model
         start = build_model(self.weights[name], "cpu").model.state_dict()
         network.load_state_dict(copy.deepcopy(start))

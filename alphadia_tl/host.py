@@ -50,6 +50,7 @@ _STEP_SIGNATURES = {
     "run": ("self",),
 }
 _WORKFLOW_SIGNATURES = {"requantify_fragments": ("self", "psm_df")}
+_RAW_FILE_SIGNATURES = {"get_dia_data_object": ("self", "dia_data_path")}
 _OUTPUT_SIGNATURES = {
     "__init__": ("self", "config", "output_folder"),
     "build": ("self", "folder_list", "base_spec_lib"),
@@ -90,8 +91,10 @@ def check_host() -> None:
     from alphadia.outputtransform.search_plan_output import SearchPlanOutput
     from alphadia.search_plan import SearchPlan
     from alphadia.search_step import SearchStep
+    from alphadia.workflow.managers.raw_file_manager import RawFileManager
     from alphadia.workflow.peptidecentric.peptidecentric import PeptideCentricWorkflow
 
+    _check_signatures(RawFileManager, _RAW_FILE_SIGNATURES)
     _check_signatures(PeptideCentricWorkflow, _WORKFLOW_SIGNATURES)
     _check_signatures(SearchPlan, _PLAN_SIGNATURES)
     _check_signatures(SearchStep, _STEP_SIGNATURES)
@@ -181,6 +184,8 @@ def effective_config(user_config: Mapping[str, Any], output_folder: Path) -> dic
 def run_first_pass(step: Any) -> tuple[list[tuple[str, str]], list[Path]]:
     """Run a search step without alphaDIA building its own transfer library; a run without precursors is no error.
 
+    What each raw file says about its acquisition is left in its quantification folder (`run_facts`).
+
     Parameters
     ----------
     step : alphadia.search_step.SearchStep
@@ -196,8 +201,12 @@ def run_first_pass(step: Any) -> tuple[list[tuple[str, str]], list[Path]]:
     import alphadia.search_step
     import pandas as pd
     from alphadia.outputtransform.search_plan_output import SearchPlanOutput
+    from alphadia.workflow.managers.raw_file_manager import RawFileManager
     from alphadia.workflow.peptidecentric.peptidecentric import PeptideCentricWorkflow
 
+    from alphadia_tl.run_facts import run_facts
+
+    load_raw_file = RawFileManager.get_dia_data_object
     searched: list[Path] = []
 
     class FirstPassOutput(SearchPlanOutput):  # type: ignore[misc]
@@ -218,7 +227,14 @@ def run_first_pass(step: Any) -> tuple[list[tuple[str, str]], list[Path]]:
             logger.info("No precursors were found in this run: there are no fragments to quantify.")
             return psm_df, pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in FRAGMENT_COLUMNS.items()})
 
+    def load_and_note_facts(manager: Any, dia_data_path: str) -> Any:
+        raw_data = load_raw_file(manager, dia_data_path)
+        folder = Path(manager.path).parent
+        run_facts(folder.name, raw_data).write(folder)
+        return raw_data
+
     with (
+        _replaced(RawFileManager, "get_dia_data_object", load_and_note_facts),
         _replaced(alphadia.search_step, "SearchPlanOutput", FirstPassOutput),
         _replaced(alphadia.search_step, "PeptideCentricWorkflow", FirstPassWorkflow),
     ):

@@ -164,6 +164,12 @@ class PluginSettings(_Section):
         "Charge states that the charge model rules out leave the library only where at least this fraction "
         "of the held-out observed ones is kept. 1.0 switches the filter off.",
     )
+    nce: str | float | None = _doc(
+        "auto",
+        "Collision energy that the MS2 model is tuned and predicts with: auto (the one that fits the training peptides "
+        "best; library_prediction.nce unless another is better with confidence), a number, or null for "
+        "library_prediction.nce.",
+    )
     precision: str = _doc(
         "auto", "Arithmetic of training and prediction: auto (bf16 where the hardware has it), fp32 or bf16."
     )
@@ -187,6 +193,9 @@ class PluginSettings(_Section):
             self.charge_filter_recall,
             "above 0, at most 1",
         )
+        number = self.nce if not isinstance(self.nce, str) else None
+        _check(number is None or 0 < number <= 100, f"{s}.nce", self.nce, "above 0, at most 100")
+        _check(number == self.nce or self.nce == "auto", f"{s}.nce", self.nce, "auto, a number or null")
         _check(self.precision in PRECISIONS, f"{s}.precision", self.precision, f"one of {', '.join(PRECISIONS)}")
 
 

@@ -13,7 +13,8 @@ import torch
 
 from alphadia_tl import gate
 from alphadia_tl.bundle import Bundle, require_space, versions, write_stats
-from alphadia_tl.errors import PredictionError
+from alphadia_tl.conditions import better_than_chance, note_nce, observed_precursor_mz, without_own_conditions
+from alphadia_tl.errors import BaselineError, PredictionError
 from alphadia_tl.finetune import FinetuneManager
 from alphadia_tl.library import TransferLibrary, collect, describe
 from alphadia_tl.outcome import StepOutcome, log_summary
@@ -92,8 +93,11 @@ def run_step(
         library = _library(settings, quant_folders, transfer_library, outcome)
     manager = start_manager(settings)
     outcome.provenance = _provenance(settings, manager)
+    if manager.instrument_warning:
+        outcome.warnings.append(manager.instrument_warning)
+    observable_mz = observed_precursor_mz(settings, quant_folders, outcome)
     with outcome.timed("tuning"):
-        _tune(settings, library, manager, outcome)
+        _tune(settings, library, manager, outcome, observable_mz)
     with outcome.timed("writing models"):
         manager.save_models(str(outcome.bundle.models))
         write_stats(outcome.bundle.stats, outcome.history)
@@ -130,17 +134,25 @@ def _library(
     return library
 
 
-def _tune(settings: StepSettings, library: TransferLibrary, manager: FinetuneManager, outcome: StepOutcome) -> None:
-    df = library.precursor_df
+def _tune(
+    settings: StepSettings,
+    library: TransferLibrary,
+    manager: FinetuneManager,
+    outcome: StepOutcome,
+    observable_mz: Sequence[tuple[float, float]],
+) -> None:
+    df = without_own_conditions(library.precursor_df, outcome, nce=settings.nce, instrument=settings.instrument)
     tuners: dict[str, Callable[[], pd.DataFrame]] = {
         "rt": lambda: manager.finetune_rt(df),
         "charge": lambda: manager.finetune_charge(
-            psm_df=df, precursor_mz=settings.precursor_mz, precursor_charge=settings.precursor_charge
+            psm_df=df, precursor_mz=observable_mz, precursor_charge=settings.precursor_charge
         ),
         "ms2": lambda: manager.finetune_ms2(
             psm_df=df,
             matched_intensity_df=library.fragment_intensity_df,
             fragment_mask_df=library.fragment_mask_df,
+            nce=settings.plugin.nce,
+            better=better_than_chance(settings),
         ),
         "ccs": lambda: manager.finetune_ccs(df),
     }
@@ -148,8 +160,13 @@ def _tune(settings: StepSettings, library: TransferLibrary, manager: FinetuneMan
     for number, (name, tune) in enumerate(tuners.items()):
         reason = reason_to_skip(name, settings, df, known_weights=manager.weights)
         if reason is None:
-            with outcome.timed(f"tuning {name}"):
-                histories.append(tune())
+            try:
+                with outcome.timed(f"tuning {name}"):
+                    histories.append(tune())
+            except BaselineError as error:
+                reason = str(error)
+                outcome.warnings.append(f"{name.upper()} was not tuned: {reason}")
+        if reason is None:
             outcome.training[name] = _training_facts(manager.results[name])
             generator = np.random.default_rng([settings.seed, 2, number])
             decision = gate.decide(
@@ -161,6 +178,7 @@ def _tune(settings: StepSettings, library: TransferLibrary, manager: FinetuneMan
             decision = gate.skipped(name, f"pretrained model kept: {reason}")
         logger.info(f"{name.upper()}: {decision.reason}")
         outcome.decisions.append(decision)
+    note_nce(settings, manager, outcome)
     if histories:
         outcome.history = pd.concat(histories, ignore_index=True)
     else:
@@ -185,6 +203,7 @@ def _regenerate(settings: StepSettings, manager: FinetuneManager, outcome: StepO
                 raise
             outcome.reject(error.model, error.what)
             manager.restore_pretrained(error.model)
+            note_nce(settings, manager, outcome)
             manager.save_models(str(outcome.bundle.models))
         else:
             return
@@ -258,6 +277,7 @@ def _provenance(settings: StepSettings, manager: FinetuneManager) -> dict[str, A
         "precision": manager.precision,
         "nce": settings.nce,
         "instrument": settings.instrument,
+        "instrument_used": manager.instrument,
         "alphadia_tl": settings.plugin.to_mapping(),
         "transfer_learning": settings.training.to_mapping(),
         "transfer_library_settings": settings.library.to_mapping(),

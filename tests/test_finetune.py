@@ -7,7 +7,7 @@ import torch
 from peptdeep.model.charge import ChargeModelForModAASeq
 from peptdeep.model.rt import AlphaRTModel
 from peptdeep.settings import global_settings
-from tasks.made import make_fragments, make_peptides
+from tasks.made import fragments_like, make_peptides
 
 from alphadia_tl.errors import OutputError, PredictionError, SettingsError, WeightsError
 from alphadia_tl.finetune import FinetuneManager
@@ -16,7 +16,7 @@ from alphadia_tl.tasks import new_network
 
 NAMES = ("rt", "ms2", "charge", "ccs")
 PEPTIDES = make_peptides(120, seed=2)
-FRAGMENTS = make_fragments(PEPTIDES)
+FRAGMENTS = fragments_like(new_network("ms2", seed=3).model, PEPTIDES)
 BARE = PEPTIDES.drop(columns=["frag_start_idx", "frag_stop_idx", "nAA", "rt_norm", "ccs"])
 SHORT = {"epochs": 1, "batch_size": 32}
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from alphadia_tl.tasks.base import Evaluation, Headline, Prepared, Task, TaskData
 from alphadia_tl.tasks.ccs import CcsTask
 from alphadia_tl.tasks.charge import ChargeTask, observable_states
+from alphadia_tl.tasks.collision_energy import Better, NceSearch, search_nce, with_nce
 from alphadia_tl.tasks.ms2 import Ms2Task
 from alphadia_tl.tasks.predict import choose_dtype, predict
 from alphadia_tl.tasks.result import TuneResult
@@ -17,11 +18,13 @@ from alphadia_tl.tasks.weights import DEFAULT_FRAG_TYPES, Weights, build_model, 
 __all__ = [
     "DEFAULT_FRAG_TYPES",
     "SIMPLE_TASKS",
+    "Better",
     "CcsTask",
     "ChargeTask",
     "Evaluation",
     "Headline",
     "Ms2Task",
+    "NceSearch",
     "Prepared",
     "RtTask",
     "Task",
@@ -35,7 +38,9 @@ __all__ = [
     "new_network",
     "observable_states",
     "predict",
+    "search_nce",
     "tune",
+    "with_nce",
 ]
 
 SIMPLE_TASKS: dict[str, type[RtTask] | type[ChargeTask] | type[CcsTask]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,8 +15,9 @@ from torch import Tensor
 from alphadia_tl.metrics import Calibration
 from alphadia_tl.training import Batch, Examples
 
-__all__ = ["Evaluation", "Headline", "Prepared", "Task", "TaskData"]
+__all__ = ["Evaluation", "Headline", "MzLimits", "Prepared", "Task", "TaskData"]
 
+MzLimits = tuple[float, float] | Sequence[tuple[float, float]]
 FloatArray = NDArray[np.floating[Any]]
 
 
@@ -52,15 +54,15 @@ class TaskData:
         for trusted fragments.
     charge_limits : tuple of (int, int), optional
         For the charge model: lowest and highest charge that could have been observed.
-    mz_limits : tuple of (float, float), optional
-        For the charge model: lowest and highest precursor m/z that could have been observed.
+    mz_limits : tuple of (float, float) or sequence of such, optional
+        For the charge model: lowest and highest precursor m/z that could have been observed, or several such ranges.
     """
 
     precursor_df: pd.DataFrame
     fragment_intensity_df: pd.DataFrame | None = None
     fragment_mask_df: pd.DataFrame | None = None
     charge_limits: tuple[int, int] | None = None
-    mz_limits: tuple[float, float] | None = None
+    mz_limits: MzLimits | None = None
 
 
 @dataclass(frozen=True)

@@ -54,8 +54,8 @@ class CcsTask:
     title = "CCS"
     headline = Headline("median_relative_abs_error", higher_is_better=False)
     max_lr = 1e-3
-    weight_decay = 1.0
-    last_epochs = 12
+    weight_decay = 0.1
+    last_epochs = 20
     max_batch = 256
     reduced_precision = False
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from alphadia_tl.errors import DataError
 from alphadia_tl.metrics import Calibration, charge_cross_entropy, charge_metrics
-from alphadia_tl.tasks.base import Evaluation, Headline, Prepared, TaskData
+from alphadia_tl.tasks.base import Evaluation, Headline, MzLimits, Prepared, TaskData
 from alphadia_tl.tasks.ccs import in_length_order
 from alphadia_tl.tasks.encode import PEPTIDOFORM_COLUMNS, encode_peptidoforms, number_column, require_columns
 from alphadia_tl.tasks.scalar import as_numpy
@@ -33,7 +33,7 @@ ASCII_OFFSET = ord("A") - 1
 def observable_states(
     peptidoforms: pd.DataFrame,
     charge_limits: tuple[int, int] | None = None,
-    mz_limits: tuple[float, float] | None = None,
+    mz_limits: MzLimits | None = None,
 ) -> BoolArray:
     """Tell which charge states a search could have found.
 
@@ -43,8 +43,8 @@ def observable_states(
         n rows with ``sequence``, ``mods``, ``mod_sites``.
     charge_limits : tuple of int, optional
         Lowest and highest charge searched for.
-    mz_limits : tuple of float, optional
-        Lowest and highest precursor m/z searched for.
+    mz_limits : tuple of float or sequence of such, optional
+        Lowest and highest precursor m/z searched for, or several such ranges.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def observable_states(
         mass = np.empty(len(peptidoforms))
         mass[order] = update_precursor_mz(ordered)["precursor_mz"].to_numpy() - PROTON_MASS
         mz = mass[:, None] / CHARGES + PROTON_MASS
-        observable &= (mz >= mz_limits[0]) & (mz <= mz_limits[1])
+        observable &= np.any([(mz >= low) & (mz <= high) for low, high in np.atleast_2d(mz_limits)], axis=0)
     return observable
 
 

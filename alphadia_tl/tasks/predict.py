@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from alphadia_tl.tasks.ccs import in_length_order
 from alphadia_tl.tasks.ms2 import fragment_positions
 from alphadia_tl.training import Examples, infer, length_batches, select_dtype
 
-__all__ = ["charge_table", "choose_dtype", "fragment_table", "mobility_of_ccs", "predict"]
+__all__ = ["charge_table", "choose_dtype", "fragment_table", "mobility_of_ccs", "predict", "why_unusable"]
 
 FloatArray = NDArray[np.floating[Any]]
 SAMPLE_ROWS = 64
@@ -60,16 +61,21 @@ def predict(task: Task, network: torch.nn.Module, df: pd.DataFrame, precision: s
     return predictions
 
 
-def _check(task: Task, predictions: FloatArray, df: pd.DataFrame) -> None:
-    if len(df) == 0:
-        return
-    problem = ""
+def why_unusable(predictions: FloatArray, sequences: Collection[str]) -> str:
+    """Say what is wrong with predictions for peptides of these sequences, empty if nothing is."""
+    if len(sequences) == 0:
+        return ""
     if not np.isfinite(predictions).all():
-        problem = "are not all finite"
-    elif not predictions.any():
-        problem = "are all zero"
-    elif np.ptp(predictions, axis=0).max() == 0 and len(set(df["sequence"])) > 1:
-        problem = "are the same for all peptides"
+        return "are not all finite"
+    if not predictions.any():
+        return "are all zero"
+    if np.ptp(predictions, axis=0).max() == 0 and len(set(sequences)) > 1:
+        return "are the same for all peptides"
+    return ""
+
+
+def _check(task: Task, predictions: FloatArray, df: pd.DataFrame) -> None:
+    problem = why_unusable(predictions, df["sequence"].to_numpy(dtype=object))
     if problem:
         raise PredictionError(
             f"The predictions of the {task.title} model for {len(df)} rows {problem}.",

@@ -29,7 +29,7 @@ class RtTask:
     headline = Headline("median_abs_error_calibrated", higher_is_better=False)
     max_lr = 1e-3
     weight_decay = 1.0
-    last_epochs = 8
+    last_epochs = 12
     max_batch = 256
     reduced_precision = False
 

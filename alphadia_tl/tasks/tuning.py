@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks.base import Evaluation, Prepared, Task, TaskData
 from alphadia_tl.tasks.predict import choose_dtype
 from alphadia_tl.tasks.result import TuneResult
+from alphadia_tl.tasks.sanity import check_pretrained
 from alphadia_tl.training import (
     Examples,
     FitResult,
@@ -29,7 +31,7 @@ from alphadia_tl.training import (
     infer,
 )
 
-__all__ = ["SPLITS", "tune"]
+__all__ = ["SPLITS", "split_rows", "tune"]
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +64,8 @@ def tune(
     *,
     seed: int = 0,
     precision: str = "auto",
+    baseline: Callable[[Examples], Examples] | None = None,
+    from_scratch: bool = False,
 ) -> TuneResult:
     """Tune ``network`` in place on ``data``.
 
@@ -79,6 +83,10 @@ def tune(
         Seed of split, shuffling and dropout.
     precision : str
         "auto", "fp32" or "bf16".
+    baseline : callable, optional
+        How the rows are put to the pretrained network where it is to be compared as something else asked it before.
+    from_scratch : bool
+        The network's weights are random: what they predict is not checked.
 
     Returns
     -------
@@ -88,19 +96,25 @@ def tune(
     ------
     DataError
         When the data cannot be used, or a split gets no peptide.
+    BaselineError
+        When the network's predictions are unusable or unrelated to the data before any training.
     """
     device = next(network.parameters()).device
     prepared = task.prepare(data)
-    rows = _split_rows(task, prepared.sequences, settings, seed)
+    rows = split_rows(task, prepared.sequences, settings, seed)
     parts = {name: prepared.examples.select(torch.from_numpy(r)).to(device) for name, r in rows.items()}
     dtype = choose_dtype(task, network, parts["train"], precision)
     scorer = _Scorer(task, network, parts, dtype)
     history = History(task.name)
-    val_loss, on_validation, calibration = scorer.score("validation")
-    _, before, _ = scorer.score("test", calibration)
+    first = scorer if baseline is None else replace(scorer, parts={k: baseline(v) for k, v in parts.items()})
+    val_loss, on_validation, calibration = first.score("validation")
+    _, before, _ = first.score("test", calibration)
     history.add(-1, "validation", {"val_loss": val_loss, **on_validation.metrics})
     history.add(-1, "test", before.metrics)
     _log_metrics(f"Pretrained {task.title} model tested on validation dataset", on_validation.metrics)
+    if not from_scratch:
+        sequences = prepared.sequences[rows["validation"]]
+        check_pretrained(task, network, parts["validation"], sequences, loss=val_loss, dtype=dtype)
     fit_settings = _fit_settings(task, settings, len(parts["train"]))
     _log_settings(task, settings, fit_settings, parts, dtype)
     started = time.perf_counter()
@@ -182,9 +196,16 @@ def _anneal(
     )
 
 
-def _split_rows(
+def split_rows(
     task: Task, sequences: NDArray[np.object_], settings: TrainingSettings, seed: int
 ) -> dict[str, NDArray[np.int64]]:
+    """Return the row numbers of training, validation and test rows.
+
+    Raises
+    ------
+    DataError
+        When one of them has no row.
+    """
     fractions = (settings.train_fraction, settings.validation_fraction, settings.test_fraction)
     labels = split_by_peptide(sequences, fractions, generator=np.random.default_rng(seed))
     rows = {name: np.flatnonzero(labels == i) for i, name in enumerate(SPLITS)}

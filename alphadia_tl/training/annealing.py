@@ -33,8 +33,8 @@ def anneal(
     """Train on, with a learning rate that grows during one epoch and then falls to zero.
 
     Early stopping has found how fast and how long to train; what it held back for that is now learnt
-    from as well. As many epochs are trained as led to the best one, at most ``epochs``, from the
-    learning rate that it had.
+    from as well. At most twice as many epochs are trained as led to the best one, from the learning
+    rate that it had.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def anneal(
         Epochs trained; 0 when no epoch had been better than the start, or when the loss was not finite
         and the weights were put back.
     """
-    n_epochs = min(epochs, fitted.best_epoch + 1)
+    n_epochs = min(epochs, 2 * (fitted.best_epoch + 1))
     if n_epochs <= 0:
         return 0
     before = copy.deepcopy(network.state_dict())

@@ -17,7 +17,7 @@ import torch
 from alphadia_tl import gate
 from alphadia_tl.errors import TransferLearningError
 from alphadia_tl.finetune import FinetuneManager
-from alphadia_tl.settings import TrainingSettings
+from alphadia_tl.settings import PluginSettings, TrainingSettings
 from finetuning.domains import DATA, FRAG_TYPES, Domain, Table
 
 NCE, INSTRUMENT = 30.0, "Lumos"
@@ -74,9 +74,15 @@ def state_of(ours: FinetuneManager, model: str) -> dict[str, torch.Tensor]:
 
 
 def tune_ours(domain: Domain, table: Table, seed: int, **training: Any) -> Tuned:
-    """Tune with this package and let the gate decide."""
+    """Tune with this package as its step in a search does: not with too few peptides, and the gate decides."""
     ours = manager(seed, **training)
     df = table.df
+    peptides, needed = (
+        int(df["sequence"].nunique() * ours.settings.train_fraction),
+        PluginSettings.min_training_peptides,
+    )
+    if peptides < needed:
+        return Tuned(None, None, 0.0, 0, f"pretrained model kept: {peptides} peptides to train on, {needed} needed")
     started = time.perf_counter()
     try:
         if domain.model == "ms2":

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from alphadia_tl.tasks import get_task, predict
+
 RESIDUES = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
 
 
@@ -31,3 +33,10 @@ def make_fragments(df, seed=0):
     y1 = (position % 5 + 1) * 100 * rng.uniform(0.9, 1.1, position.size)
     values = {"b_z1": y1 * 0.2, "b_z2": 0 * y1, "y_z1": y1, "y_z2": y1 * 0.1}
     return pd.DataFrame(values).astype(np.float32)
+
+
+def fragments_like(network, df, nce=30.0, noise=0.2, seed=0):
+    """Return intensities that a network predicts, times noise."""
+    values = predict(get_task("ms2", nce=nce), network, df, "fp32")
+    values = values * np.random.default_rng(seed).uniform(1 - noise, 1 + noise, values.shape)
+    return pd.DataFrame(values, columns=["b_z1", "b_z2", "y_z1", "y_z2"]).astype(np.float32)

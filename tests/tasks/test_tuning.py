@@ -25,7 +25,7 @@ METRICS = {
 def tuned(name, network=None, data=None, settings=SETTINGS, seed=0, precision="fp32"):
     network = new_network(name, seed=1).model if network is None else network
     data = TaskData(PEPTIDES, FRAGMENTS if name == "ms2" else None) if data is None else data
-    return network, tune(get_task(name), network, data, settings, seed=seed, precision=precision)
+    return network, tune(get_task(name), network, data, settings, seed=seed, precision=precision, from_scratch=True)
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -139,7 +139,7 @@ def test_training_that_makes_it_worse_gives_the_start_weights_back(task, max_lr)
         tuned("charge", network, settings=TrainingSettings(epochs=3, warmup_epochs=1, max_lr=1e-3))
     before = {k: v.clone() for k, v in network.state_dict().items()}
     settings = TrainingSettings(epochs=1, warmup_epochs=0, max_lr=max_lr)
-    result = tune(task, network, TaskData(PEPTIDES), settings, precision="fp32")
+    result = tune(task, network, TaskData(PEPTIDES), settings, precision="fp32", from_scratch=True)
     assert result.best_epoch == -1
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
     assert result.after == pytest.approx(result.before)

@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+import torch
+
+from alphadia_tl.gate import improvement_interval
+from alphadia_tl.settings import TrainingSettings
+from alphadia_tl.tasks import TaskData, get_task, new_network, search_nce, tune, with_nce
+from alphadia_tl.tasks.collision_energy import GRID
+from alphadia_tl.tasks.tuning import split_rows
+from tasks.made import fragments_like, make_peptides
+
+PEPTIDES = make_peptides(250, seed=7)
+SETTINGS = TrainingSettings(epochs=1)
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Random weights that take the collision energy seriously."""
+    network = new_network("ms2", seed=2).model
+    with torch.no_grad():
+        network.meta_nn.nn.weight[:, -1] *= 60  # the last input is the collision energy
+    return network
+
+
+def _better(before, after, groups, comparisons):
+    low, _ = improvement_interval(
+        before,
+        after,
+        groups,
+        higher_is_better=True,
+        trimmed=0.25,
+        confidence=1 - 0.05 / comparisons,
+        generator=np.random.default_rng(0),
+    )
+    return low > 0
+
+
+def _search(network, fragments, nce=30.0, better=_better, seed=0, df=PEPTIDES, **kwargs):
+    data = TaskData(df, fragments)
+    return search_nce(
+        get_task("ms2", nce=nce), network, data, SETTINGS, seed=seed, better=better, precision="fp32", **kwargs
+    )
+
+
+@pytest.mark.parametrize("acquired", [25.0, 35.0])
+def test_the_energy_of_the_spectra_is_found(network, acquired):
+    found = _search(network, fragments_like(network, PEPTIDES, nce=acquired))
+    assert found.chosen == acquired
+    assert found.configured == 30.0
+    assert found.curve[acquired] == max(found.curve.values())
+    assert set(found.curve) == set(GRID)
+    assert f"NCE 30.0 -> {acquired:.1f}: median spectral angle 0." in found.line
+
+
+def test_the_configured_energy_is_kept_where_it_is_best(network):
+    found = _search(network, fragments_like(network, PEPTIDES, nce=30.0))
+    assert found.chosen == 30.0
+    assert "NCE 30.0 kept" in found.line
+
+
+def test_the_configured_energy_may_lie_between_the_grid(network):
+    found = _search(network, fragments_like(network, PEPTIDES, nce=28.0), nce=28.0)
+    assert found.chosen == 28.0
+    assert set(found.curve) == {*GRID, 28.0}
+
+
+def test_the_configured_energy_is_kept_unless_another_is_better_for_more_than_chance(network):
+    asked = []
+    fragments = fragments_like(network, PEPTIDES, nce=35.0)
+    found = _search(network, fragments, better=lambda *a: asked.append(a) or False)
+    assert found.chosen == 30.0
+    before, after, groups, comparisons = asked[0]
+    assert before.shape == after.shape == groups.shape == (found.n_rows,)
+    assert np.median(after) == max(found.curve.values())
+    assert comparisons == len(GRID) - 1
+
+
+def test_no_held_out_peptide_is_looked_at(network):
+    """Spoilt spectra of all validation and test peptides change nothing at all."""
+    fragments = fragments_like(network, PEPTIDES, nce=35.0)
+    rows = split_rows(get_task("ms2"), PEPTIDES["sequence"].to_numpy(dtype=object), SETTINGS, 5)
+    spoilt = fragments.to_numpy(copy=True)
+    for row in np.concatenate([rows["validation"], rows["test"]]):
+        start, stop = PEPTIDES["frag_start_idx"][row], PEPTIDES["frag_stop_idx"][row]
+        spoilt[start:stop] = spoilt[start:stop][::-1]
+    clean, found = (
+        _search(network, f, seed=5) for f in (fragments, type(fragments)(spoilt, columns=fragments.columns))
+    )
+    assert found == clean
+    assert found.n_rows == len(rows["train"])
+    assert _search(network, type(fragments)(spoilt, columns=fragments.columns), seed=6) != found
+
+
+def test_the_sample_is_bounded(network):
+    assert _search(network, fragments_like(network, PEPTIDES), sample_rows=50).n_rows == 50
+
+
+def test_row_order_does_not_matter(network):
+    fragments = fragments_like(network, PEPTIDES, nce=35.0)
+    shuffled = PEPTIDES.sample(frac=1, random_state=0)
+    curves = [_search(network, fragments, df=df).curve for df in (PEPTIDES, shuffled)]
+    assert curves[0][35.0] == pytest.approx(curves[1][35.0], abs=0.05)
+    assert max(curves[1], key=curves[1].get) == 35.0
+
+
+def test_before_is_the_pretrained_model_as_the_first_library_was_predicted(network):
+    data = TaskData(PEPTIDES, fragments_like(network, PEPTIDES, nce=35.0, noise=0))
+    settings = TrainingSettings(epochs=1, warmup_epochs=0, max_lr=1e-7)
+    state = {k: v.clone() for k, v in network.state_dict().items()}
+    results = {}
+    for name, nce, baseline in (
+        ("configured", 30.0, None),
+        ("chosen", 35.0, lambda examples: with_nce(examples, 30.0)),
+    ):
+        network.load_state_dict(state)
+        results[name] = tune(get_task("ms2", nce=nce), network, data, settings, precision="fp32", baseline=baseline)
+    network.load_state_dict(state)
+    assert results["chosen"].before == pytest.approx(results["configured"].before)
+    np.testing.assert_allclose(results["chosen"].scores_before, results["configured"].scores_before, atol=1e-5)
+    assert results["chosen"].after["SA-median"] > results["chosen"].before["SA-median"] + 0.02

@@ -1,0 +1,147 @@
+"""Safeguards before training, with measured spectra where they are there, else with what a network itself predicts."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from alphadia_tl.errors import BaselineError, DataError
+from alphadia_tl.settings import TrainingSettings
+from alphadia_tl.tasks import TaskData, build_model, find_weights, get_task, new_network, sanity, tune
+from alphadia_tl.tasks.sanity import check_pretrained
+from tasks.made import fragments_like, make_peptides
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+TYPES = ["b_z1", "b_z2", "y_z1", "y_z2"]
+NAMES = ("rt", "charge", "ms2", "ccs")
+N = 400
+
+
+class Start:
+    """Weights, and spectra that they explain."""
+
+    def __init__(self, network, precursors, fragments):
+        self.network, self.precursors, self.fragments = network, precursors, fragments
+        supported = network.supported_charged_frag_types
+        self.task = get_task("ms2", charged_frag_types=TYPES, supported=supported)
+
+    def check(self, precursors=None, fragments=None):
+        data = TaskData(
+            self.precursors if precursors is None else precursors, self.fragments if fragments is None else fragments
+        )
+        prepared = self.task.prepare(data)
+        check_pretrained(self.task, self.network, prepared.examples, prepared.sequences, loss=0.1)
+
+
+def _measured():
+    folder = SHARED / "ms2"
+    df = pd.read_parquet(folder / "deepphospho_RPE1_DIA.precursor.parquet").sample(N, random_state=1)
+    fragments = pd.read_parquet(folder / "deepphospho_RPE1_DIA.fragment.parquet")[TYPES]
+    weights = find_weights("ms2", {"ms2": SHARED / "models" / "ms2_base.pth"}, "generic")
+    rows = [np.arange(a, b) for a, b in zip(df["frag_start_idx"], df["frag_stop_idx"], strict=True)]
+    stop = np.cumsum([len(r) for r in rows])
+    df = df.drop(columns=["nce", "instrument"]).reset_index(drop=True)
+    df["frag_stop_idx"], df["frag_start_idx"] = stop, stop - df["nAA"].to_numpy() + 1
+    return Start(build_model(weights, "cpu").model, df, fragments.iloc[np.concatenate(rows)].reset_index(drop=True))
+
+
+def _own():
+    network, df = new_network("ms2", seed=1).model, make_peptides(N, seed=5)
+    return Start(network, df, fragments_like(network, df))
+
+
+@pytest.fixture(scope="module", params=["own", "measured"])
+def start(request):
+    if request.param == "measured" and not SHARED.is_dir():
+        pytest.skip(f"needs the measured spectra in {SHARED}")
+    return _own() if request.param == "own" else _measured()
+
+
+def _rearranged(start, rows):
+    spans = zip(start.precursors["frag_start_idx"], start.precursors["frag_stop_idx"], strict=True)
+    return start.fragments.iloc[np.concatenate([rows(np.arange(a, b)) for a, b in spans])].reset_index(drop=True)
+
+
+def test_spectra_that_belong_to_the_weights_pass(start):
+    start.check()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_shuffled_fragment_rows_are_found(start, seed):
+    rng = np.random.default_rng(seed)
+    with pytest.raises(BaselineError, match=r"median PCC .* validation precursors"):
+        start.check(fragments=_rearranged(start, rng.permutation))
+
+
+def test_reversed_fragment_rows_are_found_and_named(start):
+    with pytest.raises(BaselineError, match="reverse order"):
+        start.check(fragments=_rearranged(start, lambda rows: rows[::-1]))
+
+
+def test_fragment_rows_off_by_one_are_found_and_named(start):
+    with pytest.raises(BaselineError, match="moved down by one"):
+        start.check(fragments=pd.DataFrame(np.roll(start.fragments, 1, axis=0), columns=TYPES))
+
+
+def test_exchanged_b_and_y_columns_are_found_and_named(start):
+    exchanged = start.fragments[["y_z1", "y_z2", "b_z1", "b_z2"]].set_axis(TYPES, axis=1)
+    with pytest.raises(BaselineError, match="N- and C-terminal fragments exchanged"):
+        start.check(fragments=exchanged)
+
+
+def test_spectra_of_other_peptides_are_found(start):
+    df, rng = start.precursors.copy(), np.random.default_rng(0)
+    for rows in df.groupby("nAA").indices.values():
+        where = ["frag_start_idx", "frag_stop_idx"]
+        df.loc[rows, where] = df.loc[rng.permutation(rows), where].to_numpy()
+    with pytest.raises(BaselineError, match="median PCC"):
+        start.check(precursors=df)
+
+
+def test_noise_is_refused_by_its_correlation_alone(start, monkeypatch):
+    monkeypatch.setattr(sanity, "MIN_Z", -np.inf)
+    fragments = pd.DataFrame(np.random.default_rng(0).uniform(size=start.fragments.shape), columns=TYPES)
+    with pytest.raises(BaselineError, match=r"does not explain the measured spectra.*0\.1 needed"):
+        start.check(fragments=fragments)
+
+
+def test_copies_of_one_peptide_pass(start):
+    """There is no other peptide to compare with."""
+    df = start.precursors.iloc[np.zeros(50, dtype=int)].reset_index(drop=True)
+    start.check(precursors=df)
+
+
+def _tune(name, network, df):
+    data = TaskData(df, fragments_like(new_network("ms2", seed=1).model, df) if name == "ms2" else None)
+    return tune(get_task(name), network, data, TrainingSettings(epochs=1), precision="fp32")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("value", "words"), [(0.0, "all zero|the same for all"), (float("nan"), "not all finite")])
+def test_weights_that_predict_nothing_stop_the_tuning_before_the_first_epoch(name, value, words, monkeypatch):
+    network = new_network(name, seed=1).model
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(value)
+    monkeypatch.setattr("alphadia_tl.tasks.tuning.fit", lambda *a, **k: pytest.fail("training began"))
+    with pytest.raises(BaselineError, match=words) as caught:
+        _tune(name, network, make_peptides(120, seed=3))
+    assert isinstance(caught.value, DataError)
+    assert "pretrained" in str(caught.value)
+    assert "weights are unusable" in str(caught.value)
+
+
+def test_a_loss_that_is_not_finite_in_any_row_is_found():
+    start = _own()
+    prepared = start.task.prepare(TaskData(start.precursors, start.fragments))
+    with pytest.raises(BaselineError, match="loss that is not finite"):
+        check_pretrained(start.task, start.network, prepared.examples, prepared.sequences, loss=float("nan"))
+
+
+def test_tuning_checks_the_validation_rows_of_ms2():
+    start = _own()
+    data = TaskData(start.precursors, start.fragments[["y_z1", "y_z2", "b_z1", "b_z2"]].set_axis(TYPES, axis=1))
+    with pytest.raises(BaselineError):
+        tune(start.task, start.network, data, TrainingSettings(epochs=1), precision="fp32")
