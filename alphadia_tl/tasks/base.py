@@ -66,10 +66,16 @@ class TaskData:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Encoded rows with targets, and the stripped sequence of each row (n,)."""
+    """Encoded rows with targets, and the stripped sequence and the modifications of each row (n,)."""
 
     examples: Examples
     sequences: NDArray[np.object_]
+    mods: NDArray[np.object_]
+
+    @classmethod
+    def of(cls, examples: Examples, df: pd.DataFrame) -> Prepared:
+        """Join encoded rows with the columns ``sequence`` and ``mods`` of the table that they were made from."""
+        return cls(examples, df["sequence"].to_numpy(dtype=object), df["mods"].fillna("").to_numpy(dtype=object))
 
 
 @dataclass(frozen=True)
