@@ -11,7 +11,7 @@ import pandas as pd
 from alphadia_tl.bundle import Bundle, versions, write_yaml
 from alphadia_tl.origin import Origin, find_origin
 from alphadia_tl.records import starting_point
-from alphadia_tl.step import preflight, start_manager
+from alphadia_tl.step import preflight
 from alphadia_tl.step_settings import StepSettings
 from alphadia_tl.trained_on import differences, gradient_difference, gradient_minutes
 
@@ -40,7 +40,7 @@ class ReadyModels:
     """
 
     def __init__(self, settings: StepSettings, output_folder: Path) -> None:
-        preflight(settings, output_folder)
+        self._started = starting_point(settings, preflight(settings, output_folder))
         self._settings = settings
         self._provenance = Bundle(output_folder).provenance
         self._origin: Origin | None = find_origin(settings.model_path)
@@ -77,7 +77,7 @@ class ReadyModels:
         settings = self._settings
         record = {
             "versions": versions(),
-            **starting_point(settings, start_manager(settings)),
+            **self._started,
             "nce": settings.nce,
             "instrument": settings.instrument,
             "fragment_types": list(settings.predicted_frag_types),

@@ -46,20 +46,22 @@ def start_manager(settings: StepSettings) -> FinetuneManager:
     )
 
 
-def preflight(settings: StepSettings, output_folder: Path) -> None:
-    """Find what would break the step before the first search starts.
+def preflight(settings: StepSettings, output_folder: Path) -> FinetuneManager:
+    """Find what would break the step before the first search starts; return the models to start from.
 
     Raises
     ------
     WeightsError, OutputError
-        If weights cannot be loaded or are not those of their bundle, or the output folder is not writable or nearly full.
+        If weights cannot be loaded or are not those of their bundle, or the output folder is not writable or nearly
+        full.
     """
     if settings.model_path is None or settings.predicts_first_library:
         check_installed()
     if origin := find_origin(settings.model_path):
         origin.check_files()
-    start_manager(settings)
+    manager = start_manager(settings)
     require_space(output_folder, BYTES_FOR_MODELS)
+    return manager
 
 
 def run_step(

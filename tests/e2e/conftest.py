@@ -23,10 +23,10 @@ def experiment(tmp_path_factory, weights):
 
 
 @pytest.fixture(scope="session")
-def mzml_file(experiment, tmp_path_factory):
+def mzml_file(weights, tmp_path_factory):
     """The first run of the experiment as mzML."""
     folder = tmp_path_factory.mktemp("mzml")
-    return make_experiment(folder, SMALL, mzml=True, weights_folder=experiment.home).raw_files[0]
+    return make_experiment(folder, SMALL, mzml=True, weights_folder=weights).raw_files[0]
 
 
 @pytest.fixture(scope="session")
