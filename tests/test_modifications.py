@@ -91,8 +91,6 @@ def test_counts_per_model_are_plain_values():
     assert type(training_counts(table)["X@K"]["rt"]) is int
 
 
-@pytest.mark.parametrize(
-    ("text", "names"), [("", []), ("A@B", ["A@B"]), ("A@B; C@D;", ["A@B", "C@D"])]
-)
+@pytest.mark.parametrize(("text", "names"), [("", []), ("A@B", ["A@B"]), ("A@B; C@D;", ["A@B", "C@D"])])
 def test_names_are_split(text, names):
     assert split_names(text) == names
