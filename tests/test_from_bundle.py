@@ -78,7 +78,7 @@ def _forget(name):
     from alphabase.constants import modification
     from peptdeep.settings import MOD_TO_FEATURE, global_settings
 
-    modification.MOD_DF.drop(index=name, inplace=True)
+    modification.MOD_DF.drop(index=name, inplace=True)  # noqa: PD002
     modification.update_all_by_MOD_DF()
     del MOD_TO_FEATURE[name]
     del global_settings["common"]["user_defined_modifications"][name]

@@ -130,8 +130,8 @@ def test_measured_fdp_stands_beside_the_counts(facts):
 
 
 @pytest.mark.parametrize("missing", [
-    "decisions", "training", "history", "identified", "runs", "transfer_library", "regeneration", "modifications", "seconds",
-    "warnings", "provenance",
+    "decisions", "training", "history", "identified", "runs", "transfer_library", "regeneration", "modifications",
+    "seconds", "warnings", "provenance",
 ])  # fmt: skip
 def test_whatever_is_missing_is_left_out(facts, missing):
     del facts[missing]
