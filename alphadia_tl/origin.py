@@ -43,14 +43,23 @@ class Origin:
         entry |= {key: self.record[key] for key in _KEPT if key in self.record}
         return [entry, *(self.record.get("history") or ())]
 
-    def check_files(self) -> None:
-        """Make sure that the weight files are those that the bundle was written with.
+    def check_files(self, output_folder: Path) -> None:
+        """Make sure that the weight files are those that the bundle was written with, and stay so.
+
+        Parameters
+        ----------
+        output_folder : Path
+            Where a new bundle will be written.
 
         Raises
         ------
         WeightsError
-            If one is missing or another file.
+            If a file is missing or another one, or the new bundle would overwrite this one.
         """
+        if output_folder.resolve() == self.folder:
+            raise WeightsError(
+                f"The bundle {self.folder} that models come from would be overwritten.", "Choose another output folder."
+            )
         found = model_hashes(Bundle(self.folder).models)
         for name, expected in (self.record.get("models") or {}).items():
             if found.get(name) != expected:

@@ -58,7 +58,7 @@ def preflight(settings: StepSettings, output_folder: Path) -> FinetuneManager:
     if settings.model_path is None or settings.predicts_first_library:
         check_installed()
     if origin := find_origin(settings.model_path):
-        origin.check_files()
+        origin.check_files(output_folder)
     manager = start_manager(settings)
     require_space(output_folder, BYTES_FOR_MODELS)
     return manager

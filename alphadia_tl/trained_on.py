@@ -76,7 +76,7 @@ def differences(
     """
     trained: Mapping[str, Any] | None = record.get("trained_on")
     if not trained:
-        return ["the models' bundle does not say what they were trained on: nothing can be compared"]
+        return ["it is not recorded what the models were trained on: nothing can be compared"]
     accepted = [d["model"] for d in record.get("decisions", ()) if d.get("accepted")]
     if not accepted:
         return ["no tuned model was accepted in the models' bundle: they are those that it started from"]

@@ -74,10 +74,15 @@ def test_a_folder_with_weights_is_taken_before_a_bundle_in_it(output):
     ],
 )
 def test_files_that_are_not_the_bundles_own_are_refused(output, break_it, message):
-    find_origin(output).check_files()
+    find_origin(output).check_files(output / "new")
     break_it(output / "transfer" / "peptdeep.transfer" / "ms2.pth")
     with pytest.raises(WeightsError, match=message):
-        find_origin(output).check_files()
+        find_origin(output).check_files(output / "new")
+
+
+def test_a_bundle_is_not_overwritten_by_its_successor(output):
+    with pytest.raises(WeightsError, match="would be overwritten"):
+        find_origin(output).check_files(output / "transfer")
 
 
 @pytest.mark.parametrize("content", ["a: [1", "- 1", "!!python/object/apply:os.system ['true']"])
