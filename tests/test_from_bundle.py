@@ -248,4 +248,4 @@ def test_finetune_without_tuning_is_an_error(tmp_path):
     (tmp_path / "x.hdf").touch()
     arguments = ["finetune", "--transfer-library", str(tmp_path / "x.hdf"), "-o", str(tmp_path / "out")]
     assert main([*arguments, "--config", str(tmp_path / "config.yaml")]) == 1
-    assert not (tmp_path / "out" / "alphadia_tl.yaml").exists()
+    assert "there is nothing to tune" in (tmp_path / "out" / "log.txt").read_text()
