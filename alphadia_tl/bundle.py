@@ -53,6 +53,11 @@ class Bundle:
         return self.folder / "speclib.tuned.hdf"
 
     @property
+    def modifications(self) -> Path:
+        """What was learnt about each modification."""
+        return self.folder / "modifications.transfer.tsv"
+
+    @property
     def report(self) -> Path:
         """Report for people."""
         return self.folder / "report.html"
@@ -96,8 +101,23 @@ def write_yaml(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def write_stats(path: Path, history: pd.DataFrame) -> None:
-    """Write the metrics per epoch as tab-separated text, as alphaDIA does."""
+    """Write the metrics per epoch, or another table, as tab-separated text, as alphaDIA does."""
     write_whole(path, lambda part: history.to_csv(part, sep="\t", index=False))
+
+
+def weights_folder(path: Path) -> Path:
+    """Return the folder of weight files that a path stands for.
+
+    Parameters
+    ----------
+    path : Path
+        A bundle, or an output folder with a bundle ``transfer`` in it: its folder of weights is meant. Any other path
+        stands for itself.
+    """
+    for bundle in (Bundle(path), Bundle(path / "transfer")):
+        if bundle.models.is_dir() and not (path / "rt.pth").is_file():
+            return bundle.models
+    return path
 
 
 def require_space(folder: Path, needed_bytes: int) -> None:

@@ -60,8 +60,8 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
     settings : TrainingSettings or Mapping, optional
         The config section ``transfer_learning``.
     models : path or mapping, optional
-        Start weights: a folder with ``{rt,ms2,charge,ccs}.pth``, a zip laid out as peptdeep's, or a
-        mapping of model name to file. None: the zip that peptdeep has installed.
+        Start weights: a folder with ``{rt,ms2,charge,ccs}.pth``, an earlier bundle, a zip laid out as
+        peptdeep's, or a mapping of model name to file. None: the zip that peptdeep has installed.
     nce : float
         Normalised collision energy of rows without a column ``nce``.
     instrument : str

@@ -83,6 +83,8 @@ def _run(options: argparse.Namespace) -> None:
 
     user_config = read_config(options.config)
     plugin = PluginSettings.from_mapping(user_config.pop(PluginSettings.section, None))
+    if not plugin.tune:
+        raise SettingsError("Config key 'alphadia_tl.tune' is false: there is nothing to tune.", "Leave it out.")
     config = host.effective_config(user_config, options.output)
     settings = step_settings(config, user_config, plugin)
     host.register_modifications(config)

@@ -280,9 +280,26 @@ def user_error_class() -> type[Exception]:
 
 
 def register_modifications(config: Mapping[str, Any]) -> None:
-    """Make the custom modifications of a config known, as a search step does."""
-    from alphabase.constants import modification
+    """Make the custom modifications of a config known to alphabase, as a search step does, and to PeptDeep."""
+    from alphadia_tl.tasks.custom import add_modifications
 
-    new = {m["name"]: {"composition": m["composition"]} for m in config["custom_modifications"]}
-    if new:
-        modification.add_new_modifications(new)
+    add_modifications({m["name"]: m["composition"] for m in config["custom_modifications"]})
+
+
+def retention_times(output_folder: Path) -> Any:
+    """Return run and retention time of the precursors in an alphaDIA output folder.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        Columns ``run`` and ``seconds``; None without a table.
+    """
+    import pandas as pd
+
+    columns = {"raw.name": "run", "precursor.rt.observed": "seconds"}
+    parquet, tsv = (output_folder / f"{PRECURSORS_STEM}.{suffix}" for suffix in ("parquet", "tsv"))
+    if parquet.exists():
+        return pd.read_parquet(parquet, columns=list(columns)).rename(columns=columns)
+    if tsv.exists():
+        return pd.read_csv(tsv, sep="\t", usecols=list(columns)).rename(columns=columns)
+    return None

@@ -14,7 +14,7 @@ import pandas as pd
 from alphadia_tl import gate
 from alphadia_tl.bundle import Bundle, write_yaml
 from alphadia_tl.gate import Decision
-from alphadia_tl.report import DecisionFacts, Facts, PassFacts, TrainingFacts, write_report
+from alphadia_tl.report import DecisionFacts, Facts, ModificationFacts, PassFacts, TrainingFacts, write_report
 from alphadia_tl.speclib import RegenerationSummary
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,8 @@ class StepOutcome:
         How the training of each tuned model went.
     regeneration : RegenerationSummary or None
         None where nothing was accepted, so that no library was written.
+    modifications : pandas.DataFrame
+        What was learnt about each modification.
     seconds : dict
         Time per stage.
     warnings : list of str
@@ -55,6 +57,7 @@ class StepOutcome:
     runs: list[str] = field(default_factory=list)
     training: dict[str, TrainingFacts] = field(default_factory=dict)
     regeneration: RegenerationSummary | None = None
+    modifications: pd.DataFrame = field(default_factory=pd.DataFrame)
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -125,6 +128,7 @@ def _report_facts(outcome: StepOutcome, identified: dict[str, dict[str, int] | N
         "runs": outcome.runs,
         "transfer_library": outcome.library,
         "regeneration": outcome.regeneration.to_mapping() if outcome.regeneration else None,
+        "modifications": cast(list[ModificationFacts], outcome.modifications.to_dict("records")),
         "seconds": outcome.seconds,
         "warnings": outcome.warnings,
         "provenance": outcome.provenance,

@@ -60,16 +60,18 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
         except SettingsError as error:
             raise host.as_user_error(error) from error
         if self._plugin.enabled:
-            config = host.deep_merge(config, {"general": {"transfer_step_enabled": True}})
+            config = host.deep_merge(config, {"general": {"transfer_step_enabled": self._plugin.tune}})
         self._step_outcome: Any = None
+        self._ready_models: Any = None
         super().__init__(output_directory, config, cli_params_config)
 
     def run_plan(self) -> None:
         """Run all passes; errors of the plugin leave as alphaDIA's user errors (exit code 1)."""
         try:
             super().run_plan()
-            if self._plugin.enabled and self._step_outcome is None:
-                raise HostError("alphadia_tl.enabled is true, but alphaDIA never ran the transfer step.")
+            if self._plugin.enabled and self._step_outcome is None and self._ready_models is None:
+                step = host.TRANSFER_STEP if self._plugin.tune else host.LIBRARY_STEP
+                raise HostError(f"alphadia_tl.enabled is true, but alphaDIA never ran the {step} step.")
         except TransferLearningError as error:
             raise host.as_user_error(error) from error
 
@@ -80,7 +82,10 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
             return
         # alphaDIA merges a step's own settings with those of the step before section by section, not key by
         # key, and so loses some (mbr: search.target_num_candidates)
-        extra_config = host.deep_merge(self._multistep_config[step_name], extra_config)
+        extra_config = host.deep_merge(self._multistep_config.get(step_name, {}), extra_config)
+        if not self._plugin.tune:
+            self._run_with_ready_models(output_directory, extra_config, step_name)
+            return
         start = time.perf_counter()
         if step_name == host.TRANSFER_STEP:
             self._run_first_pass(output_directory, extra_config)
@@ -96,12 +101,13 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
         from alphadia_tl.step import preflight, run_step
         from alphadia_tl.step_settings import step_settings
 
-        extra_config = host.deep_merge(extra_config, FIRST_PASS_CONFIG)
+        extra_config = host.deep_merge(extra_config, FIRST_PASS_CONFIG, self._prediction_config(output_directory))
         step = host.make_step(
             output_directory, self._user_config, self._cli_params_config, extra_config, host.TRANSFER_STEP
         )
         settings = step_settings(step.config, self._user_config, self._plugin)
         preflight(settings, Path(output_directory))
+        host.register_modifications(step.config)
         start = time.perf_counter()
         errors, folders = host.run_first_pass(step)
         seconds = time.perf_counter() - start
@@ -115,6 +121,30 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
             speclib=Path(output_directory) / host.SPECLIB_FILE,
         )
         self._step_outcome.seconds = {"first pass": seconds, **self._step_outcome.seconds}
+
+    def _run_with_ready_models(self, output_directory: Path, extra_config: dict[str, Any], step_name: str) -> None:
+        if step_name != host.LIBRARY_STEP:
+            super().run_step(output_directory, extra_config, step_name)
+            return
+        from alphadia_tl.reuse import ReadyModels
+        from alphadia_tl.step_settings import step_settings
+
+        extra_config = host.deep_merge(extra_config, self._prediction_config(output_directory))
+        step = host.make_step(output_directory, self._user_config, self._cli_params_config, extra_config, step_name)
+        self._ready_models = ReadyModels(
+            step_settings(step.config, self._user_config, self._plugin), Path(output_directory)
+        )
+        host.register_modifications(step.config)
+        self._raw_files_with_errors.extend(step.run())
+        self._ready_models.finish(host.retention_times(Path(output_directory)))
+
+    def _prediction_config(self, output_directory: Path) -> dict[str, Any]:
+        """Name the models for alphaDIA's own prediction in the way that it understands."""
+        from alphadia_tl.start_models import prediction_config
+
+        written = self._user_config.get("library_prediction") or {}
+        path, kind = written.get("peptdeep_model_path"), written.get("peptdeep_model_type")
+        return {"library_prediction": prediction_config(path, kind, Path(output_directory))}
 
     def _second_pass_config(self) -> dict[str, Any]:
         """Point the second pass at the tuned library, or at the first pass's results if nothing changed."""

@@ -145,6 +145,11 @@ class PluginSettings(_Section):
     section: typing.ClassVar[str] = "alphadia_tl"
 
     enabled: bool = _doc(False, "Switch: search, tune the models, predict the library again, search again.")
+    tune: bool = _doc(
+        True,
+        "false: the models of library_prediction.peptdeep_model_path predict the library as they are; one search, "
+        "nothing is tuned.",
+    )
     models: tuple[str, ...] = _doc(
         MODEL_NAMES, "Models that may be tuned. CCS is tuned only where the data has ion mobility."
     )

@@ -17,12 +17,14 @@ from alphadia_tl.conditions import better_than_chance, note_nce, observed_precur
 from alphadia_tl.errors import BaselineError, PredictionError
 from alphadia_tl.finetune import FinetuneManager
 from alphadia_tl.library import TransferLibrary, collect, describe
+from alphadia_tl.origin import find_origin
 from alphadia_tl.outcome import StepOutcome, log_summary
+from alphadia_tl.records import record_training, save_models, starting_point
 from alphadia_tl.report import TrainingFacts
 from alphadia_tl.speclib import choose_charge_cutoff, kept_fraction, regenerate
+from alphadia_tl.start_models import check_installed
 from alphadia_tl.step_settings import StepSettings
 from alphadia_tl.tasks import TuneResult
-from alphadia_tl.tasks.weights import install_if_missing
 
 logger = logging.getLogger(__name__)
 
@@ -44,18 +46,22 @@ def start_manager(settings: StepSettings) -> FinetuneManager:
     )
 
 
-def preflight(settings: StepSettings, output_folder: Path) -> None:
-    """Find what would break the step before the first search starts.
+def preflight(settings: StepSettings, output_folder: Path) -> FinetuneManager:
+    """Find what would break the step before the first search starts; return the models to start from.
 
     Raises
     ------
     WeightsError, OutputError
-        If weights cannot be loaded, or the output folder is not writable or nearly full.
+        If weights cannot be loaded or are not those of their bundle, or the output folder is not writable or nearly
+        full.
     """
     if settings.model_path is None or settings.predicts_first_library:
-        install_if_missing()
-    start_manager(settings)
+        check_installed()
+    if origin := find_origin(settings.model_path):
+        origin.check_files(output_folder)
+    manager = start_manager(settings)
     require_space(output_folder, BYTES_FOR_MODELS)
+    return manager
 
 
 def run_step(
@@ -99,7 +105,8 @@ def run_step(
     with outcome.timed("tuning"):
         _tune(settings, library, manager, outcome, observable_mz)
     with outcome.timed("writing models"):
-        manager.save_models(str(outcome.bundle.models))
+        record_training(settings, library.precursor_df, manager, outcome)
+        save_models(manager, outcome)
         write_stats(outcome.bundle.stats, outcome.history)
         outcome.write_provenance()
     if speclib is not None:
@@ -204,7 +211,7 @@ def _regenerate(settings: StepSettings, manager: FinetuneManager, outcome: StepO
             outcome.reject(error.model, error.what)
             manager.restore_pretrained(error.model)
             note_nce(settings, manager, outcome)
-            manager.save_models(str(outcome.bundle.models))
+            save_models(manager, outcome)
         else:
             return
 
@@ -272,7 +279,7 @@ def _provenance(settings: StepSettings, manager: FinetuneManager) -> dict[str, A
     return {
         "versions": versions(),
         "random_state": settings.seed,
-        "started_from": {n: {"file": w.source, "sha256": w.sha256} for n, w in manager.weights.items()},
+        **starting_point(settings, manager),
         "device": str(manager.rt_model.device),
         "precision": manager.precision,
         "nce": settings.nce,

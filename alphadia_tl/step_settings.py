@@ -13,6 +13,7 @@ import numpy as np
 from alphabase.peptide.fragment import get_charged_frag_types
 
 from alphadia_tl.errors import SettingsError
+from alphadia_tl.modifications import split_names
 from alphadia_tl.settings import PluginSettings, TrainingSettings, TransferLibrarySettings
 
 logger = logging.getLogger(__name__)
@@ -37,9 +38,11 @@ class StepSettings:
     instrument : str
         Instrument name, the same for training and prediction.
     model_path : Path or None
-        Folder of weight files to start from; None stands for the installed models.
+        Folder or zip of weight files, or earlier bundle, to start from; None stands for the installed models.
     model_type : str
         Kind of installed models: generic, phospho or digly.
+    searched_modifications : tuple of str
+        Fixed and variable modifications of the digest; empty where a library is given.
     predicts_first_library : bool
         Whether the first pass predicts its library, for which alphaDIA needs the installed models in any case.
     device : str
@@ -65,6 +68,7 @@ class StepSettings:
     instrument: str
     model_path: Path | None
     model_type: str
+    searched_modifications: tuple[str, ...]
     predicts_first_library: bool
     device: str
     threads: int
@@ -99,6 +103,28 @@ def _one_value(config: Mapping[str, Any], user_config: Mapping[str, Any], key: s
     return prediction
 
 
+def _check_ready_models(model_path: str | None, predicts: bool) -> None:
+    if not model_path:
+        raise SettingsError(
+            "Config key 'alphadia_tl.tune' is false, but 'library_prediction.peptdeep_model_path' names no models.",
+            "Name the bundle or folder of the models to use, or leave 'tune' out.",
+        )
+    if not predicts:
+        raise SettingsError(
+            "Config key 'alphadia_tl.tune' is false, but 'library_prediction.enabled' is false too: the models would "
+            "predict nothing.",
+            "Set library_prediction.enabled to true; a given library is then predicted again.",
+        )
+
+
+def _searched_modifications(config: Mapping[str, Any]) -> tuple[str, ...]:
+    prediction = config["library_prediction"]
+    if config["library_path"] is not None or not prediction["enabled"]:
+        return ()
+    keys = ("fixed_modifications", "variable_modifications")
+    return tuple(dict.fromkeys(name for key in keys for name in split_names(prediction[key] or "")))
+
+
 def step_settings(config: Mapping[str, Any], user_config: Mapping[str, Any], plugin: PluginSettings) -> StepSettings:
     """Collect the step's settings.
 
@@ -123,14 +149,18 @@ def step_settings(config: Mapping[str, Any], user_config: Mapping[str, Any], plu
             "Config key 'general.input_library_type' is 'flat': a flat library cannot be predicted again.",
             "Give a base library or a FASTA file, or switch alphadia_tl off.",
         )
-    model_path = prediction["peptdeep_model_path"]
+    # config may hold the folder that alphaDIA is given instead of what the user wrote
+    written = user_config.get("library_prediction") or {}
+    model_path = written.get("peptdeep_model_path", prediction["peptdeep_model_path"])
+    if not plugin.tune:
+        _check_ready_models(model_path, bool(prediction["enabled"]))
     learnt = tuple(get_charged_frag_types(list(library.fragment_types), library.max_charge))
     predicted = tuple(get_charged_frag_types(list(prediction["fragment_types"]), prediction["max_fragment_charge"]))
     if not predicted:
         raise SettingsError(
             "Config key 'library_prediction.fragment_types' is empty.", "Name at least one type, e.g. [b, y]."
         )
-    if missing := sorted(set(predicted) - set(learnt)):
+    if plugin.tune and (missing := sorted(set(predicted) - set(learnt))):
         raise SettingsError(
             f"Fragment types {', '.join(missing)} are predicted (library_prediction) but not learnt "
             "(transfer_library).",
@@ -140,12 +170,13 @@ def step_settings(config: Mapping[str, Any], user_config: Mapping[str, Any], plu
         plugin=plugin,
         training=TrainingSettings.from_mapping(user_config.get("transfer_learning"), ignore_unknown=True),
         library=library,
-        charged_frag_types=learnt,
+        charged_frag_types=learnt if plugin.tune else predicted,
         predicted_frag_types=predicted,
         nce=float(_one_value(config, user_config, "nce")),
         instrument=str(_one_value(config, user_config, "instrument")),
         model_path=Path(model_path).expanduser() if model_path else None,
         model_type=prediction["peptdeep_model_type"] or "generic",
+        searched_modifications=_searched_modifications(config),
         predicts_first_library=bool(prediction["enabled"]),
         device="gpu" if general["use_gpu"] else "cpu",
         threads=max(1, min(int(general["thread_count"]), os.cpu_count() or 1)),

@@ -44,6 +44,19 @@ class PassFacts(TypedDict, total=False):
     fdp: float | None
 
 
+class ModificationFacts(TypedDict, total=False):
+    """What one model learnt about one modification; ``before`` and ``after`` as in a decision, NaN without peptides."""
+
+    modification: str
+    model: str
+    training_peptides: int
+    learnt: bool
+    test_peptides: int
+    metric: str
+    before: float
+    after: float
+
+
 class Facts(TypedDict, total=False):
     """Input of the report; every key may be missing.
 
@@ -64,6 +77,8 @@ class Facts(TypedDict, total=False):
         Counts by name, shown as they are.
     regeneration : mapping or None
         Summary of the library regeneration; None where no library was written.
+    modifications : sequence of ModificationFacts
+        One per modification and tuned model.
     seconds : mapping of str to float
         Wall time per stage; a stage whose name continues another's ("tuning rt" after "tuning") is part of it.
     warnings : sequence of str
@@ -79,6 +94,7 @@ class Facts(TypedDict, total=False):
     runs: Sequence[str]
     transfer_library: Mapping[str, Any]
     regeneration: Mapping[str, Any] | None
+    modifications: Sequence[ModificationFacts]
     seconds: Mapping[str, float]
     warnings: Sequence[str]
     provenance: Mapping[str, Any]

@@ -145,6 +145,7 @@ def render_report(facts: Facts) -> str:
         transfer_library=facts.get("transfer_library", {}),
         regeneration=facts.get("regeneration"),
         provenance=facts.get("provenance", {}),
+        modifications=facts.get("modifications", ()),
     )
 
 

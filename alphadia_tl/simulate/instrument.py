@@ -78,7 +78,8 @@ class Instrument:
             + peptides.look_up(r.n_terminal) * np.exp(-from_n / r.terminal_reach)
             + peptides.look_up(r.c_terminal) * np.exp(-np.maximum(from_c, 0) / r.terminal_reach)
             + r.basic_neighbour * neighbours * greasy
-        ).sum(axis=1) + r.acetyl * peptides.acetylated
+        ).sum(axis=1)
+        total += r.acetyl * peptides.acetylated + r.dimethyl * peptides.dimethylated
         total *= 1.0 - r.length_penalty * np.log(peptides.length / 12.0)
         total = np.where(total > r.saturation, r.saturation + 0.5 * (total - r.saturation), total)
         time = expit((total - r.midpoint) / r.spread) ** r.bend

@@ -9,7 +9,7 @@ __all__ = ["AFTER_CUT", "BEFORE_CUT", "HYDROPHOBICITY", "Charging", "Fragmentati
 HYDROPHOBICITY = {
     "W": 11.0, "F": 10.5, "L": 9.6, "I": 8.4, "M": 5.8, "V": 5.0, "Y": 4.0, "A": 0.8, "T": 0.4, "P": 0.2, "E": 0.0,
     "D": -0.5, "c": -0.8, "C": 1.5, "S": -0.8, "Q": -0.9, "G": -0.9, "N": -1.2, "R": -1.3, "H": -1.3, "K": -1.9,
-    "m": 2.2,
+    "m": 2.2, "k": 0.2,
 }  # fmt: skip
 BEFORE_CUT = {
     "D": 0.9, "E": 0.5, "P": -1.6, "G": -0.6, "S": -0.3, "T": -0.2, "N": 0.1, "K": 0.1, "H": 0.5, "V": 0.6, "I": 0.7,
@@ -37,6 +37,7 @@ class Retention:
     length_penalty: float = 0.24
     saturation: float = 38.0
     acetyl: float = 6.0
+    dimethyl: float = 2.5
     midpoint: float = 33.0
     spread: float = 9.5
     bend: float = 1.0

@@ -14,13 +14,19 @@ from alphadia_tl.errors import DataError
 
 __all__ = ["ALPHABET", "PAD", "Residues", "encode", "stable_noise", "string_hash"]
 
-#: Residue letters in code order; ``m`` is oxidised methionine, ``c`` is carbamidomethylated cysteine.
-ALPHABET = "ACDEFGHIKLMNPQRSTVWYcm"
+#: Residue letters in code order; ``m`` is oxidised methionine, ``c`` carbamidomethylated cysteine, ``k`` dimethylated
+#: lysine.
+ALPHABET = "ACDEFGHIKLMNPQRSTVWYcmk"
 PAD = len(ALPHABET)
 _CODES = np.full(256, 255, dtype=np.uint8)
 _CODES[np.frombuffer(ALPHABET.encode(), dtype=np.uint8)] = np.arange(len(ALPHABET))
-_MODIFIED = {"Carbamidomethyl@C": ALPHABET.index("c"), "Oxidation@M": ALPHABET.index("m")}
-_TERMINAL = {"Acetyl@Protein_N-term", "Acetyl@Any_N-term"}
+_MODIFIED = {
+    "Carbamidomethyl@C": ALPHABET.index("c"),
+    "Oxidation@M": ALPHABET.index("m"),
+    "Dimethyl@K": ALPHABET.index("k"),
+}
+_ACETYLATED = {"Acetyl@Protein_N-term", "Acetyl@Any_N-term"}
+_DIMETHYLATED = {"Dimethyl@Any_N-term"}
 
 
 @dataclass(frozen=True)
@@ -33,13 +39,14 @@ class Residues:
         uint8, shape (n, longest peptide): index into :data:`ALPHABET`, :data:`PAD` behind the C-terminus.
     length : np.ndarray
         int64, shape (n,): number of residues.
-    acetylated : np.ndarray
-        bool, shape (n,): N-terminus is acetylated.
+    acetylated, dimethylated : np.ndarray
+        bool, shape (n,): N-terminus is acetylated, or dimethylated.
     """
 
     codes: NDArray[Any]
     length: NDArray[Any]
     acetylated: NDArray[Any]
+    dimethylated: NDArray[Any]
 
     @property
     def inside(self) -> NDArray[Any]:
@@ -74,22 +81,24 @@ def encode(precursor_df: pd.DataFrame) -> Residues:
     codes[inside] = _CODES[np.frombuffer("".join(sequences).encode("latin-1"), dtype=np.uint8)]
     if codes.max() == 255:
         raise DataError("A peptide sequence holds a letter that is not an amino acid.", f"Known: {ALPHABET[:20]}.")
-    acetylated = np.zeros(len(sequences), dtype=bool)
+    acetylated, dimethylated = np.zeros((2, len(sequences)), dtype=bool)
     mods = precursor_df["mods"].to_numpy(dtype=object)
     sites = precursor_df["mod_sites"].to_numpy(dtype=object)
     for row in np.flatnonzero(mods != ""):
         for mod, site in zip(mods[row].split(";"), sites[row].split(";"), strict=True):
             if mod in _MODIFIED:
                 codes[row, int(site) - 1] = _MODIFIED[mod]
-            elif mod in _TERMINAL:
+            elif mod in _ACETYLATED:
                 acetylated[row] = True
+            elif mod in _DIMETHYLATED:
+                dimethylated[row] = True
             else:
                 raise DataError(f"The truth model does not know the modification '{mod}'.", f"Known: {_known()}.")
-    return Residues(codes, length, acetylated)
+    return Residues(codes, length, acetylated, dimethylated)
 
 
 def _known() -> str:
-    return ", ".join(sorted([*_MODIFIED, *_TERMINAL]))
+    return ", ".join(sorted([*_MODIFIED, *_ACETYLATED, *_DIMETHYLATED]))
 
 
 def string_hash(precursor_df: pd.DataFrame, columns: list[str]) -> NDArray[Any]:

@@ -40,6 +40,11 @@ class Headline:
     higher_is_better: bool
     trimmed: float = 0.25
 
+    @property
+    def use_median(self) -> bool:
+        """Whether it is a median over rows, else a mean."""
+        return self.trimmed > 0
+
 
 @dataclass(frozen=True)
 class TaskData:
@@ -67,10 +72,16 @@ class TaskData:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Encoded rows with targets, and the stripped sequence of each row (n,)."""
+    """Encoded rows with targets, and the stripped sequence and the modifications of each row (n,)."""
 
     examples: Examples
     sequences: NDArray[np.object_]
+    mods: NDArray[np.object_]
+
+    @classmethod
+    def of(cls, examples: Examples, df: pd.DataFrame) -> Prepared:
+        """Join encoded rows with the columns ``sequence`` and ``mods`` of the table that they were made from."""
+        return cls(examples, df["sequence"].to_numpy(dtype=object), df["mods"].fillna("").to_numpy(dtype=object))
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class CcsTask:
         """Encode rows with the target CCS."""
         df = data.precursor_df
         inputs = self._inputs(df) | {"target": torch.from_numpy(measured_ccs(df).astype(np.float32))}
-        return Prepared(encode_peptidoforms(df, inputs), df["sequence"].to_numpy(dtype=object))
+        return Prepared.of(encode_peptidoforms(df, inputs), df)
 
     def forward(self, network: torch.nn.Module, batch: Batch) -> Tensor:
         """Return (b,) predicted CCS."""

@@ -93,7 +93,7 @@ class ChargeTask:
         target[group, charge - CHARGES[0]] = 1
         observable = observable_states(forms, data.charge_limits, data.mz_limits) | (target > 0)
         per_row = {"target": torch.from_numpy(target), "observable": torch.from_numpy(observable)}
-        return Prepared(encode_peptidoforms(forms, per_row), forms["sequence"].to_numpy(dtype=object))
+        return Prepared.of(encode_peptidoforms(forms, per_row), forms)
 
     def forward(self, network: torch.nn.Module, batch: Batch) -> Tensor:
         """Return (b, 10) logits: the network without its last sigmoid, which bf16 would round to 0 or 1."""

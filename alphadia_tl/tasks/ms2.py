@@ -98,7 +98,7 @@ class Ms2Task:
         target = target[kept] / np.repeat(base_peak[keep], counts)[:, None]
         per_fragment = {"target": torch.from_numpy(target), "mask": torch.from_numpy(mask[kept])}
         examples = encode_peptidoforms(df, self._inputs(df), per_fragment)
-        return Prepared(examples, df["sequence"].to_numpy(dtype=object))
+        return Prepared.of(examples, df)
 
     def _targets(
         self, df: pd.DataFrame, intensities: pd.DataFrame, trusted: pd.DataFrame | None

@@ -35,6 +35,10 @@ class TuneResult:
         (test rows,) each row's contribution to the headline.
     test_groups : ndarray
         (test rows,) stripped sequence of each test row.
+    test_mods : ndarray
+        (test rows,) modifications of each test row, joined by semicolons.
+    training_mods : dict of str to int
+        Distinct stripped sequences in training per modification.
     sequences : dict of str to ndarray
         Distinct stripped sequences of each split.
     n_peptides, n_rows : dict of str to int
@@ -60,6 +64,8 @@ class TuneResult:
     scores_before: FloatArray
     scores_after: FloatArray
     test_groups: NDArray[np.object_]
+    test_mods: NDArray[np.object_] = field(default_factory=lambda: np.zeros(0, dtype=object))
+    training_mods: dict[str, int] = field(default_factory=dict)
     sequences: dict[str, NDArray[np.object_]] = field(default_factory=dict)
     n_peptides: dict[str, int] = field(default_factory=dict)
     n_rows: dict[str, int] = field(default_factory=dict)

@@ -41,7 +41,7 @@ class RtTask:
         """Encode rows with the target ``rt_norm``."""
         df = data.precursor_df
         target = torch.from_numpy(number_column(df, "rt_norm", "the RT model").astype(np.float32))
-        return Prepared(encode_peptidoforms(df, {"target": target}), df["sequence"].to_numpy(dtype=object))
+        return Prepared.of(encode_peptidoforms(df, {"target": target}), df)
 
     def forward(self, network: torch.nn.Module, batch: Batch) -> Tensor:
         """Return (b,) predicted retention times."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from alphadia_tl.errors import DataError
 from alphadia_tl.library.split import split_by_peptide
 from alphadia_tl.metrics import Calibration
+from alphadia_tl.modifications import count_peptides
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks.base import Evaluation, Prepared, Task, TaskData
 from alphadia_tl.tasks.predict import choose_dtype
@@ -159,6 +160,8 @@ def tune(
         scores_before=before.scores,
         scores_after=after.scores,
         test_groups=prepared.sequences[rows["test"]],
+        test_mods=prepared.mods[rows["test"]],
+        training_mods=count_peptides(prepared.sequences[rows["train"]], prepared.mods[rows["train"]]),
         sequences={name: np.unique(prepared.sequences[r]) for name, r in rows.items()},
         n_peptides={name: len(set(prepared.sequences[r])) for name, r in rows.items()},
         n_rows={name: len(r) for name, r in rows.items()},

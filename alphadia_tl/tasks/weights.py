@@ -22,9 +22,18 @@ from peptdeep.model.rt import AlphaRTModel
 from peptdeep.pretrained_models import download_models, get_model_zip_file_path
 from torch import Tensor
 
+from alphadia_tl.bundle import weights_folder
 from alphadia_tl.errors import WeightsError
 
-__all__ = ["DEFAULT_FRAG_TYPES", "Weights", "build_model", "find_weights", "install_if_missing", "new_network"]
+__all__ = [
+    "DEFAULT_FRAG_TYPES",
+    "Weights",
+    "build_model",
+    "find_weights",
+    "install_if_missing",
+    "known_model_type",
+    "new_network",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +116,7 @@ def find_weights(name: str, models: ModelSource = None, model_type: str = "gener
     name : str
         "rt", "ms2", "charge" or "ccs".
     models : path or mapping of model name to path, optional
-        A folder with ``{name}.pth``, a zip laid out as peptdeep's, or a file per model. None: the
+        A folder with ``{name}.pth``, a bundle, a zip laid out as peptdeep's, or a file per model. None: the
         zip that peptdeep has installed.
     model_type : str
         "generic", "phospho" or "digly" (or peptdeep's other names for them): which members of a zip.
@@ -121,7 +130,7 @@ def find_weights(name: str, models: ModelSource = None, model_type: str = "gener
         if name not in models:
             raise WeightsError(f"No weight file was given for the {name} model.", f"Given: {', '.join(models)}.")
         return _read_file(name, Path(models[name]))
-    path = Path(get_model_zip_file_path()) if models is None else Path(models)
+    path = Path(get_model_zip_file_path()) if models is None else weights_folder(Path(models))
     if path.is_dir():
         return _read_file(name, path / f"{name}.pth")
     if models is not None and path.suffix.lower() != ".zip":
@@ -138,11 +147,16 @@ def _read_file(name: str, path: Path) -> Weights:
         ) from e
 
 
-def _read_zip(name: str, path: Path, model_type: str) -> Weights:
+def known_model_type(model_type: str) -> str:
+    """Return "generic", "phospho" or "digly" for any of peptdeep's names; WeightsError for another."""
     kind = MODEL_TYPE_ALIASES.get(model_type.lower())
     if kind is None:
         raise WeightsError(f"Unknown peptdeep_model_type '{model_type}'.", f"Known: {', '.join(ZIP_MEMBERS)}.")
-    member = ZIP_MEMBERS[kind][name]
+    return kind
+
+
+def _read_zip(name: str, path: Path, model_type: str) -> Weights:
+    member = ZIP_MEMBERS[known_model_type(model_type)][name]
     if not path.is_file():
         raise WeightsError(f"The pretrained PeptDeep models are not installed: {path} does not exist.", INSTALL_ADVICE)
     try:
@@ -201,8 +215,9 @@ def build_model(weights: Weights, device: str, charged_frag_types: Sequence[str]
         unknown = [t for t in charged_frag_types or () if t not in supported]
         if unknown:
             raise WeightsError(
-                f"The MS2 weights {weights.source} do not predict the fragment type '{unknown[0]}'.",
-                f"They predict {', '.join(supported)}: choose among these in transfer_library.fragment_types.",
+                f"The MS2 weights {weights.source} do not predict the fragment type(s) {', '.join(unknown)}.",
+                f"They predict {', '.join(supported)}: choose among these with fragment_types and max_charge "
+                "(transfer_library), fragment_types and max_fragment_charge (library_prediction).",
             )
         kwargs["charged_frag_types"] = supported
     with torch.random.fork_rng(devices=[]):

@@ -12,15 +12,21 @@ from e2e.support import ON, QUICK_TUNING, Search, call
 
 
 @pytest.fixture(scope="session")
-def experiment(tmp_path_factory):
-    return make_experiment(tmp_path_factory.mktemp("experiment"), replace(SMALL, n_runs=2))
+def weights(tmp_path_factory):
+    """Home folder of the base weights that all experiments share."""
+    return tmp_path_factory.mktemp("weights")
 
 
 @pytest.fixture(scope="session")
-def mzml_file(experiment, tmp_path_factory):
+def experiment(tmp_path_factory, weights):
+    return make_experiment(tmp_path_factory.mktemp("experiment"), replace(SMALL, n_runs=2), weights_folder=weights)
+
+
+@pytest.fixture(scope="session")
+def mzml_file(weights, tmp_path_factory):
     """The first run of the experiment as mzML."""
     folder = tmp_path_factory.mktemp("mzml")
-    return make_experiment(folder, SMALL, mzml=True, weights_folder=experiment.home).raw_files[0]
+    return make_experiment(folder, SMALL, mzml=True, weights_folder=weights).raw_files[0]
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ pytestmark = pytest.mark.slow
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "tutorial.ipynb"
 
 
-def test_the_tutorial_runs_and_shows_better_models(tmp_path, experiment):
-    shutil.copytree(experiment.home, tmp_path / "tutorial_output")
+def test_the_tutorial_runs_and_shows_better_models(tmp_path, experiment, weights):
+    shutil.copytree(weights, tmp_path / "tutorial_output")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     text = "\n".join(

@@ -53,6 +53,12 @@ def made_facts():
         "regeneration": {"accepted": ["rt", "ms2"], "precursors_before": 77120, "precursors_after": 77120,
                          "charge_cutoff": None, "correlation": {"rt": 0.981, "ms2": 0.8113},
                          "output_path": "/some/folder/transfer/speclib.tuned.hdf"},
+        "modifications": [
+            {"model": "rt", "modification": "Phospho@S", "training_peptides": 12, "learnt": False, "test_peptides": 0,
+             "metric": "median_abs_error_calibrated", "before": float("nan"), "after": float("nan")},
+            {"model": "ms2", "modification": "Oxidation@M", "training_peptides": 1512, "learnt": True,
+             "test_peptides": 205, "metric": "SA-median", "before": 0.612, "after": 0.723},
+        ],
         "seconds": {"first pass": 183.4, "transfer library": 9.8, "tuning": 741.2, "tuning rt": 83.2,
                     "tuning charge": 41.0, "tuning ms2": 605.0, "writing models": 0.4, "library prediction": 62.0,
                     "library step": 120.5},

@@ -96,6 +96,17 @@ def test_first_screen_says_what_came_out(facts):
     assert order == sorted(order)
 
 
+def test_modifications_are_shown_with_what_was_learnt(facts):
+    html = " ".join(render_report(facts).split())
+    phospho, oxidation = (
+        html[html.index(f"<td>{name}</td>") :].split("</tr>")[0] for name in ("Phospho@S", "Oxidation@M")
+    )
+    assert '12 <span class="tag">not learnt</span>' in phospho
+    assert "– → –" in phospho
+    assert "not learnt" not in oxidation
+    assert all(value in oxidation for value in ("Fragment intensities", "1,512", "205", "0.612 → 0.723"))
+
+
 def test_training_tells_stop_reason_and_restored_epoch(facts):
     text = " ".join(render_report(facts).split())
     assert "Stopped after 18 epochs: not improving. Weights of epoch 12 restored." in text
@@ -119,8 +130,8 @@ def test_measured_fdp_stands_beside_the_counts(facts):
 
 
 @pytest.mark.parametrize("missing", [
-    "decisions", "training", "history", "identified", "runs", "transfer_library", "regeneration", "seconds",
-    "warnings", "provenance",
+    "decisions", "training", "history", "identified", "runs", "transfer_library", "regeneration", "modifications",
+    "seconds", "warnings", "provenance",
 ])  # fmt: skip
 def test_whatever_is_missing_is_left_out(facts, missing):
     del facts[missing]

@@ -60,6 +60,13 @@ def test_before_and_after_are_scored_on_the_same_test_rows(result):
         assert dict(zip(rows["metric_name"], rows["value"], strict=True)) == pytest.approx(metrics, nan_ok=True)
 
 
+def test_modifications_are_those_of_the_test_rows_and_training_peptides(result):
+    assert result.test_mods.shape == (result.n_rows["test"],)
+    for sequence, mods in zip(result.test_groups, result.test_mods, strict=True):
+        assert mods == ("Oxidation@M" if "M" in sequence else "")
+    assert result.training_mods == {"Oxidation@M": sum("M" in s for s in result.sequences["train"])}
+
+
 def test_splits_have_the_asked_for_share_of_the_peptides(result):
     total = sum(result.n_peptides.values())
     assert total == len(set(PEPTIDES["sequence"]))

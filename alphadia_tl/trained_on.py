@@ -1,0 +1,124 @@
+"""What models were trained on, as their bundle records it, and how what they are asked for now differs from it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from alphadia_tl.modifications import MIN_PEPTIDES
+
+MAX_GRADIENT_CHANGE = 0.2
+"""Run lengths that differ by more than this fraction are told."""
+
+
+def gradient_minutes(times: pd.Series, runs: pd.Series) -> float | None:
+    """Return the latest retention time (given in seconds) in minutes, the median over runs; None without any."""
+    latest = times.groupby(runs.to_numpy()).max()
+    return round(float(latest.median()) / 60, 2) if len(latest) else None
+
+
+def describe_training(
+    precursor_df: pd.DataFrame,
+    *,
+    fragment_types: Sequence[str],
+    modifications: Mapping[str, Mapping[str, int]],
+    nce: float,
+    instrument: str,
+) -> dict[str, Any]:
+    """Return what a later search with the models has to know, as plain values.
+
+    Parameters
+    ----------
+    precursor_df : pandas.DataFrame
+        Of the transfer library.
+    fragment_types : sequence of str
+        Charged fragment types that were learnt.
+    modifications : mapping of str to mapping of str to int
+        Training peptides per modification and model.
+    nce : float
+        Normalised collision energy.
+    instrument : str
+        Name of the instrument.
+    """
+    return {
+        "fragment_types": list(fragment_types),
+        "modifications": {name: dict(counts) for name, counts in modifications.items() if any(counts.values())},
+        "gradient_minutes": gradient_minutes(precursor_df["rt_observed"], precursor_df["raw_name"]),
+        "nce": nce,
+        "instrument": instrument,
+        "runs": sorted(str(run) for run in precursor_df["raw_name"].unique()),
+    }
+
+
+def differences(
+    record: Mapping[str, Any],
+    *,
+    fragment_types: Iterable[str],
+    modifications: Iterable[str],
+    nce: float,
+    instrument: str,
+) -> list[str]:
+    """Tell in what a prediction differs from what a bundle's models were trained for.
+
+    Parameters
+    ----------
+    record : mapping
+        Content of the bundle's ``alphadia_tl.yaml``.
+    fragment_types, modifications, nce, instrument
+        What is to be predicted.
+
+    Returns
+    -------
+    list of str
+        One line per difference.
+    """
+    trained: Mapping[str, Any] | None = record.get("trained_on")
+    if not trained:
+        return ["it is not recorded what the models were trained on: nothing can be compared"]
+    accepted = [d["model"] for d in record.get("decisions", ()) if d.get("accepted")]
+    if not accepted:
+        return ["no tuned model was accepted in the models' bundle: they are those that it started from"]
+    lines = []
+    if "ms2" in accepted and (unknown := sorted(set(fragment_types) - set(trained["fragment_types"]))):
+        known = ", ".join(trained["fragment_types"])
+        lines.append(f"fragment types {', '.join(unknown)} are predicted, but the MS2 model was tuned on {known} only")
+    lines += _modifications(trained["modifications"], accepted, modifications)
+    if "ms2" in accepted:
+        for key, now in (("nce", nce), ("instrument", instrument)):
+            if trained[key] != now:
+                lines.append(f"library_prediction.{key} is {now}, but the models were tuned with {trained[key]}")
+    return lines
+
+
+def _modifications(
+    trained: Mapping[str, Mapping[str, int]], accepted: Collection[str], wanted: Iterable[str]
+) -> list[str]:
+    lines = []
+    for name in sorted(set(wanted)):
+        counts = {model: trained.get(name, {}).get(model, 0) for model in accepted}
+        few = {model: n for model, n in counts.items() if n < MIN_PEPTIDES}
+        if few:
+            told = ", ".join(f"{model} {n}" for model, n in few.items())
+            lines.append(f"modification {name} was not learnt by the models (training peptides: {told})")
+    return lines
+
+
+def gradient_difference(record: Mapping[str, Any], minutes: float | None) -> list[str]:
+    """Tell whether the runs are longer or shorter than those that a bundle's models were trained on.
+
+    Parameters
+    ----------
+    record : mapping
+        Content of the bundle's ``alphadia_tl.yaml``.
+    minutes : float or None
+        Length of the runs now; None where it is not known.
+    """
+    trained = (record.get("trained_on") or {}).get("gradient_minutes")
+    if not trained or not minutes or abs(minutes / trained - 1) <= MAX_GRADIENT_CHANGE:
+        return []
+    return [
+        f"precursors elute until {minutes:.1f} min, but the models were tuned on runs in which they elute until "
+        f"{trained:.1f} min: predicted retention times fit another gradient"
+    ]
