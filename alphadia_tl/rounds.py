@@ -42,7 +42,7 @@ def run_rounds(rounds: int, folder: Path, search: Search, tune: Tune) -> list[St
     pretrained models. Tuned weights as a start would carry what they took from wrong identifications into every later
     round, where peptides that fit such an error are found more easily and confirm it; so that a round has only its own
     identifications to answer for. These are still chosen with the tuned library's help, the held-out ones too, which
-    flatters tuning in later rounds: what a round is worth is told by identifications at a measured FDP, not by its gate.
+    flatters tuning in later rounds: what a round is worth is told by identifications at a known FDP, not by its gate.
 
     Every round predicts the library of the *first* pass again, the only one with all its precursors: a charge state
     that one round's charge model dropped can come back, and models that are not accepted leave what the first pass

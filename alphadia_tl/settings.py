@@ -149,7 +149,7 @@ class PluginSettings(_Section):
     rounds: int = _doc(
         1,
         f"Rounds of searching and tuning before the final pass, 1 to {MAX_ROUNDS}. Each further round searches all "
-        "files once more, with the library of the round before, and tunes the pretrained models again on what it found.",
+        "files once more, with the library of the round before, and tunes the pretrained models on what it found.",
     )
     models: tuple[str, ...] = _doc(
         MODEL_NAMES, "Models that may be tuned. CCS is tuned only where the data has ion mobility."

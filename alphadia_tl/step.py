@@ -19,6 +19,7 @@ from alphadia_tl.finetune import FinetuneManager
 from alphadia_tl.library import TransferLibrary, collect, describe
 from alphadia_tl.outcome import StepOutcome, log_summary
 from alphadia_tl.report import TrainingFacts
+from alphadia_tl.rt_bins import by_retention_time
 from alphadia_tl.speclib import choose_charge_cutoff, kept_fraction, regenerate
 from alphadia_tl.step_settings import StepSettings
 from alphadia_tl.tasks import TuneResult
@@ -162,10 +163,24 @@ def _tune(settings: StepSettings, library: TransferLibrary, manager: FinetuneMan
             decision = gate.skipped(name, f"pretrained model kept: {reason}")
         logger.info(f"{name.upper()}: {decision.reason}")
         outcome.decisions.append(decision)
+    _look_along_the_gradient(settings, manager, outcome)
     if histories:
         outcome.history = pd.concat(histories, ignore_index=True)
     else:
         outcome.history = pd.DataFrame(columns=["epoch", "property", "data_split", "metric_name", "value"])
+
+
+def _look_along_the_gradient(settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome) -> None:
+    if "rt" not in manager.results:
+        outcome.bundle.rt_bins.unlink(missing_ok=True)  # of an earlier call
+        return
+    generator = np.random.default_rng([settings.seed, 3])
+    bins = by_retention_time(
+        manager.results["rt"], accepted="rt" in outcome.accepted, fdr=settings.fdr, generator=generator
+    )
+    outcome.rt_bins = bins.table
+    outcome.warnings += bins.warnings
+    write_stats(outcome.bundle.rt_bins, bins.table)
 
 
 def _regenerate(

@@ -48,6 +48,9 @@ class TuneResult:
     observed : dict of str to ndarray
         Charge model only: what the tuned model gives, as a probability, to the charge states that were
         observed in the validation and test rows.
+    measured : dict of str to pd.Series
+        Models of one number per row only: measured value of each row of a split, indexed by stripped sequence,
+        the test rows in the order of the scores.
     """
 
     name: str
@@ -66,6 +69,7 @@ class TuneResult:
     epochs: int = 0
     seconds: float = 0.0
     observed: dict[str, FloatArray] = field(default_factory=dict)
+    measured: dict[str, pd.Series] = field(default_factory=dict)
 
     def held_out_observed(self) -> dict[str, FloatArray]:
         """Return ``observed``; for other models than the charge model the arrays are empty."""

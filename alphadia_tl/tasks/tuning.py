@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
@@ -147,7 +148,17 @@ def tune(
         epochs=result.epochs,
         seconds=seconds,
         observed={"validation": tuned.observed, "test": after.observed},
+        measured=_measured(parts, {name: prepared.sequences[r] for name, r in rows.items()}),
     )
+
+
+def _measured(parts: dict[str, Examples], sequences: dict[str, NDArray[np.object_]]) -> dict[str, pd.Series]:
+    targets = {name: part.per_row.get("target") for name, part in parts.items()}
+    return {
+        name: pd.Series(target.cpu().numpy(), index=sequences[name])
+        for name, target in targets.items()
+        if target is not None and target.ndim == 1
+    }
 
 
 def _split_rows(
