@@ -43,6 +43,11 @@ class Bundle:
         return self.folder / "stats.transfer.tsv"
 
     @property
+    def rt_bins(self) -> Path:
+        """Counts and errors of the RT model along the gradient."""
+        return self.folder / "rt_bins.transfer.tsv"
+
+    @property
     def provenance(self) -> Path:
         """Settings, seeds, versions, weight hashes, decisions."""
         return self.folder / "alphadia_tl.yaml"
@@ -101,7 +106,7 @@ def write_yaml(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def write_stats(path: Path, history: pd.DataFrame) -> None:
-    """Write the metrics per epoch, or another table, as tab-separated text, as alphaDIA does."""
+    """Write a table, such as the metrics per epoch, as tab-separated text, as alphaDIA does."""
     write_whole(path, lambda part: history.to_csv(part, sep="\t", index=False))
 
 

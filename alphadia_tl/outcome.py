@@ -38,6 +38,8 @@ class StepOutcome:
         Names of the runs it was made from.
     training : dict
         How the training of each tuned model went.
+    rt_bins : pandas.DataFrame or None
+        Counts and errors along the gradient; None where the RT model was not tuned.
     regeneration : RegenerationSummary or None
         None where nothing was accepted, so that no library was written.
     modifications : pandas.DataFrame
@@ -56,6 +58,7 @@ class StepOutcome:
     library: dict[str, Any] = field(default_factory=dict)
     runs: list[str] = field(default_factory=list)
     training: dict[str, TrainingFacts] = field(default_factory=dict)
+    rt_bins: pd.DataFrame | None = None
     regeneration: RegenerationSummary | None = None
     modifications: pd.DataFrame = field(default_factory=pd.DataFrame)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -130,6 +133,7 @@ def _report_facts(outcome: StepOutcome, identified: dict[str, dict[str, int] | N
         "regeneration": outcome.regeneration.to_mapping() if outcome.regeneration else None,
         "modifications": cast(list[ModificationFacts], outcome.modifications.to_dict("records")),
         "seconds": outcome.seconds,
+        "rt_bins": [] if outcome.rt_bins is None else cast(list[dict[str, Any]], outcome.rt_bins.to_dict("records")),
         "warnings": outcome.warnings,
         "provenance": outcome.provenance,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
             config = host.deep_merge(config, {"general": {"transfer_step_enabled": self._plugin.tune}})
         self._step_outcome: Any = None
         self._ready_models: Any = None
+        self._outcomes: list[Any] = []
         super().__init__(output_directory, config, cli_params_config)
 
     def run_plan(self) -> None:
@@ -88,7 +90,7 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
             return
         start = time.perf_counter()
         if step_name == host.TRANSFER_STEP:
-            self._run_first_pass(output_directory, extra_config)
+            self._run_rounds(output_directory, extra_config)
             return
         if step_name == host.LIBRARY_STEP:
             extra_config = host.deep_merge(extra_config, self._second_pass_config())
@@ -97,30 +99,37 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
         if step_name == host.LIBRARY_STEP:
             self._write_report()
 
-    def _run_first_pass(self, output_directory: Path, extra_config: dict[str, Any]) -> None:
+    def _run_rounds(self, output_directory: Path, extra_config: dict[str, Any]) -> None:
+        from alphadia_tl.rounds import run_rounds
         from alphadia_tl.step import preflight, run_step
-        from alphadia_tl.step_settings import step_settings
+        from alphadia_tl.step_settings import StepSettings, step_settings
 
         extra_config = host.deep_merge(extra_config, FIRST_PASS_CONFIG, self._prediction_config(output_directory))
-        step = host.make_step(
-            output_directory, self._user_config, self._cli_params_config, extra_config, host.TRANSFER_STEP
-        )
-        settings = step_settings(step.config, self._user_config, self._plugin)
-        preflight(settings, Path(output_directory))
-        host.register_modifications(step.config)
-        start = time.perf_counter()
-        errors, folders = host.run_first_pass(step)
-        seconds = time.perf_counter() - start
-        self._raw_files_with_errors.extend(errors)
-        del step  # holds the library in memory
-        logger.log(host.PROGRESS_LEVEL, "=================== Transfer learning ===================")
-        self._step_outcome = run_step(
-            settings,
+        known: list[StepSettings] = []  # of the first round: later ones start from the same weights and seed
+
+        def search(folder: Path, changes: Mapping[str, Any]) -> list[Path]:
+            step = host.make_step(
+                folder,
+                self._user_config,
+                self._cli_params_config,
+                host.deep_merge(extra_config, changes),
+                host.TRANSFER_STEP,
+            )
+            if not known:
+                known.append(step_settings(step.config, self._user_config, self._plugin))
+                preflight(known[0], folder)
+                host.register_modifications(step.config)
+            errors, folders = host.run_first_pass(step)
+            self._raw_files_with_errors.extend(errors)
+            return folders  # and the library leaves the memory with the step
+
+        self._outcomes = run_rounds(
+            self._plugin.rounds,
             Path(output_directory),
-            quant_folders=folders,
-            speclib=Path(output_directory) / host.SPECLIB_FILE,
+            search,
+            lambda folder, quant, speclib: run_step(known[0], folder, quant_folders=quant, speclib=speclib),
         )
-        self._step_outcome.seconds = {"first pass": seconds, **self._step_outcome.seconds}
+        self._step_outcome = self._outcomes[-1]
 
     def _run_with_ready_models(self, output_directory: Path, extra_config: dict[str, Any], step_name: str) -> None:
         if step_name != host.LIBRARY_STEP:
@@ -147,17 +156,15 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
         return {"library_prediction": prediction_config(path, kind, Path(output_directory))}
 
     def _second_pass_config(self) -> dict[str, Any]:
-        """Point the second pass at the tuned library, or at the first pass's results if nothing changed."""
+        """Point the final pass at the tuned library, or at the results of the pass before if nothing changed."""
+        from alphadia_tl.rounds import library_config
+
         bundle: Bundle = self._step_outcome.bundle
-        config: dict[str, Any] = {
-            "library_prediction": {"enabled": False, "peptdeep_model_path": None},
-            "library_path": str(bundle.tuned_library),
-            "library_multiplexing": {"enabled": False},
-        }
+        config = library_config(bundle.tuned_library)
         if self._step_outcome.accepted:
-            logger.info(f"Second pass searches the library predicted by the tuned models: {bundle.tuned_library}")
+            logger.info(f"The final pass searches the library predicted by the tuned models: {bundle.tuned_library}")
             return config
-        logger.info("Nothing was accepted: the first pass's quantification is used, no second search is done.")
+        logger.info("Nothing was accepted: the quantification of the pass before is used, nothing is searched again.")
         return host.deep_merge(
             config,
             {
@@ -167,10 +174,6 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
         )
 
     def _write_report(self) -> None:
-        from alphadia_tl.outcome import finish
+        from alphadia_tl.rounds import finish_rounds
 
-        finish(
-            self._step_outcome,
-            first_pass=host.count_identifications(self._step_outcome.bundle.folder),
-            second_pass=host.count_identifications(self._library_step_output_dir),
-        )
+        finish_rounds(self._outcomes, self._library_step_output_dir)

@@ -19,6 +19,7 @@ from alphadia_tl.errors import SettingsError
 
 MODEL_NAMES = ("rt", "charge", "ms2", "ccs")
 PRECISIONS = ("auto", "fp32", "bf16")
+MAX_ROUNDS = 3
 
 
 def _check(condition: bool, key: str, value: object, expected: str) -> None:
@@ -150,6 +151,11 @@ class PluginSettings(_Section):
         "false: the models of library_prediction.peptdeep_model_path predict the library as they are; one search, "
         "nothing is tuned.",
     )
+    rounds: int = _doc(
+        1,
+        f"Rounds of searching and tuning before the final pass, 1 to {MAX_ROUNDS}. Each further round searches all "
+        "files once more, with the library of the round before, and tunes the pretrained models on what it found.",
+    )
     models: tuple[str, ...] = _doc(
         MODEL_NAMES, "Models that may be tuned. CCS is tuned only where the data has ion mobility."
     )
@@ -181,6 +187,7 @@ class PluginSettings(_Section):
 
     def __post_init__(self) -> None:
         s = self.section
+        _check(1 <= self.rounds <= MAX_ROUNDS, f"{s}.rounds", self.rounds, f"1 to {MAX_ROUNDS}")
         unknown = [m for m in self.models if m not in MODEL_NAMES]
         _check(not unknown, f"{s}.models", list(self.models), f"a list of {', '.join(MODEL_NAMES)}")
         _check(len(set(self.models)) == len(self.models), f"{s}.models", list(self.models), "no repeated names")

@@ -21,6 +21,7 @@ from alphadia_tl.origin import find_origin
 from alphadia_tl.outcome import StepOutcome, log_summary
 from alphadia_tl.records import record_training, save_models, starting_point
 from alphadia_tl.report import TrainingFacts
+from alphadia_tl.rt_bins import by_retention_time
 from alphadia_tl.speclib import choose_charge_cutoff, kept_fraction, regenerate
 from alphadia_tl.start_models import check_installed
 from alphadia_tl.step_settings import StepSettings
@@ -186,10 +187,24 @@ def _tune(
         logger.info(f"{name.upper()}: {decision.reason}")
         outcome.decisions.append(decision)
     note_nce(settings, manager, outcome)
+    _look_along_the_gradient(settings, manager, outcome)
     if histories:
         outcome.history = pd.concat(histories, ignore_index=True)
     else:
         outcome.history = pd.DataFrame(columns=["epoch", "property", "data_split", "metric_name", "value"])
+
+
+def _look_along_the_gradient(settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome) -> None:
+    if "rt" not in manager.results:
+        outcome.bundle.rt_bins.unlink(missing_ok=True)  # of an earlier call
+        return
+    generator = np.random.default_rng([settings.seed, 4])
+    bins = by_retention_time(
+        manager.results["rt"], accepted="rt" in outcome.accepted, fdr=settings.fdr, generator=generator
+    )
+    outcome.rt_bins = bins.table
+    outcome.warnings += bins.warnings
+    write_stats(outcome.bundle.rt_bins, bins.table)
 
 
 def _regenerate(settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome, speclib: Path) -> None:

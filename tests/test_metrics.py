@@ -1,7 +1,9 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from scipy import stats
 from sklearn.metrics import log_loss
 
@@ -149,6 +151,43 @@ def test_similarities_agree_with_scipy_on_ragged_masked_spectra_with_ties(seed):
         assert got["SA"][i] == pytest.approx(1 - 2 * np.arccos(cosine) / np.pi, abs=1e-6)
         assert got["l1_loss"][i] == pytest.approx(np.abs(x - y).mean(), abs=1e-6)
         start += size
+
+
+@given(st.data(), st.lists(st.integers(3, 8), min_size=1, max_size=5))
+def test_rank_correlation_with_ties_is_scipys_on_masked_rows(data, sizes):
+    shape = (sum(sizes), 2)
+    levels = st.sampled_from([0.0, 0.0, 0.0, 0.25, 0.5, 1.0])
+    p, t = (data.draw(hnp.arrays(np.float32, shape, elements=levels)) for _ in range(2))
+    m = data.draw(hnp.arrays(bool, shape))
+    got = spectral_similarity(p, t, m, sizes)["SPC"]
+    for value, rows in zip(got, np.split(np.arange(shape[0]), np.cumsum(sizes)[:-1]), strict=True):
+        x, y = p[rows][m[rows]], t[rows][m[rows]]
+        if x.size < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
+            assert np.isnan(value)
+        else:
+            assert value == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-6)
+
+
+def test_rank_correlation_of_peptdeep_is_wrong_with_ties():
+    """Pins the defect that ours does not have: fails once peptdeep ranks ties as one."""
+    from peptdeep.model.ms2 import calc_ms2_similarity
+
+    rng = np.random.default_rng(0)
+    t = np.where(rng.random((60, 4)) < 0.8, 0, rng.random((60, 4))).astype(np.float32)
+    p = np.where(rng.random(t.shape) < 0.3, 0, t).astype(np.float32)
+    n = np.full(6, 10)
+    stop = np.cumsum(n)
+    df = pd.DataFrame({"nAA": n + 1, "frag_start_idx": stop - n, "frag_stop_idx": stop})
+    names = ["b_z1", "b_z2", "y_z1", "y_z2"]
+    frames = (pd.DataFrame(v, columns=names) for v in (p, t))
+    theirs = calc_ms2_similarity(df, *frames, metrics=["PCC", "SPC"])[0]
+    spearman = [stats.spearmanr(p[s - 10 : s].ravel(), t[s - 10 : s].ravel()).statistic for s in stop]
+    ours = spectral_similarity(p, t, np.ones_like(p, dtype=bool), n)
+    assert ours["SPC"] == pytest.approx(spearman, abs=1e-6)
+    assert theirs["PCC"].to_numpy() == pytest.approx(ours["PCC"], abs=1e-3)  # same spectra
+    error = np.abs(theirs["SPC"].to_numpy() - spearman)
+    assert error.min() > 0.03
+    assert error.max() > 0.25
 
 
 def test_masked_fragments_change_nothing():

@@ -5,6 +5,10 @@ import yaml
 from alphadia.exceptions import CustomError
 from alphadia.search_plan import SearchPlan
 
+from alphadia_tl import host, step
+from alphadia_tl.bundle import Bundle
+from alphadia_tl.gate import Decision
+from alphadia_tl.outcome import StepOutcome
 from alphadia_tl.plan import TransferLearningPlan
 
 
@@ -55,3 +59,47 @@ def test_mbr_keeps_its_own_search_settings(monkeypatch, tmp_path):
     shallow = {**plan._multistep_config["mbr"], "search": {"target_ms1_tolerance": 4.0}}
     plan.run_step(tmp_path, shallow, "mbr")
     assert seen["search"] == {"target_num_candidates": 5, "target_ms1_tolerance": 4.0}
+
+
+@pytest.mark.parametrize("n_rounds", [1, 2])
+def test_every_round_starts_from_the_users_weights_and_requantifies_fragments(monkeypatch, tmp_path, n_rounds):
+    config = {
+        "library_prediction": {"enabled": True, "peptdeep_model_path": str(tmp_path / "weights")},
+        "alphadia_tl": {"enabled": True, "rounds": n_rounds},
+    }
+    plan = TransferLearningPlan(str(tmp_path), config)
+    searched, tuned = [], []
+
+    def run_first_pass(made):
+        searched.append(made.config)
+        return [("transfer", f"bad_{len(searched)}")], [tmp_path / "quant"]
+
+    def run_step(settings, folder, *, quant_folders, speclib):
+        tuned.append((settings, folder, speclib))
+        return StepOutcome(Bundle(folder), decisions=[Decision("rt", True, "better")])
+
+    monkeypatch.setattr(host, "run_first_pass", run_first_pass)
+    monkeypatch.setattr(step, "preflight", lambda settings, folder: None)
+    monkeypatch.setattr(step, "run_step", run_step)
+    transfer = tmp_path / "transfer"
+    plan.run_step(transfer, plan._multistep_config["transfer"], "transfer")
+    assert len(searched) == len(tuned) == n_rounds
+    assert [c["transfer_library"]["enabled"] for c in searched] == [True] * n_rounds
+    assert [c["transfer_learning"]["enabled"] for c in searched] == [False] * n_rounds
+    assert [c["general"]["save_library"] for c in searched] == [True] * n_rounds
+    first = transfer if n_rounds == 1 else transfer / "round_1"
+    assert [c["library_path"] for c in searched] == [None, str(first / "speclib.tuned.hdf")][:n_rounds]
+    assert [c["library_prediction"]["enabled"] for c in searched] == [True, False][:n_rounds]
+    assert {s.model_path for s, _, _ in tuned} == {tmp_path / "weights"}
+    assert {speclib for _, _, speclib in tuned} == {first / "speclib.hdf"}
+    assert tuned[-1][1] == transfer
+    assert len(plan._raw_files_with_errors) == n_rounds
+    assert plan._second_pass_config()["library_path"] == str(transfer / "speclib.tuned.hdf")
+
+
+def test_a_last_round_without_acceptance_reuses_its_own_search(tmp_path):
+    plan = TransferLearningPlan(str(tmp_path), {"alphadia_tl": {"enabled": True, "rounds": 2}})
+    plan._step_outcome = StepOutcome(Bundle(tmp_path / "transfer"), decisions=[Decision("rt", False, "worse")])
+    config = plan._second_pass_config()
+    assert config["library_path"] == str(tmp_path / "transfer" / "speclib.hdf")
+    assert config["general"] == {"reuse_quant": True, "reuse_quant_from": [str(tmp_path / "transfer" / "quant")]}

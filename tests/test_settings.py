@@ -13,6 +13,9 @@ from alphadia_tl.settings import PluginSettings, TrainingSettings, TransferLibra
 WRONG = [
     (PluginSettings, {"enabld": True}, "alphadia_tl.enabld"),
     (PluginSettings, {"enabled": 1}, "true or false"),
+    (PluginSettings, {"rounds": 0}, "1 to 3"),
+    (PluginSettings, {"rounds": 4}, "1 to 3"),
+    (PluginSettings, {"rounds": True}, "a whole number"),
     (PluginSettings, {"models": "rt"}, "a list"),
     (PluginSettings, {"models": ["rt", "mobility"]}, "rt, charge, ms2, ccs"),
     (PluginSettings, {"models": ["rt", "rt"]}, "no repeated"),

@@ -6,6 +6,11 @@ import numpy as np
 
 from alphadia_tl.library.dense import Bools, Floats, Ints, block_median, block_owner
 
+MIN_TRUSTED_FRAGMENTS = 3
+"""Trusted fragments with signal that a spectrum needs to teach. With one, the normalised target is 1 whatever the
+peptide; with two, it is one ratio, which a single interfered fragment decides. alphaDIA asks for none of its own: its
+median over fragments accepts a precursor with one."""
+
 
 def clean_intensity(intensity: Floats) -> tuple[Floats, Bools]:
     """Set NaN, infinite and negative intensities to 0 and say which values were sound.
@@ -51,7 +56,7 @@ def interference_mask(
     mask : numpy.ndarray of bool, shape (rows, types)
         True = trusted.
     use_for_ms2 : numpy.ndarray of bool, shape (n,)
-        Median above the cut-off, and at least one trusted fragment with signal to scale the spectrum by.
+        Median above the cut-off, and at least ``MIN_TRUSTED_FRAGMENTS`` trusted fragments with signal.
     """
     owner = block_owner(start, stop)
     sound = np.isfinite(intensity) & (intensity >= 0)
@@ -62,9 +67,23 @@ def interference_mask(
     threshold = (median * np.float32(fragment_correlation_ratio))[owner, None]
     with np.errstate(invalid="ignore"):
         mask = sound & (~signal | (correlation > threshold))
-    has_trusted = np.zeros(len(start), dtype=bool)
-    has_trusted[owner[(mask & signal).any(axis=1)]] = True
-    return mask, (median > precursor_correlation_cutoff) & has_trusted
+    return mask, (median > precursor_correlation_cutoff) & enough_fragments(mask & signal, start, stop)
+
+
+def enough_fragments(trusted_signal: Bools, start: Ints, stop: Ints) -> Bools:
+    """Say which precursors have enough trusted fragments with signal to learn a spectrum from.
+
+    Parameters
+    ----------
+    trusted_signal : numpy.ndarray of bool, shape (rows, types)
+        Fragments that are trusted and have signal.
+    start, stop : numpy.ndarray of int64, shape (n,)
+        Blocks of the precursors, in order without gaps.
+    """
+    row, _ = np.nonzero(trusted_signal)
+    counts = np.bincount(block_owner(start, stop)[row], minlength=len(start))
+    enough: Bools = counts >= MIN_TRUSTED_FRAGMENTS
+    return enough
 
 
 def observable(intensity: Floats, mz: Floats, lower: Floats, upper: Floats) -> Bools:

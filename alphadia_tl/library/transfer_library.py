@@ -18,6 +18,7 @@ from alphabase.spectral_library.base import SpecLibBase
 
 from alphadia_tl.errors import LibraryError, OutputError
 from alphadia_tl.library.dense import Ints, block_rows, with_blocks
+from alphadia_tl.library.interference import enough_fragments
 from alphadia_tl.library.runs import check_modifications
 
 logger = logging.getLogger(__name__)
@@ -233,9 +234,10 @@ def _in_order(
     if len(df) and ((stop - start != df["nAA"].to_numpy() - 1).any() or start.min() < 0 or stop.max() > len(intensity)):
         raise LibraryError("The transfer library is corrupt: fragment indices do not fit the sequences.")
     rows = block_rows(start, stop)
-    df["use_for_ms2"] = df["use_for_ms2"].astype(bool) if "use_for_ms2" in df.columns else True
-    return (
-        with_blocks(df),
-        intensity.iloc[rows].reset_index(drop=True).astype(np.float32),
-        mask.iloc[rows].reset_index(drop=True).astype(bool),
-    )
+    df = with_blocks(df)
+    intensity = intensity.iloc[rows].reset_index(drop=True).astype(np.float32)
+    mask = mask.iloc[rows].reset_index(drop=True).astype(bool)
+    use = df["use_for_ms2"].to_numpy(bool) if "use_for_ms2" in df.columns else np.ones(len(df), dtype=bool)
+    trusted = mask.to_numpy() & (intensity.to_numpy() > 0)
+    bounds = df["frag_start_idx"].to_numpy(), df["frag_stop_idx"].to_numpy()
+    return df.assign(use_for_ms2=use & enough_fragments(trusted, *bounds)), intensity, mask

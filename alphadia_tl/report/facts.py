@@ -81,6 +81,9 @@ class Facts(TypedDict, total=False):
         One per modification and tuned model.
     seconds : mapping of str to float
         Wall time per stage; a stage whose name continues another's ("tuning rt" after "tuning") is part of it.
+    rt_bins : sequence of mapping
+        Rows along the gradient: ``rt_from``, ``rt_to``, ``training_peptides``, ``held_out_peptides``,
+        ``median_abs_error_before``, ``median_abs_error_after``, ``note``; empty where there are none.
     warnings : sequence of str
         What a user should know.
     provenance : mapping
@@ -96,5 +99,6 @@ class Facts(TypedDict, total=False):
     regeneration: Mapping[str, Any] | None
     modifications: Sequence[ModificationFacts]
     seconds: Mapping[str, float]
+    rt_bins: Sequence[Mapping[str, Any]]
     warnings: Sequence[str]
     provenance: Mapping[str, Any]

@@ -140,6 +140,7 @@ def render_report(facts: Facts) -> str:
         models=models,
         stages=stages(seconds),
         total_seconds=total_seconds(seconds),
+        rt_bins=facts.get("rt_bins", ()),
         warnings=facts.get("warnings", ()),
         runs=facts.get("runs", ()),
         transfer_library=facts.get("transfer_library", {}),

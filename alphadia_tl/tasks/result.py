@@ -54,6 +54,9 @@ class TuneResult:
     observed : dict of str to ndarray
         Charge model only: probabilities of the charge states that were observed in the validation rows,
         from the weights of the best epoch, which had not learnt from them, and in the test rows.
+    measured : dict of str to pd.Series
+        Models of one number per row only: measured value of each row of a split, indexed by stripped sequence,
+        the test rows in the order of the scores.
     """
 
     name: str
@@ -75,6 +78,7 @@ class TuneResult:
     last_epochs: int = 0
     seconds: float = 0.0
     observed: dict[str, FloatArray] = field(default_factory=dict)
+    measured: dict[str, pd.Series] = field(default_factory=dict)
 
     def held_out_observed(self) -> dict[str, FloatArray]:
         """Return ``observed``; for other models than the charge model the arrays are empty."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
@@ -171,6 +172,7 @@ def tune(
         last_epochs=last_epochs,
         seconds=seconds,
         observed={"validation": tuned.observed, "test": after.observed},
+        measured=_measured(parts, {name: prepared.sequences[r] for name, r in rows.items()}),
     )
 
 
@@ -197,6 +199,15 @@ def _anneal(
         epochs=task.last_epochs,
         dtype=dtype,
     )
+
+
+def _measured(parts: dict[str, Examples], sequences: dict[str, NDArray[np.object_]]) -> dict[str, pd.Series]:
+    targets = {name: part.per_row.get("target") for name, part in parts.items()}
+    return {
+        name: pd.Series(target.cpu().numpy(), index=sequences[name])
+        for name, target in targets.items()
+        if target is not None and target.ndim == 1
+    }
 
 
 def split_rows(

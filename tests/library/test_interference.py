@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from alphadia_tl.library.dense import block_bounds, block_median
-from alphadia_tl.library.interference import clean_intensity, interference_mask, observable
+from alphadia_tl.library.interference import MIN_TRUSTED_FRAGMENTS, clean_intensity, interference_mask, observable
 
 CUTOFFS = {"precursor_correlation_cutoff": 0.5, "fragment_correlation_ratio": 0.75}
 
@@ -37,7 +37,7 @@ def test_masking_changes_no_value_and_equals_a_loop(data, naa):
         median = np.median(rated) if len(rated) else np.float32(0)
         expected = sound & ((i == 0) | (c > median * np.float32(0.75)))
         np.testing.assert_array_equal(mask[a:b], expected)
-        assert use[number] == (median > 0.5 and (expected & (i > 0)).any())
+        assert use[number] == (median > 0.5 and (expected & (i > 0)).sum() >= MIN_TRUSTED_FRAGMENTS)
 
 
 def test_fragment_that_correlates_badly_is_masked_and_absent_one_is_trusted():
@@ -61,6 +61,24 @@ def test_precursor_is_used_above_the_cutoff(correlation, cutoff, used):
 def test_precursor_without_signal_is_not_used():
     _, use = mask_of(np.zeros((3, 2)), np.zeros((3, 2)), [4], precursor_correlation_cutoff=-1.0)
     assert use.tolist() == [False]
+
+
+@pytest.mark.parametrize(("signals", "used"), [(1, False), (2, False), (3, True)])
+def test_precursor_needs_three_trusted_fragments_where_stock_takes_one(signals, used):
+    accumulator = pytest.importorskip("alphadia.outputtransform.outputaccumulator")
+    from alphabase.spectral_library.base import SpecLibBase
+
+    intensity, correlation = np.zeros((2, 4, 2), dtype=np.float32)
+    intensity.flat[:signals], correlation.flat[:signals] = 100, 0.9
+    intensity.flat[-1], correlation.flat[-1] = 500, 0.1  # interference counts for nothing
+    mask, use = mask_of(intensity, correlation, [5], precursor_correlation_cutoff=0.4)
+    assert not mask.flat[-1]
+    assert use.tolist() == [used]
+    stock = SpecLibBase()
+    stock._precursor_df = pd.DataFrame({"frag_start_idx": [0], "frag_stop_idx": [4]})
+    stock._fragment_intensity_df, stock._fragment_correlation_df = pd.DataFrame(intensity), pd.DataFrame(correlation)
+    stock = accumulator.ms2_quality_control(stock, precursor_correlation_cutoff=0.4)
+    assert stock.precursor_df["use_for_ms2"].tolist() == [True]
 
 
 def test_stock_turns_the_masked_ones_into_zeros():

@@ -87,6 +87,24 @@ def test_library_written_by_stock_trusts_no_zeros(library, tmp_path, caplog):
         )
 
 
+def test_spectra_of_less_than_three_fragments_are_not_learnt_from_a_library_of_stock(library, tmp_path):
+    start = library.precursor_df["frag_start_idx"].to_numpy()
+    intensity = library.fragment_intensity_df * 0
+    for row, signals in enumerate((1, 2, 3)):
+        intensity.iloc[start[row] : start[row] + signals, 0] = 5.0
+    made = dataclasses.replace(
+        library,
+        precursor_df=library.precursor_df.assign(use_for_ms2=True),
+        fragment_intensity_df=intensity,
+        fragment_mask_df=library.fragment_mask_df | True,
+    )
+    stock_made(made, tmp_path / "stock.hdf")
+    again = TransferLibrary.load(tmp_path / "stock.hdf").precursor_df
+    assert again["use_for_ms2"].sum() == 1
+    used = again[again["use_for_ms2"]].iloc[0]
+    assert used["sequence"] == library.precursor_df["sequence"].iloc[2]
+
+
 def cut(path):
     path.write_bytes(path.read_bytes()[:2000])
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -114,6 +115,12 @@ def test_training_tells_stop_reason_and_restored_epoch(facts):
     assert "epoch 12 restored" in text
 
 
+def test_the_gradient_is_shown_bin_by_bin(facts):
+    text = " ".join(re.sub("<[^>]+>", " ", render_report(facts)).split())
+    assert "0.8–0.9 200 40 0.02 → 0.0071" in text
+    assert "0.9–1 100 40 0.02 → – not learnt" in text
+
+
 def test_provenance_is_complete(facts):
     text = Page(render_report(facts)).text
     for words in ("alphadia: 2.3.0", "random_state: 42", "ab" * 32, "gate_confidence: 0.95", "lab_2.hdf"):
@@ -131,7 +138,7 @@ def test_measured_fdp_stands_beside_the_counts(facts):
 
 @pytest.mark.parametrize("missing", [
     "decisions", "training", "history", "identified", "runs", "transfer_library", "regeneration", "modifications",
-    "seconds", "warnings", "provenance",
+    "rt_bins", "seconds", "warnings", "provenance",
 ])  # fmt: skip
 def test_whatever_is_missing_is_left_out(facts, missing):
     del facts[missing]

@@ -144,6 +144,28 @@ def test_masked_fragments_change_neither_loss_nor_scores():
     np.testing.assert_array_equal(*scores)
 
 
+def test_untrusted_fragments_get_no_gradient_at_all():
+    task = get_task("ms2")
+    mask = pd.DataFrame(np.random.default_rng(3).random(FRAGMENTS.shape) < 0.6, columns=FRAGMENTS.columns)
+    examples = task.prepare(ms2_data(mask=mask)).examples
+    batch = examples.batch(torch.tensor([1]))
+    output = torch.rand(batch["target"].shape, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    task.loss(output, batch).backward()
+    assert (~batch["mask"]).any()
+    assert (output.grad[~batch["mask"]] == 0).all()
+    assert (output.grad[batch["mask"]] != 0).all()
+
+
+def test_predictions_are_scaled_by_their_highest_trusted_fragment_before_they_are_scored():
+    task = get_task("ms2")
+    mask = pd.DataFrame(np.random.default_rng(3).random(FRAGMENTS.shape) < 0.6, columns=FRAGMENTS.columns)
+    examples = task.prepare(ms2_data(mask=mask)).examples
+    perfect = all_of(examples, "target") * 0.3
+    spoilt = np.where(all_of(examples, "mask"), perfect, 1)
+    for predictions in (perfect, spoilt):
+        assert task.evaluate(predictions, examples, None).metrics["l1_loss"] == pytest.approx(0, abs=1e-6)
+
+
 def test_perfect_prediction_has_no_loss_and_a_full_score():
     task = get_task("ms2")
     examples = task.prepare(ms2_data()).examples

@@ -1,12 +1,13 @@
 import logging
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from alphadia_tl.errors import DataError
 from alphadia_tl.settings import TrainingSettings
-from alphadia_tl.tasks import RtTask, TaskData, get_task, new_network, tune
+from alphadia_tl.tasks import RtTask, TaskData, get_task, new_network, tune, tuning
 from alphadia_tl.training import HISTORY_COLUMNS
 from tasks.made import make_fragments, make_peptides
 
@@ -94,6 +95,22 @@ def test_tuning_improves_held_out_peptides(name):
     assert np.median(sign * (result.scores_after - result.scores_before)) > 0
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_training_and_validation_loss_are_the_same_on_the_same_rows(name, monkeypatch):
+    def same_rows(task, sequences, *_):
+        return dict.fromkeys(("train", "validation", "test"), np.arange(len(sequences)))
+
+    monkeypatch.setattr(tuning, "split_rows", same_rows)
+    network = new_network(name, seed=1).model.eval()
+    network.train = lambda mode=True: network  # no dropout: it stays in evaluation mode
+    settings = TrainingSettings(epochs=1, warmup_epochs=0, batch_size=32, max_lr=1e-30)
+    mask = pd.DataFrame(np.random.default_rng(0).random(FRAGMENTS.shape) < 0.8, columns=FRAGMENTS.columns)
+    data = TaskData(PEPTIDES, FRAGMENTS if name == "ms2" else None, mask if name == "ms2" else None)
+    history = tuned(name, network, data, settings)[1].history
+    losses = history[history["epoch"] == 0].set_index("metric_name")["value"]
+    assert losses["train_loss"] == pytest.approx(losses["val_loss"], rel=1e-5)
+
+
 def test_copies_of_a_peptide_stay_in_one_split():
     df = PEPTIDES.loc[np.repeat(PEPTIDES.index, 3)].reset_index(drop=True)
     _, result = tuned("rt", data=TaskData(df), settings=TrainingSettings(epochs=1))
@@ -120,6 +137,18 @@ def test_validation_probabilities_come_from_weights_that_had_not_learnt_from_the
     assert annealed.last_epochs > plain.last_epochs == 0
     np.testing.assert_array_equal(annealed.observed["validation"], plain.observed["validation"])
     assert not np.array_equal(annealed.observed["test"], plain.observed["test"])
+
+
+def test_scalar_results_know_the_measured_values_of_their_peptides(result):
+    if result.name not in ("rt", "ccs"):
+        assert result.measured == {}
+        return
+    column = {"rt": "rt_norm", "ccs": "ccs"}[result.name]
+    truth = PEPTIDES.set_index("sequence")[column]
+    assert result.measured["test"].index.tolist() == result.test_groups.tolist()
+    for split, measured in result.measured.items():
+        assert len(measured) == result.n_rows[split]
+        assert measured.to_numpy() == pytest.approx(truth[measured.index].to_numpy(), rel=1e-6)
 
 
 def test_too_few_peptides_are_an_error_that_says_so():

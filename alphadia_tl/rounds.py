@@ -1,0 +1,119 @@
+"""Rounds before the final pass: search, tune, predict the library, and, if asked for, once more."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from alphadia_tl import host
+from alphadia_tl.bundle import Bundle
+from alphadia_tl.outcome import StepOutcome, finish
+
+logger = logging.getLogger(__name__)
+
+Search = Callable[[Path, Mapping[str, Any]], list[Path]]
+"""Takes the output folder and config to merge in; returns the quantification folders of the runs."""
+Tune = Callable[[Path, list[Path], Path], StepOutcome]
+"""Takes the bundle's folder, the quantification folders and the library to predict again."""
+
+
+def library_config(library: Path) -> dict[str, Any]:
+    """Return the config that makes a pass search a finished library."""
+    return {
+        "library_prediction": {"enabled": False, "peptdeep_model_path": None},
+        "library_path": str(library),
+        "library_multiplexing": {"enabled": False},
+    }
+
+
+def round_folder(folder: Path, number: int, rounds: int) -> Path:
+    """Return the folder of a round: the last one's is the transfer folder itself, as if it were the only one."""
+    return folder if number == rounds else folder / f"round_{number}"
+
+
+def run_rounds(rounds: int, folder: Path, search: Search, tune: Tune) -> list[StepOutcome]:
+    """Search and tune, once or several times.
+
+    Every round tunes the *pretrained* weights, not those of the round before, and its gate compares with the
+    pretrained models. Tuned weights as a start would carry what they took from wrong identifications into every later
+    round, where peptides that fit such an error are found more easily and confirm it; so that a round has only its own
+    identifications to answer for. These are still chosen with the tuned library's help, the held-out ones too, which
+    flatters tuning in later rounds: what a round is worth is told by identifications at a known FDP, not by its gate.
+
+    Every round predicts the library of the *first* pass again, the only one with all its precursors: a charge state
+    that one round's charge model dropped can come back, and models that are not accepted leave what the first pass
+    searched with.
+
+    A round that accepts nothing is the last one: a further one would search and tune the same again.
+
+    Parameters
+    ----------
+    rounds : int
+        Rounds at most, at least 1.
+    folder : Path
+        Transfer folder; holds the last round's bundle, and ``round_1``, ... those of earlier ones.
+    search : callable
+        Runs a pass that quantifies all fragments and saves the library that it searched.
+    tune : callable
+        Runs the transfer-learning step.
+
+    Returns
+    -------
+    list of StepOutcome
+        One per round that was run.
+    """
+    outcomes: list[StepOutcome] = []
+    changes: Mapping[str, Any] = {}
+    base = round_folder(folder, 1, rounds) / host.SPECLIB_FILE
+    for number in range(1, rounds + 1):
+        where = round_folder(folder, number, rounds)
+        if rounds > 1:
+            library = changes.get("library_path", "of the config")
+            _announce(f"Transfer learning, round {number} of {rounds}: search with the library {library}")
+        start = time.perf_counter()
+        quant = search(where, changes)
+        seconds = time.perf_counter() - start
+        _announce("Transfer learning" + (f", round {number} of {rounds}: pretrained models are tuned" * (rounds > 1)))
+        outcome = tune(where, quant, base)
+        outcome.seconds = {"first pass" if number == 1 else f"pass {number}": seconds, **outcome.seconds}
+        outcomes.append(outcome)
+        if rounds > 1:
+            outcome.provenance["round"] = {"number": number, "of": rounds, "base_library": str(base)}
+            outcome.write_provenance()
+        if not outcome.accepted:
+            if number < rounds:
+                logger.info(f"Round {number} accepted no model: no further round is done.")
+                _make_last(outcome, folder)
+            break
+        # always a new search: the folder may hold another library's quantification from an earlier call
+        changes = host.deep_merge(library_config(outcome.bundle.tuned_library), {"general": {"reuse_quant": False}})
+    return outcomes
+
+
+def finish_rounds(outcomes: list[StepOutcome], final_folder: Path) -> None:
+    """Write the report of each round: what the pass before it and the pass after it found."""
+    folders = [*(o.bundle.folder for o in outcomes), final_folder]
+    counts = [host.count_identifications(f) for f in folders]
+    for number, outcome in enumerate(outcomes):
+        if len(outcomes) > 1:
+            logger.info(f"Round {number + 1} of {len(outcomes)}, passes before and after it:")
+        finish(outcome, first_pass=counts[number], second_pass=counts[number + 1])
+
+
+def _announce(text: str) -> None:
+    logger.log(host.PROGRESS_LEVEL, f"=================== {text} ===================")
+
+
+def _make_last(outcome: StepOutcome, folder: Path) -> None:
+    """Move the files of a round into the transfer folder, over those of an earlier call."""
+    source = outcome.bundle.folder
+    for path in sorted(p for p in source.rglob("*") if p.is_file()):
+        target = folder / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
+    shutil.rmtree(source)
+    outcome.bundle = Bundle(folder)
