@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from alphadia_tl import gate
 from alphadia_tl.finetune import FinetuneManager
 from alphadia_tl.outcome import StepOutcome
-from alphadia_tl.run_facts import nce_warnings, observable_mz, read_run_facts
+from alphadia_tl.run_facts import RunFacts, nce_warnings, observable_mz
 from alphadia_tl.step_settings import StepSettings
 from alphadia_tl.tasks import Better
 from alphadia_tl.tasks.ms2 import Ms2Task
@@ -23,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def observed_precursor_mz(
-    settings: StepSettings, folders: Sequence[Path], outcome: StepOutcome
+    settings: StepSettings, facts: Mapping[str, RunFacts | None], outcome: StepOutcome
 ) -> list[tuple[float, float]]:
     """Return the precursor m/z ranges that could have been observed; log what the raw files say and warn of surprises.
 
@@ -31,12 +30,11 @@ def observed_precursor_mz(
     ----------
     settings : StepSettings
         All settings.
-    folders : sequence of Path
-        Quantification folders; none where a saved transfer library is used.
+    facts : mapping of str to RunFacts or None
+        What is known of each run of the transfer library.
     outcome : StepOutcome
         Gets the facts and the warnings.
     """
-    facts = read_run_facts(folders)
     known = [f for f in facts.values() if f is not None]
     for line in (f.line for f in known):
         if line:

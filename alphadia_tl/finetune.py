@@ -40,6 +40,7 @@ from alphadia_tl.tasks import (
 from alphadia_tl.tasks.base import MzLimits
 from alphadia_tl.tasks.frames import PredictionMixin
 from alphadia_tl.tasks.instrument import instrument_group
+from alphadia_tl.tasks.turns import take_turns
 from alphadia_tl.training import Examples
 
 __all__ = ["FinetuneManager"]
@@ -170,8 +171,13 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
 
     def _tune(self, task: Task, data: TaskData, baseline: Callable[[Examples], Examples] | None = None) -> pd.DataFrame:
         network = self.interface(task.name).model
-        seed = self._seed(task.name)
-        result = tune(task, network, data, self.settings, seed=seed, precision=self.precision, baseline=baseline)
+        start = copy.deepcopy(network)
+        tune_turn = partial(tune, task, data=data, settings=self.settings, seed=self._seed(task.name))
+        result = tune_turn(network, precision=self.precision, baseline=baseline)
+        if baseline is None:  # else the collision energy was chosen on other turns' test peptides
+            result = take_turns(
+                result, lambda turn: tune_turn(copy.deepcopy(start), precision=self.precision, turn=turn)
+            )
         self.results[task.name] = result
         return result.history
 

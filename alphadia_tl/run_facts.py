@@ -73,6 +73,16 @@ class RunFacts:
         covered = list(self.precursor_mz) if self.precursor_mz else None
         return {**asdict(self), "nce": nce, "precursor_mz": covered, "windows": windows}
 
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> RunFacts:
+        """Return facts from what `to_mapping` gave."""
+        return cls(
+            run=str(values["run"]),
+            instrument=values["instrument"],
+            nce=tuple(values["nce"]) if values["nce"] else None,
+            windows=tuple((float(low), float(high)) for low, high in values["windows"]),
+        )
+
     def write(self, folder: Path) -> None:
         """Write ``run_facts.json`` into the run's quantification folder."""
         text = json.dumps(self.to_mapping(), indent=1)
@@ -127,13 +137,7 @@ def _read(path: Path) -> RunFacts | None:
     if not path.exists():
         return None
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return RunFacts(
-            run=str(values["run"]),
-            instrument=values["instrument"],
-            nce=tuple(values["nce"]) if values["nce"] else None,
-            windows=tuple((float(low), float(high)) for low, high in values["windows"]),
-        )
+        return RunFacts.from_mapping(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise QuantificationError(f"{path} cannot be read: {error!r}.", "Delete it, or search again.") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from alphadia_tl.outcome import StepOutcome, log_summary
 from alphadia_tl.records import record_training, save_models, starting_point
 from alphadia_tl.report import TrainingFacts
 from alphadia_tl.rt_bins import by_retention_time
+from alphadia_tl.run_facts import RunFacts, read_run_facts
 from alphadia_tl.speclib import choose_charge_cutoff, kept_fraction, regenerate
 from alphadia_tl.start_models import check_installed
 from alphadia_tl.step_settings import StepSettings
@@ -102,7 +104,7 @@ def run_step(
     outcome.provenance = _provenance(settings, manager)
     if manager.instrument_warning:
         outcome.warnings.append(manager.instrument_warning)
-    observable_mz = observed_precursor_mz(settings, quant_folders, outcome)
+    observable_mz = observed_precursor_mz(settings, _facts(library, outcome.runs), outcome)
     with outcome.timed("tuning"):
         _tune(settings, library, manager, outcome, observable_mz)
     with outcome.timed("writing models"):
@@ -134,12 +136,19 @@ def _library(
             fragment_mz=settings.fragment_mz,
             generator=np.random.default_rng([settings.seed, 1]),
         )
+        facts = {name: known.to_mapping() for name, known in read_run_facts(folders).items() if known}
+        library = replace(library, run_facts=facts)
         library.save(outcome.bundle.transfer_library)
     outcome.library = describe(library)
     outcome.runs = sorted(library.precursor_df["raw_name"].unique())
     for run, reason in library.left_out:
         outcome.warnings.append(f"run {run} was left out of transfer learning: {reason}")
     return library
+
+
+def _facts(library: TransferLibrary, runs: Sequence[str]) -> dict[str, RunFacts | None]:
+    known = {name: RunFacts.from_mapping(values) for name, values in library.run_facts.items()}
+    return dict.fromkeys(runs) | known
 
 
 def _tune(

@@ -171,19 +171,18 @@ def _folders(tmp_path, *facts):
 
 def test_run_facts_are_logged_warned_of_and_bound_the_observable_mz(settings, tmp_path, caplog):
     windows = ((450.0, 500.0), (500.0, 900.0))
-    folders = _folders(tmp_path, RunFacts("a", "Astral", (25.0, 25.0, 25.0), windows), RunFacts("b", windows=windows))
+    facts = {"a": RunFacts("a", "Astral", (25.0, 25.0, 25.0), windows), "b": RunFacts("b", windows=windows)}
     outcome = StepOutcome(Bundle(tmp_path), runs=["a", "b"])
     with caplog.at_level("INFO"):
-        observable = conditions.observed_precursor_mz(settings, folders, outcome)
+        observable = conditions.observed_precursor_mz(settings, facts, outcome)
     assert observable == [(450.0, 900.0)]
     assert "Run a: instrument Astral, collision energy 25.0, 2 isolation windows" in caplog.text
     assert outcome.warnings == [
         "1 run(s) were acquired with collision energy 25.0 (a), but library_prediction.nce is 30.0"
     ]
     assert outcome.provenance["run_facts"]["b"] == {"instrument": None, "nce": None, "precursor_mz": [450.0, 900.0]}
-    (tmp_path / "c").mkdir()
     outcome.runs.append("c")
-    whole = conditions.observed_precursor_mz(settings, [*folders, tmp_path / "c"], outcome)
+    whole = conditions.observed_precursor_mz(settings, facts | {"c": None}, outcome)
     assert whole == [settings.precursor_mz]
 
 

@@ -17,6 +17,7 @@ def split_by_peptide(
     fractions: tuple[float, float, float] = (0.7, 0.2, 0.1),
     *,
     generator: np.random.Generator,
+    turn: int = 0,
 ) -> npt.NDArray[np.int8]:
     """Label every row as training (0), validation (1) or test (2); a peptide never straddles.
 
@@ -31,6 +32,8 @@ def split_by_peptide(
     generator : numpy.random.Generator
         Source of the shuffle. Called once, on the sorted distinct sequences, so that neither
         the order of the rows nor how often a sequence occurs changes anything.
+    turn : int
+        Other turns of the same shuffle have other test peptides, as long as there are any left.
 
     Returns
     -------
@@ -52,8 +55,9 @@ def split_by_peptide(
         raise DataError("The sequence column has missing or non-text values, so it cannot be split by peptide.")
     distinct, inverse = np.unique(values.astype(str), return_inverse=True)
     labels = np.full(len(distinct), UNUSED, dtype=np.int8)
-    bounds = np.concatenate([[0], np.cumsum(_counts(shares, len(distinct)))])
-    order = generator.permutation(len(distinct))
+    counts = _counts(shares, len(distinct))
+    bounds = np.concatenate([[0], np.cumsum(counts)])
+    order = np.roll(generator.permutation(len(distinct)), turn * int(counts[TEST]))
     for label in (TRAIN, VALIDATION, TEST):
         labels[order[bounds[label] : bounds[label + 1]]] = label
     per_row: npt.NDArray[np.int8] = labels[inverse.reshape(-1)]

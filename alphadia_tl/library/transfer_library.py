@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +60,15 @@ class TransferLibrary:
         True = trusted: signal that fits the precursor, or a zero where the fragment would have been seen.
     left_out : tuple of (run name, reason)
         Runs that could not be used.
+    run_facts : mapping of str to mapping
+        What is known of the runs' acquisition; see ``run_facts.RunFacts.to_mapping``.
     """
 
     precursor_df: pd.DataFrame
     fragment_intensity_df: pd.DataFrame
     fragment_mask_df: pd.DataFrame
     left_out: tuple[tuple[str, str], ...] = field(default=())
+    run_facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.fragment_intensity_df.shape != self.fragment_mask_df.shape:
@@ -116,6 +119,7 @@ class TransferLibrary:
                 group.create_dataset("fragment_mask", data=mask, compression="lzf" if mask.size else None)
                 group.attrs["charged_frag_types"] = json.dumps(types)
                 group.attrs["left_out"] = json.dumps(self.left_out)
+                group.create_dataset("run_facts", data=json.dumps(self.run_facts))
             temporary.replace(path)
         except OSError as error:
             raise OutputError(f"Cannot write the transfer library {path}: {error}.", "Is there space left?") from error
@@ -141,13 +145,13 @@ class TransferLibrary:
         library = SpecLibBase()
         try:
             library.load_hdf(str(path), load_mod_seq=True)
-            mask, types, left_out = _read_extras(path)
+            mask, types, left_out, facts = _read_extras(path)
         except (OSError, KeyError, AttributeError, ValueError, TypeError) as error:
             raise LibraryError(
                 f"The transfer library {path} cannot be read ({error}).", "Collect it again from the quant folders."
             ) from error
         if mask is not None and len(mask) == 0:
-            return cls.empty(types, left_out)
+            return replace(cls.empty(types, left_out), run_facts=facts)
         df, intensity = library._precursor_df, library._fragment_intensity_df
         missing = [c for c in REQUIRED_COLUMNS if c not in df.columns]
         if missing:
@@ -165,7 +169,7 @@ class TransferLibrary:
                     f"{path} is corrupt: mask and intensities do not fit.", "Collect it again from the quant folders."
                 )
             intensity, mask = intensity[types], pd.DataFrame(mask, columns=types)
-        return cls(*_in_order(df, intensity, mask), left_out)
+        return cls(*_in_order(df, intensity, mask), left_out, facts)
 
     def _fragment_mz(self) -> pd.DataFrame:
         types = list(self.fragment_intensity_df.columns)
@@ -215,13 +219,15 @@ def _fraction(values: np.ndarray[Any, np.dtype[np.bool_]]) -> float:
     return float(values.mean()) if values.size else 0.0
 
 
-def _read_extras(path: Path) -> tuple[Any, list[str], tuple[tuple[str, str], ...]]:
+def _read_extras(path: Path) -> tuple[Any, list[str], tuple[tuple[str, str], ...], dict[str, Any]]:
     with h5py.File(path, "r") as file:
         if _GROUP not in file:
-            return None, [], ()
+            return None, [], (), {}
         group = file[_GROUP]
         left_out = tuple((str(run), str(reason)) for run, reason in json.loads(group.attrs["left_out"]))
-        return group["fragment_mask"][:].astype(bool), json.loads(group.attrs["charged_frag_types"]), left_out
+        types = json.loads(group.attrs["charged_frag_types"])
+        facts = json.loads(group["run_facts"][()]) if "run_facts" in group else {}
+        return group["fragment_mask"][:].astype(bool), types, left_out, facts
 
 
 def _in_order(

@@ -51,6 +51,9 @@ class TuneResult:
         Epochs of annealing on training and validation rows after that.
     seconds : float
         Time of the training.
+    turns : int
+        How often the model was tuned, each time with other test peptides, to score it; the weights and the
+        history are those of the first turn.
     observed : dict of str to ndarray
         Charge model only: probabilities of the charge states that were observed in the validation rows,
         from the weights of the best epoch, which had not learnt from them, and in the test rows.
@@ -77,6 +80,7 @@ class TuneResult:
     epochs: int = 0
     last_epochs: int = 0
     seconds: float = 0.0
+    turns: int = 1
     observed: dict[str, FloatArray] = field(default_factory=dict)
     measured: dict[str, pd.Series] = field(default_factory=dict)
 

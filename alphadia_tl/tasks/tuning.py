@@ -66,6 +66,7 @@ def tune(
     *,
     seed: int = 0,
     precision: str = "auto",
+    turn: int = 0,
     baseline: Callable[[Examples], Examples] | None = None,
     from_scratch: bool = False,
 ) -> TuneResult:
@@ -85,6 +86,8 @@ def tune(
         Seed of split, shuffling and dropout.
     precision : str
         "auto", "fp32" or "bf16".
+    turn : int
+        Turns of one seed have different test peptides.
     baseline : callable, optional
         How the rows are put to the pretrained network where it is to be compared as something else asked it before.
     from_scratch : bool
@@ -103,7 +106,7 @@ def tune(
     """
     device = next(network.parameters()).device
     prepared = task.prepare(data)
-    rows = split_rows(task, prepared.sequences, settings, seed)
+    rows = split_rows(task, prepared.sequences, settings, seed, turn)
     parts = {name: prepared.examples.select(torch.from_numpy(r)).to(device) for name, r in rows.items()}
     dtype = choose_dtype(task, network, parts["train"], precision)
     scorer = _Scorer(task, network, parts, dtype)
@@ -211,7 +214,7 @@ def _measured(parts: dict[str, Examples], sequences: dict[str, NDArray[np.object
 
 
 def split_rows(
-    task: Task, sequences: NDArray[np.object_], settings: TrainingSettings, seed: int
+    task: Task, sequences: NDArray[np.object_], settings: TrainingSettings, seed: int, turn: int = 0
 ) -> dict[str, NDArray[np.int64]]:
     """Return the row numbers of training, validation and test rows.
 
@@ -221,7 +224,7 @@ def split_rows(
         When one of them has no row.
     """
     fractions = (settings.train_fraction, settings.validation_fraction, settings.test_fraction)
-    labels = split_by_peptide(sequences, fractions, generator=np.random.default_rng(seed))
+    labels = split_by_peptide(sequences, fractions, generator=np.random.default_rng(seed), turn=turn)
     rows = {name: np.flatnonzero(labels == i) for i, name in enumerate(SPLITS)}
     empty = [name for name, r in rows.items() if r.size == 0]
     if empty:

@@ -29,7 +29,7 @@ class Cell:
     domain : str
         Key of the domain.
     tuner : str
-        "ours" or "stock".
+        "ours"; "stock" with the defaults of alphaDIA's config, or "stock_class" with those of its class.
     size : int
         Rows (peptidoforms for the charge model) given to the tuner; 0 for all.
     seed : int
@@ -74,15 +74,12 @@ def run_cell(cell: Cell) -> dict[str, Any]:
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     logging.disable(logging.CRITICAL)
     domain, scorer, pretrained, base = _prepared(cell.domain)
-    table = spoil(
-        sample(scorer.split.pool, domain.model, cell.size or None, cell.seed), domain.model, cell.noise, cell.seed
-    )
-    training = {"max_lr": cell.max_lr} if cell.max_lr else {}
-    tuned = (
-        tune_stock(domain, table, cell.seed)
-        if cell.tuner == "stock"
-        else tune_ours(domain, table, cell.seed, **training)
-    )
+    drawn = sample(scorer.split.pool, domain.model, cell.size or None, cell.seed)
+    table = spoil(drawn, domain.model, cell.noise, cell.seed)
+    if cell.tuner == "ours":
+        tuned = tune_ours(domain, table, cell.seed, **({"max_lr": cell.max_lr} if cell.max_lr else {}))
+    else:
+        tuned = tune_stock(domain, table, cell.seed, of_class=cell.tuner == "stock_class")
     after = scorer(tuned.state or pretrained)
     shipped = scorer(tuned.shipped or pretrained)
     low, high = change_interval(domain.model, base, shipped)
@@ -126,7 +123,7 @@ def cost(cell: Cell) -> float:
     rows = cell.size or 25_000
     per_row = {("rt", "stock"): 0.03, ("ccs", "stock"): 0.03, ("charge", "stock"): 0.035, ("ms2", "stock"): 0.25}
     ours = {"rt": 0.012, "ccs": 0.012, "charge": 0.02, "ms2": 0.10}
-    return 15 + rows * (per_row[domain, "stock"] if cell.tuner == "stock" else ours[domain])
+    return 15 + rows * (ours[domain] if cell.tuner == "ours" else per_row[domain, "stock"])
 
 
 def run_cells(cells: list[Cell], path: Path, minutes: float, workers: int) -> Iterator[dict[str, Any]]:

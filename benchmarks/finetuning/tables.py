@@ -1,2 +1,160 @@
-def report(rows, cells, docs):
-    pass
+"""Tables of the benchmark, in Markdown, from the rows of the results file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from finetuning.cells import Cell, cell_of
+from finetuning.figures import draw_learning_curves, draw_sweep
+
+MARKERS = ("<!-- finetune_real: begin -->", "<!-- finetune_real: end -->")
+HIGHER = {"ms2"}
+UNIT = {
+    "rt": "median (95th percentile) of the absolute error after calibration, in thousandths of the gradient",
+    "ccs": "median (95th percentile) of the relative error, in per mille",
+    "ms2": "median (5th percentile) spectral angle, in thousandths",
+    "charge": "mean cross entropy, in thousandths",
+}
+
+
+def report(rows: list[dict[str, Any]], cells: Iterable[Cell], docs: Path | None) -> None:
+    """Print the tables, and write them and the figures into a documentation folder.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Rows of the results file.
+    cells : iterable of Cell
+        What was to be run; what has no row is named.
+    docs : Path, optional
+        Folder with ``benchmarks.md``, whose part between the markers is replaced.
+    """
+    wanted = set(cells)
+    frame = pd.DataFrame([r for r in rows if cell_of(r) in wanted])
+    if frame.empty:
+        print("There are no results yet.")
+        return
+    frame["model"] = frame["domain"].str.split("/").str[0]
+    missing = sorted(wanted - {cell_of(r) for r in rows})
+    text = "\n\n".join(
+        part for part in (sizes_table(frame), never_worse(frame), noise_table(frame), sweep_table(frame)) if part
+    )
+    if missing:
+        text += f"\n\n{_missing(missing)}"
+    print(text)
+    if docs is not None:
+        page = docs / "benchmarks.md"
+        before, rest = page.read_text().split(MARKERS[0])
+        page.write_text(f"{before}{MARKERS[0]}\n\n{text}\n\n{MARKERS[1]}{rest.split(MARKERS[1])[1]}")
+        draw_learning_curves(frame, docs / "figures")
+        draw_sweep(frame, docs / "figures")
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[(frame["noise"] == 0) & (frame["max_lr"] == 0)]
+
+
+def _spread(values: pd.Series) -> str:
+    return f"{1000 * values.median():.1f}" + (
+        f" [{1000 * values.min():.1f}, {1000 * values.max():.1f}]" if len(values) > 1 else ""
+    )
+
+
+def sizes_table(frame: pd.DataFrame) -> str:
+    """Return one line per domain and size: pretrained, stock and ours, with the gate's decisions."""
+    plain = _plain(frame)
+    parts = []
+    for model, of_model in plain.groupby("model", sort=False):
+        head = (
+            f"**{model.upper()}**: {UNIT[model]}; median of the seeds [lowest, highest].\n\n"
+            "| data | rows | seeds | pretrained | stock | stock, defaults of the class | ours, shipped | "
+            "ours against stock | tail: stock, ours | "
+            "tuned models used | epochs: stock, ours | seconds: stock, ours |\n" + "|---|" + "---:|" * 11
+        )
+        lines = [head]
+        for (domain, size), cell in of_model.groupby(["domain", "size"], sort=False):
+            stock, ours = (cell[cell["tuner"] == t] for t in ("stock", "ours"))
+            if stock.empty or ours.empty:
+                continue
+            other = cell[cell["tuner"] == "stock_class"]["tuned"]
+            change = ours["shipped"].median() / stock["tuned"].median() - 1
+            lines.append(
+                f"| {domain.split('/')[1]} | {size or 'all'} | {len(ours)} | {1000 * ours['pretrained'].iloc[0]:.1f} | "
+                f"{_spread(stock['tuned'])} | {_spread(other) if len(other) else ''} | "
+                f"{_spread(ours['shipped'])} | {100 * change:+.0f} % | "
+                f"{1000 * stock['tuned_tail'].median():.0f}, {1000 * ours['shipped_tail'].median():.0f} | "
+                f"{int(ours['accepted'].sum())} of {len(ours)} | "
+                f"{stock['epochs'].median():.0f}, {ours['epochs'].median():.0f} | "
+                f"{stock['seconds'].median():.0f}, {ours['seconds'].median():.0f} |"
+            )
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def never_worse(frame: pd.DataFrame) -> str:
+    """Say how often a shipped model was worse than the pretrained one beyond the bootstrap noise."""
+    plain = _plain(frame)
+    lines = []
+    for tuner, column in (("ours", "shipped"), ("stock", "tuned"), ("stock_class", "tuned")):
+        rows = plain[plain["tuner"] == tuner]
+        higher = rows["model"].isin(HIGHER)
+        worse = np.where(higher, rows[column] < rows["pretrained"], rows[column] > rows["pretrained"])
+        beyond = rows["gain_high"] < 0
+        lines.append(
+            f"- {tuner}: {int(worse.sum())} of {len(rows)} models have a worse headline than the pretrained one, "
+            f"{int(beyond.sum())} of them by more than the 95 % bootstrap interval of the held-out rows."
+        )
+    return "**Never worse than pretrained** (all sizes and seeds above)\n\n" + "\n".join(lines)
+
+
+def noise_table(frame: pd.DataFrame) -> str:
+    """Return the growth of the held-out error with 5 % wrong rows."""
+    noisy = frame[(frame["noise"] > 0) & (frame["tuner"] == "ours")]
+    clean = _plain(frame)
+    clean = clean[clean["tuner"] == "ours"].set_index(["domain", "size", "seed"])
+    lines = ["| data | rows | seed | clean | 5 % wrong | error grows by |", "|---|---:|---:|---:|---:|---:|"]
+    for _, row in noisy.sort_values(["domain", "size", "seed"]).iterrows():
+        key = (row["domain"], row["size"], row["seed"])
+        if key not in clean.index:
+            continue
+        before, after = clean.loc[key, "tuned"], row["tuned"]
+        errors = (1 - before, 1 - after) if row["model"] in HIGHER else (before, after)
+        lines.append(
+            f"| {row['domain']} | {row['size']} | {row['seed']} | {1000 * before:.1f} | {1000 * after:.1f} | "
+            f"{100 * (errors[1] / errors[0] - 1):+.1f} % |"
+        )
+    if len(lines) == 2:
+        return ""
+    title = "**Wrong identifications**: a wrong RT, CCS or charge, or a shuffled spectrum, in 5 % of the training rows"
+    return title + " (tuned model, before the gate; for MS2 the error is 1 - spectral angle)\n\n" + "\n".join(lines)
+
+
+def sweep_table(frame: pd.DataFrame) -> str:
+    """Return the held-out metric by highest learning rate."""
+    sweep = frame[frame["max_lr"] > 0]
+    if sweep.empty:
+        return ""
+    rates = sorted(sweep["max_lr"].unique())
+    lines = [
+        "| data | " + " | ".join(f"{r:g}" for r in rates) + " | within 10 % of the best |",
+        "|---|" + "---:|" * (len(rates) + 1),
+    ]
+    for domain, rows in sweep.groupby("domain", sort=False):
+        values = rows.groupby("max_lr")["tuned"].median().reindex(rates)
+        error = 1 - values if domain.startswith(tuple(HIGHER)) else values
+        good = [r for r in rates if error[r] <= 1.1 * error.min()]
+        cells = " | ".join("" if np.isnan(v) else f"{1000 * v:.1f}" for v in values)
+        lines.append(f"| {domain} | {cells} | {min(good):g} to {max(good):g} |")
+    title = "**Highest learning rate**: held-out headline (thousandths) of the tuned model, 1,000 rows, by `max_lr`"
+    return title + "\n\n" + "\n".join(lines)
+
+
+def _missing(missing: list[Cell]) -> str:
+    sizes = pd.DataFrame([{"rows": c.size or "all", "tuner": c.tuner} for c in missing])
+    counts = ", ".join(f"{n} with {rows} rows ({t})" for (rows, t), n in sizes.value_counts(sort=False).items())
+    return f"Not run, for want of time on this machine: {len(missing)} cells ({counts})."

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 
 from alphadia_tl import gate
 from alphadia_tl.errors import TransferLearningError
@@ -23,6 +24,17 @@ from finetuning.domains import DATA, FRAG_TYPES, Domain, Table
 NCE, INSTRUMENT = 30.0, "Lumos"
 DEVICE = "gpu" if torch.cuda.is_available() else "cpu"
 CONFIDENCE = 0.95
+STOCK_KEYS = (
+    "batch_size",
+    "max_lr",
+    "train_fraction",
+    "validation_fraction",
+    "test_fraction",
+    "test_interval",
+    "lr_patience",
+    "epochs",
+    "warmup_epochs",
+)
 WEIGHTS = {
     "rt": DATA / "models" / "rt_generic.pth",
     "ms2": DATA / "models" / "ms2_base.pth",
@@ -104,8 +116,17 @@ def tune_ours(domain: Domain, table: Table, seed: int, **training: Any) -> Tuned
     )
 
 
-def tune_stock(domain: Domain, table: Table, seed: int) -> Tuned:
-    """Tune with alphaDIA's own manager and defaults.
+def stock_settings() -> dict[str, Any]:
+    """Return the settings with which alphaDIA's transfer step calls its tuner when it is merely switched on."""
+    import alphadia
+
+    config = yaml.safe_load((Path(alphadia.__file__).parent / "constants" / "default.yaml").read_text())
+    section = config["transfer_learning"]
+    return {key: section[key] for key in STOCK_KEYS}
+
+
+def tune_stock(domain: Domain, table: Table, seed: int, *, of_class: bool = False) -> Tuned:
+    """Tune with alphaDIA's own manager and defaults: those of its config, or with ``of_class`` those of the class.
 
     It is helped in two things: its random numbers are seeded, which it does not do itself, and the
     weights of the benchmark are the ones it finds installed. Where it fails, the message is kept and
@@ -117,7 +138,8 @@ def tune_stock(domain: Domain, table: Table, seed: int) -> Tuned:
     np.random.seed(seed)  # noqa: NPY002  that is where pandas' sample takes its numbers from
     torch.manual_seed(seed)
     with installed_weights():
-        stock = StockManager(device=DEVICE, nce=NCE, instrument=INSTRUMENT)
+        settings = {} if of_class else stock_settings()
+        stock = StockManager(device=DEVICE, nce=NCE, instrument=INSTRUMENT, **settings)
     df = table.df.copy()
     epochs = _count_epochs(getattr(stock, f"{domain.model}_model"))
     started = time.perf_counter()

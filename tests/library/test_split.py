@@ -51,3 +51,14 @@ def test_generator_decides():
 def test_impossible_input_is_refused(sequences, fractions):
     with pytest.raises(DataError):
         split_by_peptide(sequences, fractions, generator=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("n", [10, 57, 200])
+def test_other_turns_hold_out_other_peptides(n):
+    sequences = [f"PEP{'A' * i}K" for i in range(n)]
+    held_out = [
+        set(np.flatnonzero(split_by_peptide(sequences, generator=np.random.default_rng(3), turn=turn) == 2))
+        for turn in range(5)
+    ]
+    assert len(set().union(*held_out)) == sum(map(len, held_out))
+    assert len({len(h) for h in held_out}) == 1

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -175,3 +176,10 @@ def test_empty_library_survives(tmp_path):
     assert len(again) == 0
     assert list(again.fragment_intensity_df.columns) == TYPES
     assert again.left_out == (("r", "nothing"),)
+
+
+def test_what_is_known_of_the_runs_is_kept(tmp_path):
+    facts = {"a": {"run": "a", "instrument": "Astral", "nce": None, "windows": [[400.0, 410.0]]}}
+    library = replace(TransferLibrary.empty(["b_z1", "y_z1"]), run_facts=facts)
+    library.save(tmp_path / "x.hdf")
+    assert TransferLibrary.load(tmp_path / "x.hdf").run_facts == facts
