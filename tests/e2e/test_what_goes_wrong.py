@@ -87,7 +87,7 @@ def test_a_real_file_with_hardly_any_precursor_ends_well_with_the_pretrained_mod
     result = search(FEW, ON, home=generic_home, name="few")
     assert result.code == 0, result.log[-3000:]
     assert "No tuned model was accepted" in result.log
-    assert "peptides to train on, 200 needed" in result.log
+    assert "peptides to train on, 100 needed" in result.log
     assert not any(d["accepted"] for d in result.provenance()["decisions"])
     assert 0 < result.provenance()["transfer_library"]["precursors"] < 20
     assert (result.folder / "precursors.parquet").exists()
