@@ -56,7 +56,7 @@ def settings(tmp_path, models):
     plugin = PluginSettings(enabled=True, models=("ms2",), min_training_peptides=50)
     user = {"library_prediction": {"nce": 30.0, "peptdeep_model_path": str(models)}}
     found = step_settings(host.effective_config(user, tmp_path), user, plugin)
-    training = TrainingSettings(epochs=2, warmup_epochs=1, max_lr=1e-5)
+    training = TrainingSettings(epochs=1, warmup_epochs=0, max_lr=1e-7)
     return replace(found, device="cpu", threads=1, training=training)
 
 

@@ -1,3 +1,4 @@
+import itertools
 import json
 from types import SimpleNamespace
 
@@ -92,7 +93,7 @@ def test_an_mz_is_observable_if_and_only_if_a_window_covers_it(starts, mz):
     covered = any(low <= mz <= high for low, high in windows)
     if any(low <= 1200 and high >= 400 for low, high in windows):
         assert any(low <= mz <= high for low, high in merged) == covered
-    assert all(b > a for (_, a), (b, _) in zip(merged, merged[1:], strict=False))
+    assert all(b > a for (_, a), (b, _) in itertools.pairwise(merged))
 
 
 def test_a_charge_state_outside_all_windows_is_no_negative():
