@@ -1,5 +1,6 @@
 """The plugin's main job, with the real alphaDIA on rendered files with known truth."""
 
+import json
 import re
 
 import pandas as pd
@@ -40,6 +41,20 @@ def test_the_bundle_is_complete_and_says_what_was_decided(flag_on):
     for line in (d["reason"] for d in decisions.values()):
         assert line in flag_on.log
     assert all(len(w["sha256"]) == 64 for w in flag_on.provenance()["started_from"].values())
+
+
+def test_one_collision_energy_is_chosen_and_told_and_the_run_is_described(flag_on):
+    written = flag_on.provenance()
+    assert re.search(r"NCE \d+\.\d (-> \d+\.\d|kept): median spectral angle 0\.\d+", flag_on.log)
+    assert written["nce_curve"][written["library_prediction_nce"]] > 0
+    assert written["nce"] in written["nce_curve"]
+    [file] = (flag_on.folder / "transfer" / "quant").glob("*/run_facts.json")
+    facts = json.loads(file.read_text())
+    low, high = facts["precursor_mz"]
+    assert 300 < low < high < 2000
+    assert all(low <= a < b <= high for a, b in facts["windows"])
+    assert f"Run {file.parent.name}: " in flag_on.log
+    assert f"{len(facts['windows'])} isolation windows from {low:.1f} to {high:.1f} m/z" in flag_on.log
 
 
 def test_the_second_pass_searches_the_tuned_library(flag_on):
