@@ -40,7 +40,7 @@ from alphadia_tl.tasks import (
 from alphadia_tl.tasks.base import MzLimits
 from alphadia_tl.tasks.frames import PredictionMixin
 from alphadia_tl.tasks.instrument import instrument_group
-from alphadia_tl.tasks.turns import take_turns
+from alphadia_tl.tasks.turns import average_turns, take_turns
 from alphadia_tl.training import Examples
 
 __all__ = ["FinetuneManager"]
@@ -175,9 +175,15 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         tune_turn = partial(tune, task, data=data, settings=self.settings, seed=self._seed(task.name))
         result = tune_turn(network, precision=self.precision, baseline=baseline)
         if baseline is None:  # else the collision energy was chosen on other turns' test peptides
-            result = take_turns(
-                result, lambda turn: tune_turn(copy.deepcopy(start), precision=self.precision, turn=turn)
-            )
+            networks = [network]
+
+            def tune_again(turn: int) -> TuneResult:
+                networks.append(copy.deepcopy(start))
+                return tune_turn(networks[-1], precision=self.precision, turn=turn)
+
+            result = take_turns(result, tune_again)
+            if task.averages_turns and len(networks) > 1:
+                average_turns(task, networks, data)
         self.results[task.name] = result
         return result.history
 

@@ -120,6 +120,8 @@ class Task(Protocol):
         An optimizer step shrinks the weights by this, times the learning rate.
     last_epochs : int
         Most epochs of annealing on training and validation rows.
+    averages_turns : bool
+        Whether the weights of several turns are averaged where a small set took them.
     max_batch : int
         Upper limit of the automatic batch size.
     reduced_precision : bool
@@ -132,6 +134,7 @@ class Task(Protocol):
     max_lr: float
     weight_decay: float
     last_epochs: int
+    averages_turns: bool
     max_batch: int
     reduced_precision: bool
 

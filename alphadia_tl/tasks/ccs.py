@@ -56,6 +56,7 @@ class CcsTask:
     max_lr = 1e-3
     weight_decay = 0.1
     last_epochs = 20
+    averages_turns = True
     max_batch = 256
     reduced_precision = False
 

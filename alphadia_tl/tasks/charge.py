@@ -72,6 +72,7 @@ class ChargeTask:
     max_lr = 3e-4
     weight_decay = 0.0
     last_epochs = 0
+    averages_turns = False  # the cutoff is chosen with the first turn's probabilities
     max_batch = 128
     reduced_precision = True
 

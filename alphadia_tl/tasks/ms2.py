@@ -52,6 +52,7 @@ class Ms2Task:
     max_lr = 1e-4
     weight_decay = 0.3
     last_epochs = 8
+    averages_turns = True
     max_batch = 128
     reduced_precision = True
 

@@ -30,6 +30,7 @@ class RtTask:
     max_lr = 1e-3
     weight_decay = 1.0
     last_epochs = 12
+    averages_turns = True
     max_batch = 256
     reduced_precision = False
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
+from alphadia_tl.tasks.base import Task, TaskData
 from alphadia_tl.tasks.result import TuneResult
+from alphadia_tl.training import infer
 
-__all__ = ["n_turns", "pooled", "take_turns"]
+__all__ = ["average_turns", "n_turns", "pooled", "take_turns"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +35,8 @@ def n_turns(held_out_peptides: int, all_peptides: int) -> int:
 def take_turns(first: TuneResult, tune_again: Callable[[int], TuneResult]) -> TuneResult:
     """Add held-out scores of further turns to a result.
 
-    The weights that are used stay those of the first turn. What the others tell is whether tuning on
-    this data, with these settings, helps peptides that it has not seen.
+    What the turns tell together is whether tuning on this data, with these settings, helps peptides that it has
+    not seen.
 
     Parameters
     ----------
@@ -80,3 +84,50 @@ def pooled(results: list[TuneResult]) -> TuneResult:
         turns=len(results),
         measured=measured,
     )
+
+
+def average_turns(task: Task, networks: Sequence[torch.nn.Module], data: TaskData) -> bool:
+    """Put the mean of all turns' weights into the first network, if it is no worse than they are.
+
+    Weights tuned from the same start average well (Wortsman et al. 2022, model soups): the chance of the split and
+    of the steps averages out. That the mean did not leave their common basin is checked on all rows, nearly all of
+    which every turn has learnt from, so that neither side has an advantage.
+
+    Parameters
+    ----------
+    task : Task
+        Which model it is.
+    networks : sequence of torch.nn.Module
+        One tuned network per turn.
+    data : TaskData
+        The rows of all turns.
+
+    Returns
+    -------
+    bool
+        False: the first network's weights are those of the first turn.
+    """
+    examples = task.prepare(data).examples.to(next(networks[0].parameters()).device)
+
+    def loss(network: torch.nn.Module) -> float:
+        return infer(network, examples, task.forward, loss=task.loss)[1]
+
+    mean = copy.deepcopy(networks[0])
+    others = [dict(network.named_parameters()) for network in networks]
+    with torch.no_grad():
+        for name, parameter in mean.named_parameters():
+            parameter.copy_(torch.stack([other[name] for other in others]).mean(dim=0))
+    of_mean, of_turns = loss(mean), [loss(network) for network in networks]
+    fits = of_mean <= max(of_turns)
+    logger.info(
+        "%s: loss over all rows %.5f with the mean weights of %d turns, %.5f to %.5f with one turn's: %s",
+        task.title,
+        of_mean,
+        len(networks),
+        min(of_turns),
+        max(of_turns),
+        "the mean is used" if fits else "the first turn is used",
+    )
+    if fits:
+        networks[0].load_state_dict(mean.state_dict())
+    return fits

@@ -1,10 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from alphadia_tl import finetune
 from alphadia_tl.finetune import FinetuneManager
-from alphadia_tl.tasks import TuneResult, get_task, new_network
-from alphadia_tl.tasks.turns import n_turns, take_turns
+from alphadia_tl.tasks import TaskData, TuneResult, get_task, new_network
+from alphadia_tl.tasks.predict import predict
+from alphadia_tl.tasks.turns import average_turns, n_turns, take_turns
 from tasks.made import make_peptides
 
 PEPTIDES = make_peptides(120, seed=4)
@@ -58,30 +61,44 @@ def test_enough_held_out_peptides_take_one_turn():
     assert take_turns(first, lambda turn: pytest.fail("tuned again")) is first
 
 
-def test_the_weights_are_those_of_the_first_turn_and_all_turns_start_alike(tmp_path, monkeypatch):
-    import torch
-
-    from alphadia_tl import finetune
-
-    for name in ("rt", "ms2", "charge", "ccs"):
-        torch.save(new_network(name, seed=3).model.state_dict(), tmp_path / f"{name}.pth")
+@pytest.mark.parametrize(("name", "averaged"), [("rt", True), ("charge", False)])
+def test_all_turns_start_alike_and_their_mean_is_used(name, averaged, tmp_path, monkeypatch):
+    for each in ("rt", "ms2", "charge", "ccs"):
+        torch.save(new_network(each, seed=3).model.state_dict(), tmp_path / f"{each}.pth")
     starts, ends, held_out = [], [], []
     tune = finetune.tune
 
+    def weights(network):
+        return torch.cat([p.detach().flatten() for p in network.parameters()])
+
     def watched(task, network, **kwargs):
-        starts.append(network.rt_decoder.nn[2].weight.clone())
+        starts.append(weights(network))
         result = tune(task, network, **kwargs)
-        ends.append(network.rt_decoder.nn[2].weight.clone())
+        ends.append(weights(network))
         held_out.append(set(result.test_groups))
         return result
 
     monkeypatch.setattr(finetune, "tune", watched)
     monkeypatch.setattr("alphadia_tl.tasks.tuning.check_pretrained", lambda *a, **k: None)
     manager = FinetuneManager("cpu", {"epochs": 1}, models=tmp_path, precision="fp32")
-    manager.finetune_rt(PEPTIDES)
-    assert manager.results["rt"].turns == len(starts) == 5
+    getattr(manager, f"finetune_{name}")(PEPTIDES)
+    assert manager.results[name].turns == len(starts) == 5
     assert all(torch.equal(s, starts[0]) for s in starts)
-    assert torch.equal(manager.interface("rt").model.rt_decoder.nn[2].weight, ends[0])
     assert not torch.equal(ends[0], ends[1])
+    used = torch.stack(ends).mean(dim=0) if averaged else ends[0]
+    torch.testing.assert_close(weights(manager.interface(name).model), used)
     assert len(set().union(*held_out)) == sum(map(len, held_out))
-    assert set(manager.results["rt"].test_groups) == set().union(*held_out)
+    assert set(manager.results[name].test_groups) == set().union(*held_out)
+
+
+def test_a_mean_that_left_the_basin_of_the_turns_is_not_used():
+    task, networks = get_task("rt"), [new_network("rt", seed=1).model for _ in range(2)]
+    for network in networks:
+        network.rt_decoder.nn[1].weight.data.fill_(-1.0)  # |x|, so that the negated layer below says the same
+    data = TaskData(PEPTIDES.assign(rt_norm=predict(task, networks[0], PEPTIDES, "fp32")))
+    assert average_turns(task, networks, data)
+    kept = networks[0].rt_decoder.nn[0].weight.clone()
+    for parameter in networks[1].rt_decoder.nn[0].parameters():
+        parameter.data.neg_()
+    assert not average_turns(task, networks, data)
+    assert torch.equal(networks[0].rt_decoder.nn[0].weight, kept)
