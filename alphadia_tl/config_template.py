@@ -8,7 +8,8 @@ import typing
 from dataclasses import fields
 from typing import Any
 
-from alphadia_tl.settings import PluginSettings, TrainingSettings, TransferLibrarySettings, describe_type
+from alphadia_tl.section import Section, describe_type
+from alphadia_tl.settings import EntrapmentSettings, PluginSettings, TrainingSettings, TransferLibrarySettings
 
 HEADER = """\
 # Transfer learning between the two search passes (alphadia_tl).
@@ -28,12 +29,20 @@ def section_template(*, enabled: bool = True) -> str:
     enabled : bool, default True
         Value of the switch in the template.
     """
-    defaults = PluginSettings(enabled=enabled)
-    lines = [HEADER + f"{PluginSettings.section}:"]
-    for setting in fields(defaults):
-        lines += [f"  # {line}" for line in textwrap.wrap(setting.metadata["doc"], 100)]
-        lines += [f"  {setting.name}: {_yaml_value(getattr(defaults, setting.name))}", ""]
+    lines = [HEADER + f"{PluginSettings.section}:", *_lines(PluginSettings(enabled=enabled), indent="  ")]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _lines(section: Section, indent: str) -> list[str]:
+    lines = []
+    for setting in fields(section):  # type: ignore[arg-type]
+        lines += [f"{indent}# {line}" for line in textwrap.wrap(setting.metadata["doc"], 100)]
+        value = getattr(section, setting.name)
+        if isinstance(value, Section):
+            lines += [f"{indent}{setting.name}:", *_lines(value, indent + "  ")]
+        else:
+            lines += [f"{indent}{setting.name}: {_yaml_value(value)}", ""]
+    return lines
 
 
 REFERENCE_INTRODUCTION = """\
@@ -52,11 +61,14 @@ only where you wrote it, because the plugin's defaults differ from alphaDIA's. `
 def reference() -> str:
     """Return the configuration reference as Markdown."""
     parts = [REFERENCE_INTRODUCTION]
-    for cls in (PluginSettings, TrainingSettings, TransferLibrarySettings):
+    for cls in (PluginSettings, EntrapmentSettings, TrainingSettings, TransferLibrarySettings):
         hints = typing.get_type_hints(cls)
         defaults = cls()
         parts += [f"\n## `{cls.section}`\n", "| key | type | default | meaning |", "|---|---|---|---|"]
         for setting in fields(defaults):
+            if isinstance(getattr(defaults, setting.name), Section):
+                parts.append(f"| `{setting.name}` | section | see below | {setting.metadata['doc']} |")
+                continue
             value = _yaml_value(getattr(defaults, setting.name))
             kind = describe_type(hints[setting.name]).replace("|", "\\|")
             parts.append(f"| `{setting.name}` | {kind} | `{value}` | {setting.metadata['doc']} |")

@@ -38,6 +38,7 @@ ORDER = [
     "modifications",
     "config_template",
     "settings",
+    "section",
     "errors",
 ]
 KNOWN_ONLY_TO = {

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from alphadia_tl.config_template import reference, section_template
 from alphadia_tl.errors import SettingsError
-from alphadia_tl.settings import PluginSettings, TrainingSettings, TransferLibrarySettings
+from alphadia_tl.settings import EntrapmentSettings, PluginSettings, TrainingSettings, TransferLibrarySettings
 
 WRONG = [
     (PluginSettings, {"enabld": True}, "alphadia_tl.enabld"),
@@ -27,6 +27,12 @@ WRONG = [
     (PluginSettings, {"gate_confidence": 1.0}, "below 1"),
     (PluginSettings, {"charge_filter_recall": 0.0}, "above 0"),
     (PluginSettings, {"precision": "int8"}, "auto, fp32, bf16"),
+    (PluginSettings, {"cross_fit": 0}, "1 to 10"),
+    (PluginSettings, {"cross_fit": 2.5}, "a whole number"),
+    (EntrapmentSettings, {"prefix": " "}, "text or null"),
+    (EntrapmentSettings, {"design": "sample"}, "twins or foreign"),
+    (EntrapmentSettings, {"ratio": 0}, "above 0"),
+    (EntrapmentSettings, {"prefx": "E_"}, "prefix, ratio"),
     (TrainingSettings, {"train_fraction": 1.2}, "above 0 and below 1"),
     (TrainingSettings, {"train_fraction": 0.8}, "a sum of at most 1"),
     (TrainingSettings, {"epochs": -1}, "at least 1"),
@@ -92,3 +98,16 @@ def test_early_stopping_gives_the_scheduler_four_chances(patience):
 )
 def test_files_made_from_the_settings_are_up_to_date(path, generated):
     assert (Path(__file__).parents[1] / path).read_text() == generated()
+
+
+def test_a_section_within_a_section_is_checked_and_written_back():
+    settings = PluginSettings.from_mapping({"entrapment": {"prefix": "ENTRAPMENT_", "ratio": 2}})
+    assert settings.entrapment == EntrapmentSettings(prefix="ENTRAPMENT_", ratio=2)
+    assert PluginSettings.from_mapping(settings.to_mapping()) == settings
+    with pytest.raises(SettingsError, match="alphadia_tl.entrapment.ratio"):
+        PluginSettings.from_mapping({"entrapment": {"ratio": -1}})
+
+
+@pytest.mark.parametrize(("train", "kept_out"), [(False, "E_"), (True, None)])
+def test_entrapment_is_kept_out_of_training_unless_asked_for(train, kept_out):
+    assert EntrapmentSettings(prefix="E_", train=train).kept_out == kept_out
