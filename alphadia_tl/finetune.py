@@ -38,9 +38,10 @@ from alphadia_tl.tasks import (
     with_nce,
 )
 from alphadia_tl.tasks.base import MzLimits
+from alphadia_tl.tasks.folds import predict_by_fold
 from alphadia_tl.tasks.frames import PredictionMixin
 from alphadia_tl.tasks.instrument import instrument_group
-from alphadia_tl.tasks.turns import average_turns, take_turns
+from alphadia_tl.tasks.turns import average_turns, take_folds, take_turns
 from alphadia_tl.training import Examples
 
 __all__ = ["FinetuneManager"]
@@ -75,11 +76,16 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         "auto" (bf16 where the hardware has it), "fp32" or "bf16".
     model_type : str
         Which weights of a zip: "generic", "phospho" or "digly".
+    cross_fit : int
+        With more than 1, as many models are tuned on all folds of peptides but one each, and a peptide is predicted
+        by the one that has not learnt from it. What is saved under the model's own name is the mean of them.
 
     Attributes
     ----------
     results : dict of str to TuneResult
         Results of the models tuned so far.
+    fold_networks : dict of str to list of torch.nn.Module
+        With cross-fitting, the networks of each tuned model, one per fold.
     weights : dict of str to Weights
         Start weights of each model that has any.
     nce_search : NceSearch or None
@@ -105,6 +111,7 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         seed: int = 0,
         precision: str = "auto",
         model_type: str = "generic",
+        cross_fit: int = 1,
     ) -> None:
         self._device = device
         self._train_psm_logging = True
@@ -113,6 +120,8 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         self.seed = seed
         self.precision = precision
         self.results: dict[str, TuneResult] = {}
+        self.cross_fit = cross_fit
+        self.fold_networks: dict[str, list[torch.nn.Module]] = {}
         self.weights: dict[str, Weights] = {}
         self.nce_search: NceSearch | None = None
         self._pretrained_nce: float | None = None
@@ -172,18 +181,31 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
     def _tune(self, task: Task, data: TaskData, baseline: Callable[[Examples], Examples] | None = None) -> pd.DataFrame:
         network = self.interface(task.name).model
         start = copy.deepcopy(network)
-        tune_turn = partial(tune, task, data=data, settings=self.settings, seed=self._seed(task.name))
-        result = tune_turn(network, precision=self.precision, baseline=baseline)
-        if baseline is None:  # else the collision energy was chosen on other turns' test peptides
-            networks = [network]
+        networks: list[torch.nn.Module] = []
 
-            def tune_again(turn: int) -> TuneResult:
-                networks.append(copy.deepcopy(start))
-                return tune_turn(networks[-1], precision=self.precision, turn=turn)
+        def tune_once(turn: int) -> TuneResult:
+            networks.append(copy.deepcopy(start) if networks else network)
+            return tune(
+                task,
+                networks[-1],
+                data,
+                self.settings,
+                seed=self._seed(task.name),
+                precision=self.precision,
+                turn=turn,
+                n_folds=self.cross_fit,
+                baseline=baseline,
+            )
 
-            result = take_turns(result, tune_again)
-            if task.averages_turns and len(networks) > 1:
-                average_turns(task, networks, data)
+        if self.cross_fit > 1:
+            result = take_folds(tune_once, self.cross_fit)
+            self.fold_networks[task.name] = [copy.deepcopy(n) for n in networks]
+        elif baseline is None:
+            result = take_turns(tune_once(0), tune_once, task.wanted_peptides)
+        else:  # the collision energy was chosen on other turns' test peptides
+            result = tune_once(0)
+        if len(networks) > 1 and (task.averages_turns or self.cross_fit > 1):
+            average_turns(task, networks, data)
         self.results[task.name] = result
         return result.history
 
@@ -252,24 +274,29 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         """Put the start weights of a model back, and for MS2 the collision energy that was used with them."""
         if name == "ms2" and self._pretrained_nce is not None:
             self.nce, self._pretrained_nce = self._pretrained_nce, None
+        self.fold_networks.pop(name, None)
         network = self.interface(name).model
         start = build_model(self.weights[name], "cpu").model.state_dict()
         network.load_state_dict(copy.deepcopy(start))
 
     def save_models(self, folder: Path | str) -> None:
-        """Write ``{rt,ms2,charge,ccs}.pth``, which peptdeep can load, into a folder."""
+        """Write ``{rt,ms2,charge,ccs}.pth``, which peptdeep can load, into a folder, folds' into ``fold_1``, ..."""
         target = Path(folder)
+        states = {target / f"{name}.pth": self.interface(name).model for name in self.weights}
+        for name, networks in self.fold_networks.items():
+            states |= {target / f"fold_{i}" / f"{name}.pth": network for i, network in enumerate(networks, start=1)}
         try:
-            target.mkdir(parents=True, exist_ok=True)
-            for name in self.weights:
-                partial = target / f"{name}.pth.partial"
-                state = {k: v.detach().cpu() for k, v in self.interface(name).model.state_dict().items()}
-                torch.save(state, partial)
-                partial.replace(target / f"{name}.pth")
+            for file, network in states.items():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                partial = file.with_suffix(".pth.partial")
+                torch.save({k: v.detach().cpu() for k, v in network.state_dict().items()}, partial)
+                partial.replace(file)
         except (OSError, RuntimeError) as e:
             raise OutputError(f"The models cannot be written to {target}: {e}.", "Check permissions and space.") from e
 
     def _predict(self, name: str, df: pd.DataFrame) -> NDArray[Any]:
+        if name in self.fold_networks:
+            return predict_by_fold(self._task(name), self.fold_networks[name], df, self.precision, self._seed(name))
         return predict(self._task(name), self.interface(name).model, df, self.precision)
 
     def predict_all(

@@ -104,7 +104,7 @@ def test_a_section_within_a_section_is_checked_and_written_back():
     settings = PluginSettings.from_mapping({"entrapment": {"prefix": "ENTRAPMENT_", "ratio": 2}})
     assert settings.entrapment == EntrapmentSettings(prefix="ENTRAPMENT_", ratio=2)
     assert PluginSettings.from_mapping(settings.to_mapping()) == settings
-    with pytest.raises(SettingsError, match="alphadia_tl.entrapment.ratio"):
+    with pytest.raises(SettingsError, match=r"alphadia_tl\.entrapment\.ratio"):
         PluginSettings.from_mapping({"entrapment": {"ratio": -1}})
 
 

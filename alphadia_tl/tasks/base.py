@@ -122,6 +122,8 @@ class Task(Protocol):
         Most epochs of annealing on training and validation rows.
     averages_turns : bool
         Whether the weights of several turns are averaged where a small set took them.
+    wanted_peptides : int
+        Held-out peptides with which one can tell whether tuning helped.
     max_batch : int
         Upper limit of the automatic batch size.
     reduced_precision : bool
@@ -135,6 +137,7 @@ class Task(Protocol):
     weight_decay: float
     last_epochs: int
     averages_turns: bool
+    wanted_peptides: int
     max_batch: int
     reduced_precision: bool
 

@@ -31,6 +31,7 @@ class RtTask:
     weight_decay = 1.0
     last_epochs = 12
     averages_turns = True
+    wanted_peptides = 100
     max_batch = 256
     reduced_precision = False
 

@@ -18,21 +18,20 @@ from alphadia_tl.tasks.base import Task, TaskData
 from alphadia_tl.tasks.result import TuneResult
 from alphadia_tl.training import infer
 
-__all__ = ["average_turns", "n_turns", "pooled", "take_turns"]
+__all__ = ["average_turns", "n_turns", "pooled", "take_folds", "take_turns"]
 
 logger = logging.getLogger(__name__)
 
-WANTED_PEPTIDES = 100
 MAX_TURNS = 5
 
 
-def n_turns(held_out_peptides: int, all_peptides: int) -> int:
-    """Return how often to tune so that about 100 peptides have been held out, none twice; at most five times."""
+def n_turns(held_out_peptides: int, all_peptides: int, wanted: int) -> int:
+    """Return how often to tune so that the wanted peptides have been held out, none twice; at most five times."""
     possible = all_peptides // max(1, held_out_peptides)
-    return max(1, min(MAX_TURNS, possible, math.ceil(WANTED_PEPTIDES / max(1, held_out_peptides))))
+    return max(1, min(MAX_TURNS, possible, math.ceil(wanted / max(1, held_out_peptides))))
 
 
-def take_turns(first: TuneResult, tune_again: Callable[[int], TuneResult]) -> TuneResult:
+def take_turns(first: TuneResult, tune_again: Callable[[int], TuneResult], wanted: int) -> TuneResult:
     """Add held-out scores of further turns to a result.
 
     What the turns tell together is whether tuning on this data, with these settings, helps peptides that it has
@@ -44,8 +43,10 @@ def take_turns(first: TuneResult, tune_again: Callable[[int], TuneResult]) -> Tu
         Result of turn 0.
     tune_again : callable
         Tunes the start weights once more, in the turn given, whose test peptides no other turn has.
+    wanted : int
+        Held-out peptides with which one can tell.
     """
-    turns = n_turns(first.n_peptides["test"], sum(first.n_peptides.values()))
+    turns = n_turns(first.n_peptides["test"], sum(first.n_peptides.values()), wanted)
     if turns == 1:
         return first
     logger.info(
@@ -55,6 +56,22 @@ def take_turns(first: TuneResult, tune_again: Callable[[int], TuneResult]) -> Tu
         turns - 1,
     )
     return pooled([first, *(tune_again(turn) for turn in range(1, turns))])
+
+
+def take_folds(tune_fold: Callable[[int], TuneResult], n_folds: int) -> TuneResult:
+    """Tune once per fold of peptides; all peptides are held out once, and all decide.
+
+    Parameters
+    ----------
+    tune_fold : callable
+        Tunes the start weights on all folds but the one given.
+    n_folds : int
+        Number of folds.
+    """
+    results = [tune_fold(fold) for fold in range(n_folds)]
+    result = pooled(results)
+    observed = {k: np.concatenate([r.observed[k] for r in results]) for k in results[0].observed}
+    return replace(result, observed=observed)
 
 
 def pooled(results: list[TuneResult]) -> TuneResult:

@@ -34,11 +34,11 @@ def made(turn, peptides=20, name="rt"):
 
 
 @pytest.mark.parametrize(
-    ("held_out", "all_peptides", "turns"),
-    [(5, 50, 5), (20, 200, 5), (60, 600, 2), (100, 1000, 1), (30, 100, 3)],
+    ("held_out", "all_peptides", "wanted", "turns"),
+    [(5, 50, 100, 5), (20, 200, 100, 5), (60, 600, 100, 2), (100, 1000, 100, 1), (100, 1000, 400, 4), (30, 99, 100, 3)],
 )
-def test_few_held_out_peptides_take_more_turns_but_none_twice(held_out, all_peptides, turns):
-    assert n_turns(held_out, all_peptides) == turns
+def test_few_held_out_peptides_take_more_turns_but_none_twice(held_out, all_peptides, wanted, turns):
+    assert n_turns(held_out, all_peptides, wanted) == turns
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_few_held_out_peptides_take_more_turns_but_none_twice(held_out, all_pept
     [("rt", "median_abs_error_calibrated", 3.0), ("charge", "ce_loss", 3.0)],
 )
 def test_held_out_rows_of_all_turns_decide(name, headline, before):
-    result = take_turns(made(0, name=name), lambda turn: made(turn, name=name))
+    result = take_turns(made(0, name=name), lambda turn: made(turn, name=name), 100)
     assert result.turns == 5
     assert len(set(result.test_groups)) == len(result.scores_after) == len(result.measured["test"]) == 100
     assert result.n_peptides["test"] == 100
@@ -58,7 +58,7 @@ def test_held_out_rows_of_all_turns_decide(name, headline, before):
 
 def test_enough_held_out_peptides_take_one_turn():
     first = made(0, peptides=250)
-    assert take_turns(first, lambda turn: pytest.fail("tuned again")) is first
+    assert take_turns(first, lambda turn: pytest.fail("tuned again"), 100) is first
 
 
 @pytest.mark.parametrize(("name", "averaged"), [("rt", True), ("charge", False)])
@@ -71,9 +71,9 @@ def test_all_turns_start_alike_and_their_mean_is_used(name, averaged, tmp_path, 
     def weights(network):
         return torch.cat([p.detach().flatten() for p in network.parameters()])
 
-    def watched(task, network, **kwargs):
+    def watched(task, network, data, *rest, **kwargs):
         starts.append(weights(network))
-        result = tune(task, network, **kwargs)
+        result = tune(task, network, data, *rest, **kwargs)
         ends.append(weights(network))
         held_out.append(set(result.test_groups))
         return result
