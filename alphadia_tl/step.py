@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
-from alphadia_tl import gate
 from alphadia_tl.bundle import Bundle, require_space, versions, write_stats
-from alphadia_tl.conditions import better_than_chance, note_nce, observed_precursor_mz, without_own_conditions
-from alphadia_tl.errors import BaselineError, PredictionError
+from alphadia_tl.conditions import observed_precursor_mz
 from alphadia_tl.finetune import FinetuneManager
 from alphadia_tl.library import TransferLibrary, collect, describe
+from alphadia_tl.library_stage import regenerate_library
 from alphadia_tl.origin import find_origin
 from alphadia_tl.outcome import StepOutcome, log_summary
 from alphadia_tl.records import record_training, save_models, starting_point
-from alphadia_tl.report import TrainingFacts
-from alphadia_tl.rt_bins import by_retention_time
 from alphadia_tl.run_facts import RunFacts, read_run_facts
-from alphadia_tl.speclib import choose_charge_cutoff, kept_fraction, regenerate
 from alphadia_tl.start_models import check_installed
 from alphadia_tl.step_settings import StepSettings
-from alphadia_tl.tasks import TuneResult
+from alphadia_tl.tuning_stage import tune_models
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +102,7 @@ def run_step(
         outcome.warnings.append(manager.instrument_warning)
     observable_mz = observed_precursor_mz(settings, _facts(library, outcome.runs), outcome)
     with outcome.timed("tuning"):
-        _tune(settings, library, manager, outcome, observable_mz)
+        tune_models(settings, library, manager, outcome, observable_mz)
     with outcome.timed("writing models"):
         record_training(settings, library.precursor_df, manager, outcome)
         save_models(manager, outcome)
@@ -115,7 +110,7 @@ def run_step(
         outcome.write_provenance()
     if speclib is not None:
         with outcome.timed("library prediction"):
-            _regenerate(settings, manager, outcome, speclib)
+            regenerate_library(settings, manager, outcome, speclib)
         outcome.write_provenance()
     log_summary(outcome)
     return outcome
@@ -151,154 +146,6 @@ def _library(
 def _facts(library: TransferLibrary, runs: Sequence[str]) -> dict[str, RunFacts | None]:
     known = {name: RunFacts.from_mapping(values) for name, values in library.run_facts.items()}
     return dict.fromkeys(runs) | known
-
-
-def _tune(
-    settings: StepSettings,
-    library: TransferLibrary,
-    manager: FinetuneManager,
-    outcome: StepOutcome,
-    observable_mz: Sequence[tuple[float, float]],
-) -> None:
-    df = without_own_conditions(library.precursor_df, outcome, nce=settings.nce, instrument=settings.instrument)
-    tuners: dict[str, Callable[[], pd.DataFrame]] = {
-        "rt": lambda: manager.finetune_rt(df),
-        "charge": lambda: manager.finetune_charge(
-            psm_df=df, precursor_mz=observable_mz, precursor_charge=settings.precursor_charge
-        ),
-        "ms2": lambda: manager.finetune_ms2(
-            psm_df=df,
-            matched_intensity_df=library.fragment_intensity_df,
-            fragment_mask_df=library.fragment_mask_df,
-            nce=settings.plugin.nce,
-            better=better_than_chance(settings),
-        ),
-        "ccs": lambda: manager.finetune_ccs(df),
-    }
-    histories = []
-    for number, (name, tune) in enumerate(tuners.items()):
-        reason = reason_to_skip(name, settings, df, known_weights=manager.weights)
-        if reason is None:
-            try:
-                with outcome.timed(f"tuning {name}"):
-                    histories.append(tune())
-            except BaselineError as error:
-                reason = str(error)
-                outcome.warnings.append(f"{name.upper()} was not tuned: {reason}")
-        if reason is None:
-            outcome.training[name] = _training_facts(manager.results[name])
-            generator = np.random.default_rng([settings.seed, 2, number])
-            decision = gate.decide(
-                manager.results[name], confidence=settings.plugin.gate_confidence, generator=generator
-            )
-            if not decision.accepted:
-                manager.restore_pretrained(name)
-        else:
-            decision = gate.skipped(name, f"pretrained model kept: {reason}")
-        logger.info(f"{name.upper()}: {decision.reason}")
-        outcome.decisions.append(decision)
-    note_nce(settings, manager, outcome)
-    _look_along_the_gradient(settings, manager, outcome)
-    if histories:
-        outcome.history = pd.concat(histories, ignore_index=True)
-    else:
-        outcome.history = pd.DataFrame(columns=["epoch", "property", "data_split", "metric_name", "value"])
-
-
-def _look_along_the_gradient(settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome) -> None:
-    if "rt" not in manager.results:
-        outcome.bundle.rt_bins.unlink(missing_ok=True)  # of an earlier call
-        return
-    generator = np.random.default_rng([settings.seed, 4])
-    bins = by_retention_time(
-        manager.results["rt"], accepted="rt" in outcome.accepted, fdr=settings.fdr, generator=generator
-    )
-    outcome.rt_bins = bins.table
-    outcome.warnings += bins.warnings
-    write_stats(outcome.bundle.rt_bins, bins.table)
-
-
-def _regenerate(settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome, speclib: Path) -> None:
-    """Write the tuned library; a model whose predictions turn out unusable goes back to its pretrained weights."""
-    while outcome.accepted:
-        cutoff = _charge_cutoff(settings, manager, outcome)
-        try:
-            outcome.regeneration = regenerate(
-                speclib,
-                outcome.bundle.tuned_library,
-                predictor=manager,
-                accepted=[m for m in outcome.accepted if m != "charge" or cutoff is not None],
-                charged_frag_types=settings.predicted_frag_types,
-                charge_cutoff=cutoff,
-            )
-        except PredictionError as error:
-            if error.model is None:
-                raise
-            outcome.reject(error.model, error.what)
-            manager.restore_pretrained(error.model)
-            note_nce(settings, manager, outcome)
-            save_models(manager, outcome)
-        else:
-            return
-
-
-def _training_facts(result: TuneResult) -> TrainingFacts:
-    return {
-        "stop_reason": str(result.stop_reason),
-        "best_epoch": result.best_epoch,
-        "epochs": result.epochs,
-        "seconds": result.seconds,
-        "n_rows": result.n_rows,
-    }
-
-
-def reason_to_skip(name: str, settings: StepSettings, df: pd.DataFrame, known_weights: Collection[str]) -> str | None:
-    """Return why a model is not tuned on these observations, None if it is.
-
-    Parameters
-    ----------
-    name : str
-        Name of the model.
-    settings : StepSettings
-        All settings.
-    df : pandas.DataFrame
-        ``precursor_df`` of the transfer library.
-    known_weights : collection of str
-        Models that have weights to start from.
-    """
-    if name not in settings.plugin.models:
-        return "not among alphadia_tl.models"
-    if name == "ccs" and "ccs" not in df.columns:
-        return "the data has no ion mobility"
-    if name not in known_weights:
-        return "there are no pretrained weights to start from"
-    rows = df[df["use_for_ms2"]] if name == "ms2" else df
-    peptides = int(rows["sequence"].nunique() * settings.training.train_fraction)
-    needed = settings.plugin.min_training_peptides
-    if peptides < needed:
-        return f"{peptides} peptides to train on, {needed} needed (alphadia_tl.min_training_peptides)"
-    return None
-
-
-def _charge_cutoff(settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome) -> float | None:
-    """Return the probability under which charge states leave the library, None to keep them all."""
-    recall = settings.plugin.charge_filter_recall
-    if "charge" not in outcome.accepted or recall >= 1:
-        return None
-    observed = manager.results["charge"].held_out_observed()
-    validation, test = observed["validation"], observed["test"]
-    cutoff = choose_charge_cutoff(validation, recall)
-    kept = kept_fraction(test, cutoff)
-    if kept < recall:
-        message = (
-            f"charge states are not filtered: a cutoff of {cutoff:.4f} would keep {kept:.2%} of the held-out "
-            f"observed ones, {recall:.1%} wanted"
-        )
-        outcome.warnings.append(message)
-        logger.info(message)
-        return None
-    logger.info(f"charge states below probability {cutoff:.4f} leave the library: {kept:.2%} of held-out ones kept")
-    return cutoff
 
 
 def _provenance(settings: StepSettings, manager: FinetuneManager) -> dict[str, Any]:

@@ -16,6 +16,8 @@ ORDER = [
     "reuse",
     "rounds",
     "step",
+    "tuning_stage",
+    "library_stage",
     "conditions",
     "records",
     "host",

@@ -8,8 +8,8 @@ from alphadia_tl.bundle import Bundle
 from alphadia_tl.gate import Decision
 from alphadia_tl.outcome import StepOutcome
 from alphadia_tl.rt_bins import N_BINS, by_retention_time
-from alphadia_tl.step import _look_along_the_gradient
 from alphadia_tl.tasks import Headline, TuneResult
+from alphadia_tl.tuning_stage import _look_along_the_gradient
 
 
 def made(train, test, after=None, before=None, repeats=1):

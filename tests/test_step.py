@@ -6,8 +6,8 @@ import pytest
 
 from alphadia_tl import host
 from alphadia_tl.settings import PluginSettings
-from alphadia_tl.step import reason_to_skip
 from alphadia_tl.step_settings import step_settings
+from alphadia_tl.tuning_stage import reason_to_skip
 
 ALL = ("rt", "charge", "ms2", "ccs")
 

@@ -1,0 +1,61 @@
+"""Predict the library again with the accepted models."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from alphadia_tl.conditions import note_nce
+from alphadia_tl.errors import PredictionError
+from alphadia_tl.finetune import FinetuneManager
+from alphadia_tl.outcome import StepOutcome
+from alphadia_tl.records import save_models
+from alphadia_tl.speclib import choose_charge_cutoff, kept_fraction, regenerate
+from alphadia_tl.step_settings import StepSettings
+
+logger = logging.getLogger(__name__)
+
+
+def regenerate_library(settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome, speclib: Path) -> None:
+    """Write the tuned library; a model whose predictions turn out unusable goes back to its pretrained weights."""
+    while outcome.accepted:
+        cutoff = _charge_cutoff(settings, manager, outcome)
+        try:
+            outcome.regeneration = regenerate(
+                speclib,
+                outcome.bundle.tuned_library,
+                predictor=manager,
+                accepted=[m for m in outcome.accepted if m != "charge" or cutoff is not None],
+                charged_frag_types=settings.predicted_frag_types,
+                charge_cutoff=cutoff,
+            )
+        except PredictionError as error:
+            if error.model is None:
+                raise
+            outcome.reject(error.model, error.what)
+            manager.restore_pretrained(error.model)
+            note_nce(settings, manager, outcome)
+            save_models(manager, outcome)
+        else:
+            return
+
+
+def _charge_cutoff(settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome) -> float | None:
+    """Return the probability under which charge states leave the library, None to keep them all."""
+    recall = settings.plugin.charge_filter_recall
+    if "charge" not in outcome.accepted or recall >= 1:
+        return None
+    observed = manager.results["charge"].held_out_observed()
+    validation, test = observed["validation"], observed["test"]
+    cutoff = choose_charge_cutoff(validation, recall)
+    kept = kept_fraction(test, cutoff)
+    if kept < recall:
+        message = (
+            f"charge states are not filtered: a cutoff of {cutoff:.4f} would keep {kept:.2%} of the held-out "
+            f"observed ones, {recall:.1%} wanted"
+        )
+        outcome.warnings.append(message)
+        logger.info(message)
+        return None
+    logger.info(f"charge states below probability {cutoff:.4f} leave the library: {kept:.2%} of held-out ones kept")
+    return cutoff

@@ -1,0 +1,141 @@
+"""Tune each model and decide whether the tuned one is used."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+
+import numpy as np
+import pandas as pd
+
+from alphadia_tl import gate
+from alphadia_tl.bundle import write_stats
+from alphadia_tl.conditions import better_than_chance, note_nce, without_own_conditions
+from alphadia_tl.errors import BaselineError
+from alphadia_tl.finetune import FinetuneManager
+from alphadia_tl.library import TransferLibrary
+from alphadia_tl.outcome import StepOutcome
+from alphadia_tl.report import TrainingFacts
+from alphadia_tl.rt_bins import by_retention_time
+from alphadia_tl.step_settings import StepSettings
+from alphadia_tl.tasks import TuneResult
+
+logger = logging.getLogger(__name__)
+
+
+def tune_models(
+    settings: StepSettings,
+    library: TransferLibrary,
+    manager: FinetuneManager,
+    outcome: StepOutcome,
+    observable_mz: Sequence[tuple[float, float]],
+) -> None:
+    """Tune the models one after the other; decisions, history and warnings go into the outcome.
+
+    Parameters
+    ----------
+    settings : StepSettings
+        All settings.
+    library : TransferLibrary
+        What is learnt from.
+    manager : FinetuneManager
+        Holds the pretrained models; those that are not accepted are put back.
+    outcome : StepOutcome
+        Gets a decision per model.
+    observable_mz : sequence of two floats each
+        Precursor m/z ranges (Th) that were isolated.
+    """
+    df = without_own_conditions(library.precursor_df, outcome, nce=settings.nce, instrument=settings.instrument)
+    tuners: dict[str, Callable[[], pd.DataFrame]] = {
+        "rt": lambda: manager.finetune_rt(df),
+        "charge": lambda: manager.finetune_charge(
+            psm_df=df, precursor_mz=observable_mz, precursor_charge=settings.precursor_charge
+        ),
+        "ms2": lambda: manager.finetune_ms2(
+            psm_df=df,
+            matched_intensity_df=library.fragment_intensity_df,
+            fragment_mask_df=library.fragment_mask_df,
+            nce=settings.plugin.nce,
+            better=better_than_chance(settings),
+        ),
+        "ccs": lambda: manager.finetune_ccs(df),
+    }
+    histories = []
+    for number, (name, tune) in enumerate(tuners.items()):
+        reason = reason_to_skip(name, settings, df, known_weights=manager.weights)
+        if reason is None:
+            try:
+                with outcome.timed(f"tuning {name}"):
+                    histories.append(tune())
+            except BaselineError as error:
+                reason = str(error)
+                outcome.warnings.append(f"{name.upper()} was not tuned: {reason}")
+        if reason is None:
+            outcome.training[name] = _training_facts(manager.results[name])
+            generator = np.random.default_rng([settings.seed, 2, number])
+            decision = gate.decide(
+                manager.results[name], confidence=settings.plugin.gate_confidence, generator=generator
+            )
+            if not decision.accepted:
+                manager.restore_pretrained(name)
+        else:
+            decision = gate.skipped(name, f"pretrained model kept: {reason}")
+        logger.info(f"{name.upper()}: {decision.reason}")
+        outcome.decisions.append(decision)
+    note_nce(settings, manager, outcome)
+    _look_along_the_gradient(settings, manager, outcome)
+    if histories:
+        outcome.history = pd.concat(histories, ignore_index=True)
+    else:
+        outcome.history = pd.DataFrame(columns=["epoch", "property", "data_split", "metric_name", "value"])
+
+
+def _look_along_the_gradient(settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome) -> None:
+    if "rt" not in manager.results:
+        outcome.bundle.rt_bins.unlink(missing_ok=True)  # of an earlier call
+        return
+    generator = np.random.default_rng([settings.seed, 4])
+    bins = by_retention_time(
+        manager.results["rt"], accepted="rt" in outcome.accepted, fdr=settings.fdr, generator=generator
+    )
+    outcome.rt_bins = bins.table
+    outcome.warnings += bins.warnings
+    write_stats(outcome.bundle.rt_bins, bins.table)
+
+
+def _training_facts(result: TuneResult) -> TrainingFacts:
+    return {
+        "stop_reason": str(result.stop_reason),
+        "best_epoch": result.best_epoch,
+        "epochs": result.epochs,
+        "seconds": result.seconds,
+        "n_rows": result.n_rows,
+    }
+
+
+def reason_to_skip(name: str, settings: StepSettings, df: pd.DataFrame, known_weights: Collection[str]) -> str | None:
+    """Return why a model is not tuned on these observations, None if it is.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model.
+    settings : StepSettings
+        All settings.
+    df : pandas.DataFrame
+        ``precursor_df`` of the transfer library.
+    known_weights : collection of str
+        Models that have weights to start from.
+    """
+    if name not in settings.plugin.models:
+        return "not among alphadia_tl.models"
+    if name == "ccs" and "ccs" not in df.columns:
+        return "the data has no ion mobility"
+    if name not in known_weights:
+        return "there are no pretrained weights to start from"
+    rows = df[df["use_for_ms2"]] if name == "ms2" else df
+    peptides = int(rows["sequence"].nunique() * settings.training.train_fraction)
+    needed = settings.plugin.min_training_peptides
+    if peptides < needed:
+        return f"{peptides} peptides to train on, {needed} needed (alphadia_tl.min_training_peptides)"
+    return None
