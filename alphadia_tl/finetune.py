@@ -182,10 +182,11 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         network = self.interface(task.name).model
         start = copy.deepcopy(network)
         networks: list[torch.nn.Module] = []
+        held_out: list[NDArray[Any]] = []
 
         def tune_once(turn: int) -> TuneResult:
             networks.append(copy.deepcopy(start) if networks else network)
-            return tune(
+            result = tune(
                 task,
                 networks[-1],
                 data,
@@ -196,6 +197,8 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
                 n_folds=self.cross_fit,
                 baseline=baseline,
             )
+            held_out.append(result.sequences["test"])
+            return result
 
         if self.cross_fit > 1:
             result = take_folds(tune_once, self.cross_fit)
@@ -205,7 +208,7 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         else:  # the collision energy was chosen on other turns' test peptides
             result = tune_once(0)
         if len(networks) > 1 and (task.averages_turns or self.cross_fit > 1):
-            average_turns(task, networks, data)
+            average_turns(task, networks, data, held_out)
         self.results[task.name] = result
         return result.history
 

@@ -96,9 +96,10 @@ def test_a_mean_that_left_the_basin_of_the_turns_is_not_used():
     for network in networks:
         network.rt_decoder.nn[1].weight.data.fill_(-1.0)  # |x|, so that the negated layer below says the same
     data = TaskData(PEPTIDES.assign(rt_norm=predict(task, networks[0], PEPTIDES, "fp32")))
-    assert average_turns(task, networks, data)
+    halves = [PEPTIDES["sequence"].to_numpy(dtype=object)[i::2] for i in range(2)]
+    assert average_turns(task, networks, data, halves)
     kept = networks[0].rt_decoder.nn[0].weight.clone()
     for parameter in networks[1].rt_decoder.nn[0].parameters():
         parameter.data.neg_()
-    assert not average_turns(task, networks, data)
+    assert not average_turns(task, networks, data, halves)
     assert torch.equal(networks[0].rt_decoder.nn[0].weight, kept)
