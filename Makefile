@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: demo test lint types unit clean
+.PHONY: demo test lint types unit regression clean
 
 $(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,10 @@ types: $(VENV)/.installed-test
 unit: $(VENV)/.installed-test
 	$(BIN)/pytest -m "not slow"
 	$(BIN)/pytest -m slow
+
+# Everything in tests/regression/grid.py: hours; goes on where it was stopped.
+regression: $(VENV)/.installed-test
+	$(BIN)/python tests/regression/runner.py --work regression_output --docs docs
 
 clean:
 	rm -rf $(VENV) demo_output

@@ -23,3 +23,9 @@ def pytest_unconfigure(config):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(config.stash[STATUS])
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    """Home folder of the base weights that all experiments share."""
+    return tmp_path_factory.mktemp("weights")

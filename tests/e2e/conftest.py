@@ -12,12 +12,6 @@ from e2e.support import ON, QUICK_TUNING, Search, call
 
 
 @pytest.fixture(scope="session")
-def weights(tmp_path_factory):
-    """Home folder of the base weights that all experiments share."""
-    return tmp_path_factory.mktemp("weights")
-
-
-@pytest.fixture(scope="session")
 def experiment(tmp_path_factory, weights):
     return make_experiment(tmp_path_factory.mktemp("experiment"), replace(SMALL, n_runs=2), weights_folder=weights)
 

@@ -1,0 +1,86 @@
+"""Rendered experiments of the regression table, and the searches that each is given."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from alphadia_tl.simulate.experiment import DEMO, SMALL, Preset
+from alphadia_tl.simulate.instrument import LAB, REFERENCE
+
+INSTRUMENTS = {
+    "none": REFERENCE,
+    "retention": replace(REFERENCE, name=LAB.name, retention=LAB.retention),
+    "fragmentation": replace(REFERENCE, name=LAB.name, fragmentation=LAB.fragmentation),
+    "all": LAB,
+}
+LABELLED = replace(SMALL.digestion, fixed_modifications=("Carbamidomethyl@C", "Dimethyl@Any_N-term", "Dimethyl@K"))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One experiment.
+
+    Attributes
+    ----------
+    name : str
+        Row of the table.
+    preset : Preset
+        The experiment.
+    arms : tuple of str
+        Searches of it, keys of `ARMS`.
+    """
+
+    name: str
+    preset: Preset
+    arms: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One search.
+
+    Attributes
+    ----------
+    title : str
+        Column of the table.
+    config : dict
+        Sections that change the experiment's config.
+    oracle : bool
+        With the library that the truth predicts.
+    """
+
+    title: str
+    config: dict[str, Any]
+    oracle: bool = False
+
+
+ARMS = {
+    "off": Arm("one pass", {}),
+    "on": Arm("alphadia_tl", {"alphadia_tl": {"enabled": True}}),
+    "cross_fit": Arm("alphadia_tl, cross_fit 2", {"alphadia_tl": {"enabled": True, "cross_fit": 2}}),
+    "stock": Arm("alphaDIA's transfer step", {"general": {"transfer_step_enabled": True}}),
+    "oracle": Arm("perfect library", {}, oracle=True),
+}
+ALL_ARMS = ("off", "on", "oracle", "cross_fit", "stock")
+
+
+def shift(kind: str, seed: int = 1, base: Preset = SMALL, **acquisition: Any) -> Preset:
+    """Return an experiment whose run and base weights differ in the way named."""
+    measured = replace(base.acquisition, **acquisition) if acquisition else base.acquisition
+    return replace(base, instrument=INSTRUMENTS[kind], seed=seed, acquisition=measured)
+
+
+CELLS = [
+    Cell("all, seed 1", shift("all"), ALL_ARMS),
+    Cell("none", shift("none"), ("off", "on", "oracle")),
+    Cell("retention only", shift("retention"), ("off", "on", "oracle")),
+    Cell("fragmentation only", shift("fragmentation"), ("off", "on", "oracle")),
+    Cell("all, seed 2", shift("all", 2), ("off", "on", "oracle", "cross_fit")),
+    Cell("all, seed 3", shift("all", 3), ("off", "on", "oracle", "cross_fit")),
+    Cell("all, seed 4", shift("all", 4), ("off", "on", "oracle", "cross_fit")),
+    Cell("all, seed 5", shift("all", 5), ("off", "on", "oracle", "cross_fit")),
+    Cell("all, wide windows", shift("all", n_windows=6), ("off", "on", "oracle")),
+    Cell("all, two runs", replace(shift("all"), n_runs=2), ("off", "on", "oracle")),
+    Cell("all, demo size", shift("all", base=DEMO), ALL_ARMS),
+    Cell("all, labelled (dimethyl)", replace(shift("all"), digestion=LABELLED), ("off", "on", "oracle")),
+    Cell("all, longer gradient", shift("all", gradient_minutes=10.0), ("off", "on", "oracle")),
+]

@@ -1,0 +1,107 @@
+"""Search rendered experiments with and without the plugin, and write the table of `docs/validation.md`.
+
+    python tests/regression/runner.py                              # all cells, in the order of the grid
+    python tests/regression/runner.py --minutes 60 --docs docs     # and write docs/validation.md
+
+A search that has a row in the results is not run again: the run can be stopped and continued.
+"""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from alphadia_tl.simulate.demo import run_search
+from alphadia_tl.simulate.experiment import make_experiment
+from regression.grid import ARMS, CELLS, Cell
+from regression.tables import write_page
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "regression.jsonl"
+KEY = ["sequence", "mods", "mod_sites", "charge"]
+TOLERANCE_SECONDS = 6.0
+
+
+def labelled(output: Path, truth_df: pd.DataFrame) -> pd.DataFrame:
+    """Return score and truth of every reported precursor, best first.
+
+    A precursor is true if it is in the sample and was found within 6 s of its apex, as `simulate.truth` has it.
+    """
+    columns = {f"precursor.{c}": c for c in [*KEY, "qval", "proba", "rt.observed"]} | {"pg.proteins": "proteins"}
+    found = pd.read_parquet(output / "precursors.parquet", columns=list(columns)).rename(columns=columns)
+    found = found.astype({"charge": int}).fillna({"mods": "", "mod_sites": ""})
+    merged = found.merge(truth_df[[*KEY, "rt_seconds"]].astype({"charge": int}), on=KEY, how="left")
+    near = (merged["rt.observed"] - merged["rt_seconds"]).abs() <= TOLERANCE_SECONDS
+    return merged.assign(true=near).sort_values(["qval", "proba"], kind="stable", ignore_index=True)
+
+
+def true_by_false(found: pd.DataFrame) -> list[int]:
+    """Return how many true precursors are ahead of the first, second, ... false one."""
+    return [int(n) for n in found["true"].cumsum()[~found["true"]]]
+
+
+def run_arm(cell: Cell, arm: str, work: Path) -> dict[str, Any]:
+    """Run one search and return its row."""
+    folder = work / cell.name.replace(", ", "_").replace(" ", "_")
+    experiment = make_experiment(folder / "experiment", cell.preset, weights_folder=work / "weights")
+    chosen = ARMS[arm]
+    result = run_search(experiment, folder / arm, chosen.title, chosen.config, oracle=chosen.oracle)
+    row = {"cell": cell.name, "arm": arm, "code": result.code, "seconds": round(result.seconds, 1)}
+    if result.score is None:
+        return row
+    return (
+        row
+        | asdict(result.score)
+        | {
+            "stages": {k: round(v, 1) for k, v in result.stages.items()},
+            "true_by_false": true_by_false(labelled(folder / arm, experiment.read_truth())),
+        }
+    )
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """Read the rows of earlier runs."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def main() -> int:
+    """Run what has no row yet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--work", type=Path, default=Path("regression_output"), help="folder of experiments and searches"
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--minutes", type=float, default=0, help="start no search after this; 0 for no limit")
+    parser.add_argument("--only", default="", help="only cells whose name contains this text")
+    parser.add_argument("--arms", default="", help="only these searches, separated by commas")
+    parser.add_argument("--table", action="store_true", help="run nothing")
+    parser.add_argument("--docs", type=Path, default=None, help="folder of validation.md, whose table is replaced")
+    options = parser.parse_args()
+    started = time.monotonic()
+    wanted = options.arms.split(",") if options.arms else list(ARMS)
+    done = {(row["cell"], row["arm"]) for row in read_results(options.results)}
+    todo = [(c, a) for c in CELLS for a in c.arms if options.only in c.name and a in wanted]
+    for cell, arm in [] if options.table else todo:
+        if (cell.name, arm) in done:
+            continue
+        if options.minutes and time.monotonic() - started > 60 * options.minutes:
+            break
+        row = run_arm(cell, arm, options.work)
+        options.results.parent.mkdir(parents=True, exist_ok=True)
+        with options.results.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        sys.stdout.write(f"{ {k: v for k, v in row.items() if k != 'true_by_false'} }\n")
+        sys.stdout.flush()
+    if options.docs is not None:
+        write_page(options.docs / "validation.md", read_results(options.results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Tables of the regression runs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regression.grid import ARMS
+
+BEGIN, END = "<!-- regression: begin -->", "<!-- regression: end -->"
+Row = dict[str, Any]
+
+
+def gap_closed(off: Row, on: Row, oracle: Row) -> float:
+    """Return which part of the true precursors that a perfect library adds a search has found; NaN for no gap."""
+    gap = oracle["true"] - off["true"]
+    return (on["true"] - off["true"]) / gap if gap > 0 else float("nan")
+
+
+def noise_of_fdp(row: Row) -> float:
+    """Return the standard error of a true FDP (binomial)."""
+    return float(np.sqrt(row["fdp"] * (1 - row["fdp"]) / max(1, row["reported"])))
+
+
+def true_at(row: Row, fdp: float) -> int:
+    """Return the most true precursors at a true FDP of at most ``fdp``, over all thresholds of the list."""
+    ahead = [*row["true_by_false"], row["true"]]
+    return max((t for false, t in enumerate(ahead) if false <= fdp * (false + t)), default=0)
+
+
+def _percent(value: float) -> str:
+    return "–" if np.isnan(value) else f"{100 * value:.0f} %"
+
+
+def main_table(rows: list[Row]) -> str:
+    """Return the table with one line per experiment and search."""
+    by_cell: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        if "true" in row:
+            by_cell.setdefault(row["cell"], {})[row["arm"]] = row
+    lines = [
+        "| experiment | search | reported | true | true FDP | gap closed | true at the one-pass FDP | seconds |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for cell, arms in by_cell.items():
+        for arm in (a for a in ARMS if a in arms):
+            row = arms[arm]
+            closed = gap_closed(arms["off"], row, arms["oracle"]) if {"off", "oracle"} <= arms.keys() else float("nan")
+            matched = f"{true_at(row, arms['off']['fdp']):,}" if "off" in arms else "–"
+            part = "" if arm in ("off", "oracle") else _percent(closed)
+            lines.append(
+                f"| {cell} | {ARMS[arm].title} | {row['reported']:,} | {row['true']:,} | {row['fdp']:.2%} ± "
+                f"{noise_of_fdp(row):.2%} | {part} | {matched} | {row['seconds']:.0f} |"
+            )
+    return "\n".join(lines)
+
+
+def own_hits_table(rows: list[Row]) -> str:
+    """Return the change of the true FDP from one pass to two, over the experiments that differ in the seed only."""
+    lines = [
+        "| search | experiments | true FDP less that of one pass | true precursors against one pass |",
+        "|---|---:|---:|---:|",
+    ]
+    off = {r["cell"]: r for r in rows if r["arm"] == "off" and "true" in r and r["cell"].startswith("all, seed")}
+    for arm in ("on", "cross_fit", "stock", "oracle"):
+        pairs = [(off[r["cell"]], r) for r in rows if r["arm"] == arm and r["cell"] in off and "true" in r]
+        if not pairs:
+            continue
+        change = np.array([r["fdp"] - o["fdp"] for o, r in pairs])
+        more = np.array([r["true"] / o["true"] - 1 for o, r in pairs])
+        error = f" ± {change.std(ddof=1) / np.sqrt(len(pairs)):.2%}" if len(pairs) > 1 else ""
+        lines.append(f"| {ARMS[arm].title} | {len(pairs)} | {change.mean():+.2%}{error} | {more.mean():+.1%} |")
+    return "\n".join(lines)
+
+
+def write_page(path: Path, rows: list[Row]) -> None:
+    """Replace what is between the markers of the page."""
+    text = path.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    tables = f"\n\n{main_table(rows)}\n\n### Tuning on one's own hits\n\n{own_hits_table(rows)}\n\n"
+    path.write_text(before + BEGIN + tables + END + after, encoding="utf-8")

@@ -1,0 +1,33 @@
+import pytest
+
+from regression.tables import gap_closed, main_table, own_hits_table, true_at
+
+
+def row(arm, true, reported, cell="all, seed 1", ahead=()):
+    return {
+        "cell": cell, "arm": arm, "true": true, "reported": reported, "fdp": 1 - true / reported, "seconds": 60.0,
+        "true_by_false": list(ahead),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("on", "closed"), [(150, 0.5), (200, 1.0), (100, 0.0), (90, -0.1)])
+def test_the_gap_is_that_between_one_pass_and_a_perfect_library(on, closed):
+    off, oracle = row("off", 100, 101), row("oracle", 200, 202)
+    assert gap_closed(off, row("on", on, on + 1), oracle) == pytest.approx(closed)
+
+
+@pytest.mark.parametrize(("fdp", "expected"), [(0.0, 50), (0.01, 99), (0.0199, 110), (0.03, 120), (1.0, 120)])
+def test_true_precursors_are_counted_at_the_longest_list_of_an_fdp(fdp, expected):
+    assert true_at(row("on", 120, 123, ahead=[50, 99, 110]), fdp) == expected
+
+
+def test_the_tables_hold_every_search_and_the_change_of_the_fdp():
+    rows = [row("off", 100, 101), row("on", 150, 155), row("oracle", 200, 202)]
+    rows += [row("off", 100, 102, "all, seed 2"), row("on", 160, 165, "all, seed 2")]
+    rows += [{"cell": "all, seed 3", "arm": "off", "code": 1, "seconds": 3.0}]
+    table = main_table(rows)
+    assert table.count("\n") == 1 + 5
+    assert "| 50 % |" in table
+    line = next(x for x in own_hits_table(rows).splitlines() if x.startswith("| alphadia_tl |"))
+    change = ((150 / 155 - 100 / 101) + (160 / 165 - 100 / 102)) / -2
+    assert f"| 2 | {change:+.2%} ±" in line
