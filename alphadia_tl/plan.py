@@ -101,11 +101,12 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
 
     def _run_rounds(self, output_directory: Path, extra_config: dict[str, Any]) -> None:
         from alphadia_tl.rounds import run_rounds
-        from alphadia_tl.step import preflight, run_step
+        from alphadia_tl.step import first_predictor, preflight, run_step
         from alphadia_tl.step_settings import StepSettings, step_settings
 
         extra_config = host.deep_merge(extra_config, FIRST_PASS_CONFIG, self._prediction_config(output_directory))
         known: list[StepSettings] = []  # of the first round: later ones start from the same weights and seed
+        predictors: list[Any] = []  # the pretrained models, for the first round's library
 
         def search(folder: Path, changes: Mapping[str, Any]) -> list[Path]:
             step = host.make_step(
@@ -117,9 +118,9 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
             )
             if not known:
                 known.append(step_settings(step.config, self._user_config, self._plugin))
-                preflight(known[0], folder)
+                predictors.append(first_predictor(preflight(known[0], folder)))
                 host.register_modifications(step.config)
-            errors, folders = host.run_first_pass(step)
+            errors, folders = host.run_first_pass(step, predictors.pop() if predictors else None)
             self._raw_files_with_errors.extend(errors)
             return folders  # and the library leaves the memory with the step
 
@@ -144,7 +145,7 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
             step_settings(step.config, self._user_config, self._plugin), Path(output_directory)
         )
         host.register_modifications(step.config)
-        self._raw_files_with_errors.extend(step.run())
+        self._raw_files_with_errors.extend(host.run_search(step, self._ready_models.predictor))
         self._ready_models.finish(host.retention_times(Path(output_directory)))
 
     def _prediction_config(self, output_directory: Path) -> dict[str, Any]:

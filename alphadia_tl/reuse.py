@@ -11,7 +11,7 @@ import pandas as pd
 from alphadia_tl.bundle import Bundle, versions, write_yaml
 from alphadia_tl.origin import Origin, find_origin
 from alphadia_tl.records import starting_point
-from alphadia_tl.step import preflight
+from alphadia_tl.step import first_predictor, preflight
 from alphadia_tl.step_settings import StepSettings
 from alphadia_tl.trained_on import differences, gradient_difference, gradient_minutes
 
@@ -30,6 +30,8 @@ class ReadyModels:
 
     Attributes
     ----------
+    predictor : FinetuneManager or None
+        Predicts the library; None leaves it to alphaDIA.
     warnings : list of str
         In what the search differs from what the models were trained for.
 
@@ -40,7 +42,9 @@ class ReadyModels:
     """
 
     def __init__(self, settings: StepSettings, output_folder: Path) -> None:
-        self._started = starting_point(settings, preflight(settings, output_folder))
+        manager = preflight(settings, output_folder)
+        self.predictor = first_predictor(manager)
+        self._started = starting_point(settings, manager)
         self._settings = settings
         self._provenance = Bundle(output_folder).provenance
         self._origin: Origin | None = find_origin(settings.model_path)

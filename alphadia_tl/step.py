@@ -54,13 +54,24 @@ def preflight(settings: StepSettings, output_folder: Path) -> FinetuneManager:
         If weights cannot be loaded or are not those of their bundle, or the output folder is not writable or nearly
         full.
     """
-    if settings.model_path is None or settings.predicts_first_library:
+    torch.set_num_threads(settings.threads)
+    if settings.model_path is None:
         check_installed()
     if origin := find_origin(settings.model_path):
         origin.check_files(output_folder)
     manager = start_manager(settings)
+    if settings.predicts_first_library and first_predictor(manager) is None:
+        check_installed()
     require_space(output_folder, BYTES_FOR_MODELS)
     return manager
+
+
+def first_predictor(manager: FinetuneManager) -> FinetuneManager | None:
+    """Return what predicts the first library; None leaves it to alphaDIA, where there are no CCS weights to start from.
+
+    alphaDIA's prediction loads the installed models first, and so has a CCS model in any case.
+    """
+    return manager if "ccs" in manager.weights else None
 
 
 def run_step(

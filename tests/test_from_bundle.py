@@ -175,7 +175,7 @@ def plan(tmp_path, monkeypatch, finetuned):
             return Step(merged, found)
 
         monkeypatch.setattr(host, "make_step", make_step)
-        monkeypatch.setattr(host, "run_first_pass", lambda step: (step.run(), []))
+        monkeypatch.setattr(host, "run_first_pass", lambda step, predictor: (step.run(), []))
         TransferLearningPlan(str(tmp_path), config).run_plan()
         return told
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from alphadia_tl.tasks.predict import charge_table, fragment_table, mobility_of_
 __all__ = ["PredictionMixin"]
 
 FloatArray = NDArray[np.float32]
+PEPTIDOFORM = ["sequence", "mods", "mod_sites"]
 
 
 class PredictionMixin:
@@ -49,8 +50,10 @@ class PredictionMixin:
         return self._predict("ms2", df)
 
     def predict_rt(self, precursor_df: pd.DataFrame, *, batch_size: int = 1024) -> pd.DataFrame:
-        """Add ``rt_pred`` and ``rt_norm_pred`` to ``precursor_df`` in place, keeping its row order."""
-        precursor_df["rt_pred"] = self.predict_rt_array(precursor_df)
+        """Add ``rt_pred`` and ``rt_norm_pred`` to ``precursor_df`` in place; every peptidoform is predicted once."""
+        peptidoform = precursor_df.groupby(PEPTIDOFORM, sort=False).ngroup().to_numpy()
+        first = np.unique(peptidoform, return_index=True)[1]
+        precursor_df["rt_pred"] = self.predict_rt_array(cast(pd.DataFrame, precursor_df.iloc[first]))[peptidoform]
         precursor_df["rt_norm_pred"] = precursor_df["rt_pred"]
         return precursor_df
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from alphadia_tl import host
 from alphadia_tl.errors import HostError, WeightsError
+from alphadia_tl.host import checks
 
 configs = st.recursive(
     st.dictionaries(st.sampled_from("abc"), st.integers()),
@@ -20,7 +21,7 @@ def test_the_installed_alphadia_fits():
 
 @pytest.mark.parametrize("version", ["2.2.9", "2.4.0", "3.0"])
 def test_another_version_series_is_refused(monkeypatch, version):
-    monkeypatch.setattr(host.metadata, "version", lambda name: version)
+    monkeypatch.setattr(checks.metadata, "version", lambda name: version)
     with pytest.raises(HostError, match=version):
         host.check_host()
 
@@ -138,6 +139,6 @@ def test_a_run_without_precursors_has_an_empty_fragment_table_that_the_library_c
 def test_an_alphadia_that_does_not_fit_is_one_line_and_an_exit_code(monkeypatch, capsys):
     from alphadia_tl.cli import main
 
-    monkeypatch.setattr(host.metadata, "version", lambda name: "2.4.0")
+    monkeypatch.setattr(checks.metadata, "version", lambda name: "2.4.0")
     assert main(["--config", "any.yaml"]) == 1
     assert capsys.readouterr().err.startswith("TL_HOST: alphaDIA 2.4.0 is installed")

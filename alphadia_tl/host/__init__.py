@@ -1,0 +1,58 @@
+"""The one place that touches alphaDIA's plan, steps and command line.
+
+alphaDIA 2.3 has no plugin interface. What is used here is checked before use, so that another
+alphaDIA stops with a clear error instead of running something else.
+"""
+
+from alphadia_tl.host.checks import check_host, host_version
+from alphadia_tl.host.command import as_user_error, run_command_line, start_logging, user_error_class
+from alphadia_tl.host.names import (
+    EXIT_USER_ERROR,
+    EXIT_WRONG_PARAMETER,
+    FRAGMENT_COLUMNS,
+    LIBRARY_STEP,
+    MBR_STEP,
+    PRECURSORS_STEM,
+    PROGRESS_LEVEL,
+    QUANT_FOLDER,
+    SPECLIB_FILE,
+    SUPPORTED_SERIES,
+    TRANSFER_STEP,
+)
+from alphadia_tl.host.steps import (
+    deep_merge,
+    effective_config,
+    make_step,
+    register_modifications,
+    run_first_pass,
+    run_search,
+)
+from alphadia_tl.host.tables import count_identifications, retention_times
+
+__all__ = [
+    "EXIT_USER_ERROR",
+    "EXIT_WRONG_PARAMETER",
+    "FRAGMENT_COLUMNS",
+    "LIBRARY_STEP",
+    "MBR_STEP",
+    "PRECURSORS_STEM",
+    "PROGRESS_LEVEL",
+    "QUANT_FOLDER",
+    "SPECLIB_FILE",
+    "SUPPORTED_SERIES",
+    "TRANSFER_STEP",
+    "as_user_error",
+    "check_host",
+    "count_identifications",
+    "deep_merge",
+    "effective_config",
+    "host_version",
+    "make_step",
+    "register_modifications",
+    "retention_times",
+    "run_command_line",
+    "run_first_pass",
+    "run_search",
+    "start_logging",
+    "user_error_class",
+]

@@ -1,0 +1,139 @@
+"""Search steps of alphaDIA: made, configured, and run as a first pass."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from alphadia_tl.host.command import replaced
+from alphadia_tl.host.names import FRAGMENT_COLUMNS
+from alphadia_tl.host.prediction import LibraryPredictor, prediction_class
+
+logger = logging.getLogger(__name__)
+
+
+def deep_merge(*configs: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge nested configs; later ones win key by key (alphaDIA's own merge drops whole sections)."""
+    merged: dict[str, Any] = {}
+    for config in configs:
+        for key, value in config.items():
+            if isinstance(value, Mapping) and isinstance(merged.get(key), dict):
+                merged[key] = deep_merge(merged[key], value)
+            else:
+                merged[key] = copy.deepcopy(dict(value) if isinstance(value, Mapping) else value)
+    return merged
+
+
+def make_step(
+    output_folder: Path,
+    user_config: Mapping[str, Any],
+    cli_config: Mapping[str, Any],
+    extra_config: Mapping[str, Any],
+    step_name: str,
+) -> Any:
+    """Construct an alphaDIA ``SearchStep``: merges and checks the configs, runs nothing yet."""
+    from alphadia.search_step import SearchStep
+
+    return SearchStep(
+        output_folder=str(output_folder),
+        config=dict(user_config),
+        cli_config=dict(cli_config),
+        extra_config=dict(extra_config),
+        step_name=step_name,
+    )
+
+
+def effective_config(user_config: Mapping[str, Any], output_folder: Path) -> dict[str, Any]:
+    """Return alphaDIA's defaults with the user's config on top, as alphaDIA itself merges them."""
+    from alphadia.search_step import SearchStep
+
+    return dict(SearchStep._init_config(dict(user_config), {}, {}, str(output_folder)).data)
+
+
+def run_first_pass(step: Any, predictor: LibraryPredictor | None = None) -> tuple[list[tuple[str, str]], list[Path]]:
+    """Run a search step without alphaDIA building its own transfer library; a run without precursors is no error.
+
+    What each raw file says about its acquisition is left in its quantification folder (`run_facts`).
+
+    Parameters
+    ----------
+    step : alphadia.search_step.SearchStep
+        Step whose ``transfer_library.enabled`` is true, so that all fragments are quantified.
+    predictor : LibraryPredictor, optional
+        Predicts the library, where one is predicted, instead of alphaDIA's own prediction.
+
+    Returns
+    -------
+    errors : list of (step name, raw file name)
+        Raw files that failed, as alphaDIA reports them.
+    folders : list of Path
+        Quantification folders of the runs that were searched.
+    """
+    import alphadia.search_step
+    import pandas as pd
+    from alphadia.outputtransform.search_plan_output import SearchPlanOutput
+    from alphadia.workflow.managers.raw_file_manager import RawFileManager
+    from alphadia.workflow.peptidecentric.peptidecentric import PeptideCentricWorkflow
+
+    from alphadia_tl.run_facts import run_facts
+
+    load_raw_file = RawFileManager.get_dia_data_object
+    searched: list[Path] = []
+
+    class FirstPassOutput(SearchPlanOutput):  # type: ignore[misc]
+        config: Any
+
+        def build(self, folder_list: list[str], base_spec_lib: Any) -> None:
+            searched.extend(Path(folder) for folder in folder_list)
+            config: Any = copy.deepcopy(self.config)
+            config.data["transfer_library"]["enabled"] = False
+            self.config = config
+            super().build(folder_list, base_spec_lib)
+
+    class FirstPassWorkflow(PeptideCentricWorkflow):  # type: ignore[misc]
+        def requantify_fragments(self, psm_df: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+            if len(psm_df) > 0:
+                found: tuple[pd.DataFrame, pd.DataFrame] = super().requantify_fragments(psm_df)
+                return found
+            logger.info("No precursors were found in this run: there are no fragments to quantify.")
+            return psm_df, pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in FRAGMENT_COLUMNS.items()})
+
+    def load_and_note_facts(manager: Any, dia_data_path: str) -> Any:
+        raw_data = load_raw_file(manager, dia_data_path)
+        folder = Path(manager.path).parent
+        run_facts(folder.name, raw_data).write(folder)
+        return raw_data
+
+    with (
+        replaced(RawFileManager, "get_dia_data_object", load_and_note_facts),
+        replaced(alphadia.search_step, "SearchPlanOutput", FirstPassOutput),
+        replaced(alphadia.search_step, "PeptideCentricWorkflow", FirstPassWorkflow),
+    ):
+        errors = run_search(step, predictor)
+    return errors, searched
+
+
+def run_search(step: Any, predictor: LibraryPredictor | None) -> list[tuple[str, str]]:
+    """Run a search step; a predictor, where one is given, predicts its library instead of alphaDIA's own prediction.
+
+    Returns
+    -------
+    list of (step name, raw file name)
+        Raw files that failed.
+    """
+    import alphadia.search_step
+
+    own = alphadia.search_step.PeptDeepPrediction
+    predict = own if predictor is None else prediction_class(predictor)
+    with replaced(alphadia.search_step, "PeptDeepPrediction", predict):
+        return list(step.run())
+
+
+def register_modifications(config: Mapping[str, Any]) -> None:
+    """Make the custom modifications of a config known to alphabase, as a search step does, and to PeptDeep."""
+    from alphadia_tl.tasks.custom import add_modifications
+
+    add_modifications({m["name"]: m["composition"] for m in config["custom_modifications"]})
