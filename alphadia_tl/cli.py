@@ -11,7 +11,8 @@ from alphadia_tl import __version__, host
 from alphadia_tl.errors import TransferLearningError
 
 EPILOG = (
-    "Sub-commands: 'alphadia-tl demo', 'alphadia-tl finetune', 'alphadia-tl entrapment', 'alphadia-tl config' (each with --help). "
+    "Sub-commands: 'alphadia-tl demo', 'alphadia-tl finetune', 'alphadia-tl entrapment', 'alphadia-tl config' "
+    "(each with --help). "
     "Without one, all flags are alphaDIA's; transfer learning runs where the config has 'alphadia_tl: {enabled: true}'."
 )
 

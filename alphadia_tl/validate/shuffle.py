@@ -90,4 +90,3 @@ def _places(piece: str, classes: Mapping[str, int]) -> list[list[int]]:
 def composition(peptide: str) -> str:
     """Return the residues in alphabetical order, I as L."""
     return "".join(sorted(i_as_l(peptide)))
-
