@@ -114,7 +114,7 @@ def make_twins(proteins: Mapping[str, str], settings: DigestSettings, *, k: int 
         problems = targets.problems(pairs, taken)
         for peptide, found in pairs.items():
             names = ";".join(targets.names[peptide])
-            rows = [(peptide, twin, names, copy) for twin in sorted(found)]
+            rows = [(peptide, twin, names, copy) for twin in found]
             if peptide in problems:
                 bad += [(*row, problems[peptide]) for row in rows]
             else:
@@ -181,6 +181,7 @@ class _Targets:
         self.alike: dict[str, list[str]] = defaultdict(list)
         for sequence in sorted(self.sequences):
             self.alike[composition(sequence)].append(sequence)
+        self.unlike: set[str] = set()
 
     def draw(self, key: tuple[int, ...], classes: Mapping[str, int], taken: set[str]) -> dict[str, str]:
         """Draw a twin of each piece, again where the peptides made of them have problems."""
@@ -198,15 +199,15 @@ class _Targets:
         hopeless = {p for p in self.problems(self.pairs(twin_of), taken) if self._pieces(p) == [p]}
         return twin_of | {piece: piece for piece in hopeless}
 
-    def pairs(self, twin_of: Mapping[str, str]) -> dict[str, set[str]]:
+    def pairs(self, twin_of: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
         """Return the twins of each target peptide."""
         twins = {name: protein.twin(twin_of) for name, protein in self.split.items()}
         return {
-            peptide: {twins[name][start:stop] for name, start, stop in places}
+            peptide: tuple(sorted({twins[name][start:stop] for name, start, stop in places}))
             for peptide, places in self.places.items()
         }
 
-    def problems(self, pairs: Mapping[str, set[str]], taken: set[str]) -> dict[str, str]:
+    def problems(self, pairs: Mapping[str, tuple[str, ...]], taken: set[str]) -> dict[str, str]:
         """Return the target peptides whose twins do not count, with the reason."""
         uses = Counter(i_as_l(twin) for twins in pairs.values() for twin in twins)
         found = {}
@@ -225,9 +226,15 @@ class _Targets:
             return IS_TARGET
         if uses[same] > 1 or same in taken:
             return REPEATED
-        if any(shared_ladder(same, target) > MAX_SHARED_LADDER for target in self.alike[composition(same)]):
-            return NEAR
-        return ""
+        return NEAR if self._is_near(same) else ""
+
+    def _is_near(self, twin: str) -> bool:
+        if twin in self.unlike:
+            return False
+        near = any(shared_ladder(twin, target) > MAX_SHARED_LADDER for target in self.alike[composition(twin)])
+        if not near:
+            self.unlike.add(twin)
+        return near
 
     def _pieces(self, peptide: str) -> list[str]:
         name, start, stop = self.places[peptide][0]
