@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "alphadia_tl"
 ORDER = [
     "cli",
     "plan",
+    "entrapment_command",
     "finetune_command",
     "simulate",
     "reuse",
@@ -32,6 +33,7 @@ ORDER = [
     "training",
     "metrics",
     "library",
+    "validate",
     "run_facts",
     "origin",
     "bundle",
