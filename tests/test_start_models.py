@@ -11,7 +11,7 @@ from alphadia_tl import host
 from alphadia_tl.errors import WeightsError
 from alphadia_tl.settings import PluginSettings
 from alphadia_tl.start_models import START_FOLDER, prediction_config
-from alphadia_tl.step import preflight
+from alphadia_tl.step import first_predictor, preflight
 from alphadia_tl.step_settings import step_settings
 from alphadia_tl.tasks.weights import FRAG_TYPES_KEY
 
@@ -96,10 +96,17 @@ def test_what_peptdeep_only_logs_is_an_error_before_the_search(tmp_path, folder,
         preflight(settings_for(tmp_path, folder), tmp_path / "out")
 
 
-def test_damaged_installed_models_are_an_error_even_beside_own_models(tmp_path, folder, home):
+def test_installed_models_are_needed_only_beside_own_ones_without_ccs(tmp_path, folder, home):
     home.write_bytes(b"not a zip")
+    assert first_predictor(preflight(settings_for(tmp_path, folder), tmp_path / "out")) is not None
+    (folder / "ccs.pth").unlink()
     with pytest.raises(WeightsError, match="cannot be read as a zip"):
         preflight(settings_for(tmp_path, folder), tmp_path / "out")
+
+
+def test_alphadia_predicts_the_first_library_where_own_models_have_no_ccs(tmp_path, folder):
+    (folder / "ccs.pth").unlink()
+    assert first_predictor(preflight(settings_for(tmp_path, folder), tmp_path / "out")) is None
 
 
 @pytest.mark.parametrize(
