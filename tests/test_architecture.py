@@ -23,6 +23,7 @@ ORDER = [
     "report",
     "speclib",
     "gate",
+    "validate",
     "start_models",
     "rt_bins",
     "finetune",
