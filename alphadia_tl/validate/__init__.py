@@ -1,1 +1,17 @@
-"""Checks on finished searches: errors that they really make, and how they compare."""
+"""Entrapment: sequences that cannot be in the sample, and what finding them says about the false discoveries."""
+
+from alphadia_tl.validate.curves import fdp_curve
+from alphadia_tl.validate.discoveries import Discoveries
+from alphadia_tl.validate.estimators import FdpEstimate, combined, estimate_fdp, k_matched, lower_bound, paired, verdict
+
+__all__ = [
+    "Discoveries",
+    "FdpEstimate",
+    "combined",
+    "estimate_fdp",
+    "fdp_curve",
+    "k_matched",
+    "lower_bound",
+    "paired",
+    "verdict",
+]

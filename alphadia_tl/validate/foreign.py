@@ -1,0 +1,81 @@
+"""Entrapment by proteins of a species that is not in the sample."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from alphadia_tl.errors import DataError
+from alphadia_tl.validate.digest import DigestSettings, i_as_l, is_searched
+
+SHARED_COLUMNS = ["entrapment_peptide", "target_peptide", "proteins"]
+
+
+@dataclass(frozen=True)
+class ForeignPeptides:
+    """What of a foreign digest can count as entrapment.
+
+    Attributes
+    ----------
+    n_target_peptides, n_entrapment_peptides : int
+        Distinct peptides; those shared with the targets (I = L) are targets.
+    shared : pandas.DataFrame
+        ``entrapment_peptide, target_peptide, proteins``: foreign peptides that must not be counted, and the foreign
+        proteins that they are in.
+    """
+
+    n_target_peptides: int
+    n_entrapment_peptides: int
+    shared: pd.DataFrame
+
+    @property
+    def r(self) -> float:
+        """Entrapment peptides per target peptide of the digest."""
+        return self.n_entrapment_peptides / self.n_target_peptides
+
+
+def foreign_peptides(
+    targets: Mapping[str, str], foreign: Mapping[str, str], settings: DigestSettings
+) -> ForeignPeptides:
+    """Compare the digests of targets and foreign proteins.
+
+    Parameters
+    ----------
+    targets, foreign : mapping of str to str
+        Protein sequences by name.
+    settings : DigestSettings
+        The digest of the search.
+
+    Raises
+    ------
+    DataError
+        If either digest has no peptide of its own.
+    """
+    own = _peptides(targets, settings)
+    target_of = {i_as_l(peptide): peptide for peptide in own}
+    places = _peptides(foreign, settings)
+    rows = [
+        (peptide, target_of[i_as_l(peptide)], ";".join(names))
+        for peptide, names in places.items()
+        if i_as_l(peptide) in target_of
+    ]
+    n_entrapment = len(places) - len(rows)
+    n_target = len(own)
+    if not n_target or not n_entrapment:
+        raise DataError(
+            f"The digests have {n_target} target peptides and {n_entrapment} foreign ones that are not targets.",
+            "Check both FASTA files, enzyme and peptide lengths.",
+        )
+    return ForeignPeptides(n_target, n_entrapment, pd.DataFrame(rows, columns=SHARED_COLUMNS))
+
+
+def _peptides(proteins: Mapping[str, str], settings: DigestSettings) -> dict[str, list[str]]:
+    places: dict[str, set[str]] = defaultdict(set)
+    for name, sequence in proteins.items():
+        for peptide in settings.peptides(sequence):
+            if is_searched(peptide):
+                places[peptide].add(name)
+    return {peptide: sorted(names) for peptide, names in places.items()}
