@@ -14,7 +14,8 @@ from alphadia_tl.errors import SettingsError
 from alphadia_tl.finetune_command import read_config
 from alphadia_tl.report.comparison import render_text, write_comparison
 from alphadia_tl.validate.compare import compare
-from alphadia_tl.validate.marked import Entrapment, read_twins
+from alphadia_tl.validate.levels import Entrapment, beside
+from alphadia_tl.validate.marked import read_twins
 from alphadia_tl.validate.tables import SearchOutput, read_outputs
 
 Write = Callable[[str], object]
@@ -39,10 +40,15 @@ def _parser(*, searches: bool) -> argparse.ArgumentParser:
     parser.add_argument(*CONFIG_FLAGS, type=Path, help="alphaDIA config; its search is run off and on.")
     parser.add_argument("--stock", action="store_true", help="With --config: also with alphaDIA's own transfer step.")
     parser.add_argument("--output", "-o", type=Path, required=True, help="Folder of the comparison.")
-    parser.add_argument("--entrapment-prefix", help="Start of the accessions of entrapment proteins.")
-    parser.add_argument("--entrapment-ratio", type=float, help="Entrapment size / target size of the FASTA (1).")
-    parser.add_argument("--entrapment-design", choices=("shuffled", "foreign"), help="Kind of entrapment (shuffled).")
-    parser.add_argument("--twins", type=Path, help="Table of entrapment peptides and the targets they are made from.")
+    parser.add_argument(
+        "--entrapment-prefix",
+        help="Start of the accessions of entrapment proteins; known where alphadia-tl entrapment wrote the FASTA.",
+    )
+    parser.add_argument("--entrapment-ratio", type=float, help="Entrapment peptides per target peptide (1).")
+    parser.add_argument(
+        "--entrapment-design", choices=("shuffled", "foreign"), help="Kind of entrapment (shuffled with --twins)."
+    )
+    parser.add_argument("--twins", type=Path, help="Table *.twins.tsv of alphadia-tl entrapment.")
     return parser
 
 
@@ -67,28 +73,48 @@ def arm_names(folders: Sequence[Path]) -> dict[str, Path]:
 def find_entrapment(
     options: argparse.Namespace, outputs: Sequence[SearchOutput]
 ) -> tuple[Entrapment | None, list[str]]:
-    """Return how entrapment is marked, by flags or by what a search wrote down, and what was taken for granted.
+    """Return how entrapment is marked, and what was taken for granted.
+
+    Flags count; without ``--entrapment-prefix`` what ``alphadia-tl entrapment`` wrote beside a FASTA file of the first
+    search, or the prefix that a search with the plugin wrote down.
 
     Raises
     ------
     SettingsError
-        If flags say something about an entrapment that has no prefix, or a value is impossible.
+        If flags say something about an entrapment that has no prefix.
+    DataError
+        If a value is impossible or a file that belongs to the FASTA cannot be read.
     """
-    found: Mapping[str, Any] = {}
-    for output in outputs:
-        section = output.provenance.get("alphadia_tl") or {}
-        found = found or section.get("entrapment") or {}
-    prefix = options.entrapment_prefix if options.entrapment_prefix is not None else found.get("prefix")
-    if not prefix:
-        given = (options.entrapment_prefix, options.entrapment_ratio, options.entrapment_design, options.twins)
-        if any(value is not None for value in given):
+    found = None if options.entrapment_prefix is not None else _beside_fasta(outputs)
+    prefix = options.entrapment_prefix if options.entrapment_prefix is not None else _recorded_prefix(outputs)
+    changes: dict[str, Any] = {"r": options.entrapment_ratio, "design": options.entrapment_design}
+    if options.twins:
+        changes["target_of"], changes["k"] = read_twins(options.twins)
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if found is not None:
+        return dataclasses.replace(found, **changes), []
+    if prefix is None:
+        if changes:
             raise SettingsError("No entrapment prefix is known.", "Give it with --entrapment-prefix.")
         return None, []
-    ratio = options.entrapment_ratio if options.entrapment_ratio is not None else found.get("ratio")
-    design = options.entrapment_design or found.get("design") or "shuffled"
-    twins = read_twins(options.twins) if options.twins else {}
-    notes = [] if ratio is not None else ["The entrapment ratio is taken for 1; set it with --entrapment-ratio."]
-    return Entrapment(prefix, 1.0 if ratio is None else float(ratio), design, twins), notes
+    notes = [] if "r" in changes else ["The entrapment ratio is taken for 1; set it with --entrapment-ratio."]
+    # without twins there are no pairs: the combined estimate alone, which the foreign design has
+    return Entrapment(**{"prefix": prefix, "design": "shuffled" if options.twins else "foreign", **changes}), notes
+
+
+def _beside_fasta(outputs: Sequence[SearchOutput]) -> Entrapment | None:
+    for fasta in outputs[0].settings.get("fasta_paths") or ():
+        if beside(Path(fasta), "entrapment.yaml").is_file():
+            return Entrapment.read(Path(fasta))
+    return None
+
+
+def _recorded_prefix(outputs: Sequence[SearchOutput]) -> str | None:
+    for output in outputs:
+        section = (output.provenance.get("alphadia_tl") or {}).get("entrapment")
+        if isinstance(section, dict) and section.get("prefix"):
+            return str(section["prefix"])
+    return None
 
 
 def _say(text: str) -> None:

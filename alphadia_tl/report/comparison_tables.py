@@ -69,7 +69,7 @@ def _identified(c: Comparison) -> TextTable:
     head = ("level", "run", "search", "claimed FDR", "identified")
     more = ("targets", "entrapments", "estimated FDP", "interval", "targets at matched FDP", "matched FDP")
     rows = []
-    for level in LEVELS:
+    for level in (known.name for known in LEVELS):
         for run in _runs(c):
             for arm, fdr in zip(c.arms, c.claimed_fdr, strict=True):
                 cells = (level, run, arm, words.percent(fdr), words.count(c.value(level, arm, "identified", run)))
@@ -121,7 +121,7 @@ def _by_metric(
     c: Comparison, title: str, arms: Sequence[str], metrics: Sequence[tuple[str, str, Callable[[Any], str]]]
 ) -> TextTable:
     rows = []
-    for level in LEVELS:
+    for level in (known.name for known in LEVELS):
         for arm in arms:
             values = [c.value(level, arm, metric) for metric, _, _ in metrics]
             if any(v is not None for v in values):

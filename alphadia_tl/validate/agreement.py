@@ -12,29 +12,29 @@ FloatArray = NDArray[np.floating[Any]]
 MIN_PAIRS = 3  # fewer give no correlation
 
 
-def shared_table(first: pd.DataFrame, second: pd.DataFrame, level: str) -> pd.DataFrame:
+def shared_table(first: pd.DataFrame, second: pd.DataFrame, key: str) -> pd.DataFrame:
     """Return what both searches found in the same run, one row per run and identification.
 
     Parameters
     ----------
     first, second : pandas.DataFrame
         See `tables.SearchOutput.rows`.
-    level : str
-        Column that tells identifications apart.
+    key : str
+        Column that tells identifications apart; their quantity is in ``<key>_intensity``.
 
     Returns
     -------
     pandas.DataFrame
         Columns ``rt_first``, ``rt_second`` (seconds), ``intensity_first``, ``intensity_second``.
     """
-    columns = {"rt": "rt", f"{level}_intensity": "intensity"}
+    columns = {"rt": "rt", f"{key}_intensity": "intensity"}
     tables = [
         rows.sort_values(["q", "proba"], kind="stable")
-        .drop_duplicates(["run", level])[["run", level, *columns]]
+        .drop_duplicates(["run", key])[["run", key, *columns]]
         .rename(columns=columns)
         for rows in (first, second)
     ]
-    return tables[0].merge(tables[1], on=["run", level], suffixes=("_first", "_second"))
+    return tables[0].merge(tables[1], on=["run", key], suffixes=("_first", "_second"))
 
 
 def rt_agreement(shared: pd.DataFrame) -> dict[str, float]:
@@ -70,23 +70,23 @@ def quantity_agreement(shared: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def variation(rows: pd.DataFrame, level: str) -> pd.Series[float]:
+def variation(rows: pd.DataFrame, key: str) -> pd.Series[float]:
     """Return the coefficient of variation over runs of what has a quantity above zero in every run.
 
     Parameters
     ----------
     rows : pandas.DataFrame
         At least two runs; taken for replicates.
-    level : str
-        Column that tells identifications apart.
+    key : str
+        See `shared_table`.
 
     Returns
     -------
     pandas.Series
         Standard deviation (n - 1) divided by the mean, by identification; empty with fewer than two runs.
     """
-    quantity = f"{level}_intensity"
-    wide = rows[rows[quantity] > 0].pivot_table(index=level, columns="run", values=quantity, aggfunc="max")
+    quantity = f"{key}_intensity"
+    wide = rows[rows[quantity] > 0].pivot_table(index=key, columns="run", values=quantity, aggfunc="max")
     if rows["run"].nunique() < 2 or wide.shape[1] < rows["run"].nunique():
         return pd.Series(dtype=float)
     wide = wide.dropna().astype(float)

@@ -12,7 +12,8 @@ from alphadia_tl.errors import SettingsError
 from alphadia_tl.validate.agreement import quantity_agreement, rt_agreement, shared_table, variation
 from alphadia_tl.validate.discoveries import Discoveries
 from alphadia_tl.validate.estimators import FdpEstimate, combined, estimate_fdp, verdict
-from alphadia_tl.validate.marked import ALL_RUNS, LEVELS, Entrapment, best_rows, discoveries, entrapment_rows
+from alphadia_tl.validate.levels import Entrapment
+from alphadia_tl.validate.marked import ALL_RUNS, LEVELS, Level, best_rows, discoveries, entrapment_rows
 from alphadia_tl.validate.settings_differ import settings_differences
 from alphadia_tl.validate.tables import SearchOutput
 
@@ -117,19 +118,20 @@ def _of_run(output: SearchOutput, run: str) -> pd.DataFrame:
 
 
 def _count(
-    rows: list[Row], level: str, run: str, name: str, found: pd.DataFrame, entrapment: Entrapment | None
+    rows: list[Row], level: Level, run: str, name: str, found: pd.DataFrame, entrapment: Entrapment | None
 ) -> FdpEstimate | None:
-    rows.append((level, run, name, "identified", float(len(best_rows(found, level)))))
+    rows.append((level.name, run, name, "identified", float(len(best_rows(found, level)))))
     if entrapment is None or found.empty:
         return None
     estimate = estimate_fdp(
         discoveries(found, level, entrapment),
-        r=entrapment.ratio,
+        r=entrapment.r,
         design=entrapment.design,
+        k=entrapment.k,
         generator=np.random.default_rng(0),
     )
     rows += [
-        (level, run, name, metric if metric.startswith("n_") else f"fdp_{metric}", float(value))
+        (level.name, run, name, metric if metric.startswith("n_") else f"fdp_{metric}", float(value))
         for metric, value in asdict(estimate).items()
         if value is not None
     ]
@@ -156,73 +158,75 @@ def matched_prefix(found: Discoveries, ratio: float, limit: float) -> int:
 
 
 def _match(
-    rows: list[Row], level: str, run: str, names: Sequence[str], found: Sequence[pd.DataFrame], e: Entrapment | None
+    rows: list[Row], level: Level, run: str, names: Sequence[str], found: Sequence[pd.DataFrame], e: Entrapment | None
 ) -> list[tuple[int, float]]:
     """Note the targets of each search where the combined estimates of all are the smallest of them."""
     if e is None:
         return []
     lists = [discoveries(f, level, e) for f in found]
-    whole = [combined(int((~d.is_entrapment).sum()), int(d.is_entrapment.sum()), e.ratio) for d in lists if len(d)]
+    whole = [combined(int((~d.is_entrapment).sum()), int(d.is_entrapment.sum()), e.r) for d in lists if len(d)]
     limit = min(whole, default=0.0)
-    numbers = [int((~d.is_entrapment[: matched_prefix(d, e.ratio, limit)]).sum()) for d in lists]
+    numbers = [int((~d.is_entrapment[: matched_prefix(d, e.r, limit)]).sum()) for d in lists]
     for name, number in zip(names, numbers, strict=True):
-        rows.append((level, run, name, "targets_at_matched_fdp", float(number)))
-        rows.append((level, run, name, "matched_fdp", limit))
+        rows.append((level.name, run, name, "targets_at_matched_fdp", float(number)))
+        rows.append((level.name, run, name, "matched_fdp", limit))
     return [(number, limit) for number in numbers]
 
 
-def _targets(rows: pd.DataFrame, level: str, entrapment: Entrapment | None) -> pd.DataFrame:
+def _targets(rows: pd.DataFrame, level: Level, entrapment: Entrapment | None) -> pd.DataFrame:
     if entrapment is None:
         return rows
-    return rows[~entrapment_rows(rows, level, entrapment.prefix)]
+    return rows[~entrapment_rows(rows, level, entrapment)]
 
 
-def _pairs(level: str, outputs: Sequence[SearchOutput], entrapment: Entrapment | None) -> Iterator[Row]:
+def _pairs(level: Level, outputs: Sequence[SearchOutput], entrapment: Entrapment | None) -> Iterator[Row]:
     base, *others = outputs
     for other in others:
         for run in [ALL_RUNS, *sorted(set(base.runs) & set(other.runs))]:
             one, two = (_targets(_of_run(o, run), level, entrapment) for o in (base, other))
-            first, second = set(one[level]), set(two[level])
-            shared = shared_table(one, two, level)
-            values = {"shared": len(first & second), "gained": len(second - first), "lost": len(first - second)}
-            values |= rt_agreement(shared) if level == "precursor" else {}
+            first, second = set(one[level.key]), set(two[level.key])
+            shared = shared_table(one, two, level.quantified)
+            counts = {"shared": first & second, "gained": second - first, "lost": first - second}
+            values = {name: float(len(found)) for name, found in counts.items()}
+            values |= rt_agreement(shared) if level.name == "precursor" else {}
             values |= quantity_agreement(shared)
             for metric, value in values.items():
-                yield (level, run, versus(other.name, base.name), metric, float(value))
+                yield (level.name, run, versus(other.name, base.name), metric, value)
 
 
-def _variations(level: str, outputs: Sequence[SearchOutput], entrapment: Entrapment | None) -> Iterator[Row]:
-    spread = [variation(_targets(o.rows, level, entrapment), level) for o in outputs]
+def _variations(level: Level, outputs: Sequence[SearchOutput], entrapment: Entrapment | None) -> Iterator[Row]:
+    spread = [variation(_targets(o.rows, level, entrapment), level.quantified) for o in outputs]
     common = set.intersection(*(set(s.index) for s in spread))
     for output, one in zip(outputs, spread, strict=True):
         if len(one):
-            yield (level, ALL_RUNS, output.name, "cv_median", float(one.median()))
-            yield (level, ALL_RUNS, output.name, "cv_identifications", float(len(one)))
+            yield (level.name, ALL_RUNS, output.name, "cv_median", float(one.median()))
+            yield (level.name, ALL_RUNS, output.name, "cv_identifications", float(len(one)))
         if common:
             of_common = one[one.index.isin(common)]
-            yield (level, ALL_RUNS, output.name, "cv_median_of_common", float(of_common.median()))
+            yield (level.name, ALL_RUNS, output.name, "cv_median_of_common", float(of_common.median()))
 
 
 def _error_verdicts(
-    level: str, outputs: Sequence[SearchOutput], estimates: Sequence[FdpEstimate | None]
+    level: Level, outputs: Sequence[SearchOutput], estimates: Sequence[FdpEstimate | None]
 ) -> Iterator[str]:
     for output, e in zip(outputs, estimates, strict=True):
         if e is not None:
+            interval = f"{e.interval_low:.2%} to {min(e.interval_high, 1):.2%}"
             yield (
-                f"{level}, {output.name}: estimated FDP {e.upper:.2%} ({e.interval_low:.2%} to {min(e.interval_high, 1):.2%}), "
+                f"{level.name}, {output.name}: estimated FDP {e.upper:.2%} ({interval}), "
                 f"claimed {output.claimed_fdr:.2%}: {verdict(e, output.claimed_fdr)}"
             )
 
 
 def _count_verdicts(
-    level: str, names: Sequence[str], numbers: Sequence[int], matched: Sequence[tuple[int, float]]
+    level: Level, names: Sequence[str], numbers: Sequence[int], matched: Sequence[tuple[int, float]]
 ) -> Iterator[str]:
     for i in range(1, len(names)):
         if not matched:
             text = f"{_change(numbers[0], numbers[i])} at the claimed FDR ({NO_ESTIMATE})"
         else:
             text = f"{_change(matched[0][0], matched[i][0])} targets at the same estimated FDP of {matched[i][1]:.2%}"
-        yield f"{level}, {versus(names[i], names[0])}: {text}"
+        yield f"{level.name}, {versus(names[i], names[0])}: {text}"
 
 
 def _change(before: int, after: int) -> str:
@@ -234,13 +238,14 @@ def _notes(outputs: Sequence[SearchOutput], entrapment: Entrapment | None) -> It
     base, *others = outputs
     for other in others:
         if base.runs != other.runs:
-            yield f"{versus(other.name, base.name)}: the runs differ ({', '.join(set(base.runs) ^ set(other.runs))})."
+            runs = ", ".join(sorted(set(base.runs) ^ set(other.runs)))
+            yield f"{versus(other.name, base.name)}: the runs differ ({runs})."
         differ = settings_differences(base.settings, other.settings)
         if differ:
             yield f"{versus(other.name, base.name)}: other settings differ too: {'; '.join(differ)}."
     if entrapment is None:
         return
-    numbers = {o.name: int(entrapment_rows(o.rows, "precursor", entrapment.prefix).sum()) for o in outputs}
+    numbers = {o.name: int(entrapment_rows(o.rows, LEVELS[0], entrapment).sum()) for o in outputs}
     if not any(numbers.values()):
         yield f"No protein starts with {entrapment.prefix!r} in any search: was the FASTA one with entrapment?"
     elif few := [name for name, number in numbers.items() if number < FEW_ENTRAPMENTS]:

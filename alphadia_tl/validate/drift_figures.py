@@ -148,8 +148,8 @@ def _rt_agreement(shared: pd.DataFrame, gained: pd.DataFrame, psm: pd.DataFrame)
         return dict.fromkeys(names)
 
     def error(rows: pd.DataFrame) -> npt.NDArray[np.float64]:
-        found: npt.NDArray[np.float64] = (rows["rt_observed"] - rows["rt_calibrated"]).abs().to_numpy(dtype=float)
-        return found[np.isfinite(found)]
+        found = (rows["rt_observed"] - rows["rt_calibrated"]).abs().astype(float)
+        return found[np.isfinite(found)].to_numpy()
 
     known = error(shared)
     if len(known) == 0:

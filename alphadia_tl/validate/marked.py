@@ -1,137 +1,99 @@
-"""Identifications of a search as discoveries: which are entrapments, and of which target they are the twin."""
+"""Identifications of a search at each level, and which of them are entrapments."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from alphadia_tl.errors import QuantificationError, SettingsError
+from alphadia_tl.errors import QuantificationError
+from alphadia_tl.validate import levels
 from alphadia_tl.validate.discoveries import Discoveries
-from alphadia_tl.validate.estimators import Design
+from alphadia_tl.validate.levels import Entrapment
 
-#: Levels and the column of their q value.
-LEVELS = {"precursor": "q", "peptide": "q", "protein group": "pg_q"}
 ALL_RUNS = "all"
 
 
 @dataclass(frozen=True)
-class Entrapment:
-    """How entrapment sequences are marked in the searched FASTA, and how many there are.
+class Level:
+    """What is counted.
 
     Attributes
     ----------
-    prefix : str
-        Start of the accession of an entrapment protein.
-    ratio : float
-        Size of the entrapment part of the database divided by the size of the target part.
-    design : {"shuffled", "foreign"}
-        Shuffled entrapments are twins of targets.
-    twins : mapping of str to str
-        Sequence of an entrapment peptide to that of the target it was made from; empty where they are not known.
+    name : str
+        As in the comparison's table.
+    key : str
+        Column of `tables.SearchOutput.rows` that tells identifications apart.
+    q : str
+        Column of their q value.
+    quantified : str
+        Column that tells quantities apart; the quantity is in ``<quantified>_intensity``. Peptides are counted as
+        sequences, but alphaDIA quantifies peptidoforms.
     """
 
-    prefix: str
-    ratio: float = 1.0
-    design: Design = "shuffled"
-    twins: Mapping[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not self.prefix:
-            raise SettingsError("The entrapment prefix is empty.", "Every protein would be an entrapment.")
-        if not (np.isfinite(self.ratio) and self.ratio > 0):
-            raise SettingsError(f"The entrapment ratio must be above 0, not {self.ratio}.")
-        if self.design not in ("shuffled", "foreign"):
-            raise SettingsError(f"The entrapment design must be 'shuffled' or 'foreign', not {self.design!r}.")
+    name: str
+    key: str
+    q: str
+    quantified: str
 
 
-def is_entrapment(proteins: pd.Series[Any], prefix: str) -> NDArray[np.bool_]:
-    """Return where nothing but entrapment proteins explains a row.
-
-    Parameters
-    ----------
-    proteins : pandas.Series of str
-        Accessions, separated by semicolons; an accession may be the middle part of ``sp|P12345|NAME``.
-    prefix : str
-        See `Entrapment`.
-    """
-
-    def only_marked(text: str) -> bool:
-        names = [name for name in text.split(";") if name]
-        return bool(names) and all(any(part.startswith(prefix) for part in name.split("|")) for name in names)
-
-    known = {text: only_marked(text) for text in proteins.unique()}
-    return proteins.map(known).to_numpy(dtype=bool)
+LEVELS = (
+    Level("precursor", "precursor", "q", "precursor"),
+    Level("peptide", "sequence", "q", "peptidoform"),
+    Level("protein group", "protein group", "pg_q", "protein group"),
+)
+_NAMES: dict[str, levels.Level] = {"precursor": "precursor", "peptide": "peptide", "protein group": "protein"}
 
 
-def entrapment_rows(rows: pd.DataFrame, level: str, prefix: str) -> NDArray[np.bool_]:
+def best_rows(rows: pd.DataFrame, level: Level) -> pd.DataFrame:
+    """Return the best row of each identification of a level, best first."""
+    return rows.sort_values([level.q, "proba"], kind="stable").drop_duplicates(level.key)
+
+
+def entrapment_rows(rows: pd.DataFrame, level: Level, entrapment: Entrapment) -> NDArray[np.bool_]:
     """Return which rows of a search belong to an entrapment identification of a level.
 
     A protein group is one if its name has entrapments only, or, as it may be named by genes, if all its precursors are.
     """
-    marked = is_entrapment(rows["proteins"], prefix)
-    if level != "protein group":
+    marked: NDArray[np.bool_] = entrapment.marks(rows["proteins"])
+    if level.name != "protein group":
         return marked
-    of_group = pd.Series(marked, index=rows.index).groupby(rows[level]).transform("all").to_numpy(dtype=bool)
-    by_name = is_entrapment(rows[level], prefix)
-    return by_name | of_group
+    of_group = pd.Series(marked, index=rows.index).groupby(rows[level.key]).transform("all").to_numpy(dtype=bool)
+    by_name: NDArray[np.bool_] = entrapment.marks(rows[level.key])
+    return np.logical_or(by_name, of_group, dtype=bool)
 
 
-def best_rows(rows: pd.DataFrame, level: str) -> pd.DataFrame:
-    """Return the best row of each identification of a level, best first.
-
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-        See `tables.SearchOutput.rows`.
-    level : str
-        Key of `LEVELS`; also the name of the column that tells its identifications apart.
-    """
-    return rows.sort_values([LEVELS[level], "proba"], kind="stable").drop_duplicates(level)
-
-
-def discoveries(rows: pd.DataFrame, level: str, entrapment: Entrapment) -> Discoveries:
-    """Return the identifications of a level as discoveries, best first.
-
-    Twins are known to precursors and peptides. There, peptidoforms that differ only in the places of their
-    modifications are one discovery: a shuffled twin has the same modifications in other places.
-    """
-    best = best_rows(rows.assign(marked=entrapment_rows(rows, level, entrapment.prefix)), level)
-    twin_key = None
-    key = best[level].astype(str)
-    if entrapment.twins and level != "protein group":
-        rest = _rest(best, level)
-        key = best["sequence"] + rest
-        first = ~key.duplicated().to_numpy()
-        best, key, rest = best[first], key[first], rest[first]
-        twin_key = (best["sequence"].map(entrapment.twins) + rest).fillna("").to_numpy(dtype=object)
-    return Discoveries(
-        is_entrapment=best["marked"].to_numpy(dtype=bool),
-        score=-best["proba"].to_numpy(dtype=float),
-        q=best[LEVELS[level]].to_numpy(dtype=float),
-        key=key.to_numpy(dtype=object),
-        twin_key=twin_key,
-    )
+def discoveries(rows: pd.DataFrame, level: Level, entrapment: Entrapment) -> Discoveries:
+    """Return the identifications of a level as discoveries, best first."""
+    table = rows.assign(score=-rows["proba"].astype(float), q=rows[level.q])
+    if level.name == "protein group":
+        marked = entrapment_rows(rows, level, entrapment)
+        named = ~marked | entrapment.marks(rows[level.key])
+        table = table.assign(proteins=rows[level.key].where(named, entrapment.prefix + rows[level.key]))
+    found = levels.discoveries_at(table, _NAMES[level.name], entrapment)
+    order = np.lexsort((-found.score, found.q))
+    twins = None if found.twin_key is None else found.twin_key[order]
+    return Discoveries(found.is_entrapment[order], found.score[order], found.q[order], found.key[order], twins)
 
 
-def _rest(best: pd.DataFrame, level: str) -> pd.Series[Any]:
-    mods = best["mods"].map({m: ";".join(sorted(m.split(";"))) for m in best["mods"].unique()})
-    charge = "" if level == "peptide" else "|" + best["charge"].astype(str)
-    return "|" + mods + charge
-
-
-def read_twins(path: Path) -> dict[str, str]:
+def read_twins(path: Path) -> tuple[dict[str, str], int]:
     """Read which target peptide each entrapment peptide was made from.
 
     Parameters
     ----------
     path : Path
-        Tab-separated table with the columns ``entrapment`` and ``target`` (sequences).
+        Table ``*.twins.tsv`` of ``alphadia-tl entrapment``: columns ``twin_peptide`` and ``target_peptide``.
+
+    Returns
+    -------
+    target_of : dict of str to str
+        Target peptide of each twin.
+    k : int
+        Twins per target, at most.
 
     Raises
     ------
@@ -139,13 +101,12 @@ def read_twins(path: Path) -> dict[str, str]:
         If it cannot be read or lacks a column.
     """
     try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise QuantificationError(f"The table of twins {path} cannot be read: {error}.") from error
-    missing = [name for name in ("entrapment", "target") if name not in table]
-    if missing:
-        raise QuantificationError(
-            f"The table of twins {path} has no column {missing[0]!r}.",
-            "Give the one that alphadia-tl entrapment wrote.",
+        table = pd.read_csv(
+            path, sep="\t", usecols=["twin_peptide", "target_peptide"], dtype=str, keep_default_na=False
         )
-    return dict(zip(table["entrapment"], table["target"], strict=True))
+    except (OSError, ValueError) as error:
+        raise QuantificationError(
+            f"The table of twins {path} cannot be read: {error}.", "Give the one that alphadia-tl entrapment wrote."
+        ) from error
+    target_of = dict(zip(table["twin_peptide"], table["target_peptide"], strict=True))
+    return target_of, max(Counter(target_of.values()).values(), default=1)

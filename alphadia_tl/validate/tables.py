@@ -23,11 +23,12 @@ ADVICE = "Give the output folder of a finished alphaDIA search."
 REQUIRED = {
     "raw.name": "run",
     "precursor.mod_seq_charge_hash": "precursor",
-    "precursor.mod_seq_hash": "peptide",
+    "precursor.mod_seq_hash": "peptidoform",
     "pg.name": "protein group",
     "pg.proteins": "proteins",
     "precursor.sequence": "sequence",
     "precursor.mods": "mods",
+    "precursor.mod_sites": "mod_sites",
     "precursor.charge": "charge",
     "precursor.decoy": "decoy",
     "precursor.qval": "q",
@@ -38,10 +39,10 @@ REQUIRED = {
 #: Missing where label-free quantification was off or had nothing to do.
 OPTIONAL = {
     "precursor.intensity": "precursor_intensity",
-    "peptide.intensity": "peptide_intensity",
+    "peptide.intensity": "peptidoform_intensity",
     "pg.intensity": "protein group_intensity",
 }
-TEXT = ("raw.name", "pg.name", "pg.proteins", "precursor.sequence", "precursor.mods")
+TEXT = ("raw.name", "pg.name", "pg.proteins", "precursor.sequence", "precursor.mods", "precursor.mod_sites")
 HASHES = ("precursor.mod_seq_charge_hash", "precursor.mod_seq_hash")
 
 
