@@ -41,6 +41,9 @@ def arm_configs(config: Mapping[str, Any], *, stock: bool = False) -> dict[str, 
     SettingsError
         If a section is wrong, or the arms would write to one quantification folder.
     """
+    for name in ("general", PluginSettings.section):
+        if not isinstance(config.get(name) or {}, Mapping):
+            raise SettingsError(f"Config section '{name}' must be a mapping of keys to values.")
     if config.get("quant_directory"):
         raise SettingsError("Config key 'quant_directory': all searches would write to it.", "Leave it out to compare.")
     plain = copy.deepcopy({k: v for k, v in config.items() if k not in (PluginSettings.section, "output_directory")})

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from made_outputs import precursors, write_output
 
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.validate.compare import NO_ESTIMATE, compare, matched_prefix
@@ -9,7 +10,6 @@ from alphadia_tl.validate.estimators import combined
 from alphadia_tl.validate.levels import Entrapment
 from alphadia_tl.validate.settings_differ import settings_differences
 from alphadia_tl.validate.tables import read_output
-from tests.validate.made_outputs import precursors, write_output
 
 ENTRAPMENT = Entrapment("ENTRAPMENT_", design="foreign")
 FALSE = "ENTRAPMENT_P{}"

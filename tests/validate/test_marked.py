@@ -1,11 +1,11 @@
 import pandas as pd
 import pytest
+from made_outputs import precursors, write_output
 
 from alphadia_tl.errors import QuantificationError
 from alphadia_tl.validate.levels import Entrapment
 from alphadia_tl.validate.marked import LEVELS, best_rows, discoveries, entrapment_rows, read_twins
 from alphadia_tl.validate.tables import read_output
-from tests.validate.made_outputs import precursors, write_output
 
 PRECURSOR, PEPTIDE, PROTEIN = LEVELS
 ENTRAPMENT = Entrapment("ENTRAPMENT_", design="foreign")

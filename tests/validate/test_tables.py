@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
+from made_outputs import precursors, write_output
 
 from alphadia_tl.errors import QuantificationError
 from alphadia_tl.validate.tables import read_output, read_outputs
-from tests.validate.made_outputs import precursors, write_output
 
 
 def test_both_file_formats_read_the_same(tmp_path):
