@@ -151,7 +151,7 @@ def test_other_settings_are_searched_anew(tmp_path, stand_in, change):
 
 def test_a_damaged_record_is_one_clear_error(tmp_path):
     (tmp_path / "searches.yaml").write_text("off: [")
-    with pytest.raises(SettingsError, match="searches.yaml is no YAML"):
+    with pytest.raises(SettingsError, match=r"searches\.yaml is no YAML"):
         run(tmp_path)
 
 
