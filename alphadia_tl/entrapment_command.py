@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from alphadia_tl.bundle import write_stats
+from alphadia_tl.bundle import write_stats, write_yaml
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.finetune_command import read_config
 from alphadia_tl.validate.digest import DigestSettings
@@ -21,6 +23,7 @@ from alphadia_tl.validate.fasta import (
     write_proteins,
 )
 from alphadia_tl.validate.foreign import foreign_peptides
+from alphadia_tl.validate.levels import beside
 from alphadia_tl.validate.twins import make_twins
 
 DESCRIPTION = (
@@ -46,9 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def beside(fasta: Path, kind: str) -> Path:
-    """Return the path of a table that belongs to an entrapment FASTA, such as ``out.twins.tsv`` of ``out.fasta``."""
-    return fasta.with_name(f"{fasta.stem}.{kind}.tsv")
+def _write_facts(options: argparse.Namespace, settings: DigestSettings, **facts: Any) -> None:
+    facts |= {"prefix": options.prefix, "seed": options.seed, "fasta": str(options.fasta), "digest": asdict(settings)}
+    write_yaml(beside(options.output, "entrapment.yaml"), facts)
 
 
 def _sequences(proteins: Mapping[str, Protein]) -> dict[str, str]:
@@ -57,7 +60,8 @@ def _sequences(proteins: Mapping[str, Protein]) -> dict[str, str]:
 
 def _write_twins(options: argparse.Namespace, proteins: Mapping[str, Protein], settings: DigestSettings) -> list[str]:
     k = 1 if options.k is None else options.k
-    twins = make_twins(_sequences(proteins), settings, k=k, seed=1 if options.seed is None else options.seed)
+    options.seed = 1 if options.seed is None else options.seed
+    twins = make_twins(_sequences(proteins), settings, k=k, seed=options.seed)
     entrapment = [
         entrapment_protein(
             proteins[accession], sequence, options.prefix, copy=copy, what=f"Shuffled twin of {accession}"
@@ -65,14 +69,16 @@ def _write_twins(options: argparse.Namespace, proteins: Mapping[str, Protein], s
         for (accession, copy), sequence in twins.sequences.items()
     ]
     write_proteins(options.output, [*proteins.values(), *entrapment])
-    write_stats(beside(options.output, "twins"), twins.table)
-    write_stats(beside(options.output, "left_out"), twins.left_out)
+    write_stats(beside(options.output, "twins.tsv"), twins.table)
+    write_stats(beside(options.output, "left_out.tsv"), twins.left_out)
+    _write_facts(options, settings, design="shuffled", k=k, r=twins.r)
+    n_left_out = twins.left_out["target_peptide"].nunique()
     return [
         f"Design:              shuffled twins, {k} per target",
         f"Proteins:            {len(proteins)} targets, {len(entrapment)} entrapment",
         f"Target peptides:     {twins.n_target_peptides}",
-        f"Twins:               {len(twins.table)}  ({beside(options.output, 'twins')})",
-        f"Left out:            {len(twins.left_out)}  ({beside(options.output, 'left_out')})",
+        f"Twins:               {len(twins.table)}  ({beside(options.output, 'twins.tsv')})",
+        f"Left out:            {n_left_out}  ({beside(options.output, 'left_out.tsv')})",
         *_reasons(twins.left_out),
         f"r:                   {twins.r:.4f}",
     ]
@@ -92,13 +98,14 @@ def _write_foreign(options: argparse.Namespace, proteins: Mapping[str, Protein],
         for protein in foreign.values()
     ]
     write_proteins(options.output, [*proteins.values(), *entrapment])
-    write_stats(beside(options.output, "left_out"), peptides.shared)
+    write_stats(beside(options.output, "left_out.tsv"), peptides.shared)
+    _write_facts(options, settings, design="foreign", k=1, r=peptides.r)
     return [
         "Design:              foreign species",
         f"Proteins:            {len(proteins)} targets, {len(entrapment)} entrapment",
         f"Target peptides:     {peptides.n_target_peptides}",
         f"Entrapment peptides: {peptides.n_entrapment_peptides}",
-        f"Left out (shared):   {len(peptides.shared)}  ({beside(options.output, 'left_out')})",
+        f"Left out (shared):   {len(peptides.shared)}  ({beside(options.output, 'left_out.tsv')})",
         f"r:                   {peptides.r:.4f}",
     ]
 

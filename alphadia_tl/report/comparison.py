@@ -9,7 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from alphadia_tl.bundle import write_whole
 from alphadia_tl.report.comparison_tables import TextTable, comparison_tables
-from alphadia_tl.validate.compare import NO_ESTIMATE, Comparison
+from alphadia_tl.validate.compare import Comparison
+from alphadia_tl.validate.verdicts import NO_ESTIMATE
 
 # The page may not load anything from anywhere, and has no script.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"

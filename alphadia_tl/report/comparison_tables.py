@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from alphadia_tl.report import words
-from alphadia_tl.validate.compare import NO_ESTIMATE, SEARCH_LEVEL, Comparison, versus
+from alphadia_tl.validate.compare import SEARCH_LEVEL, Comparison
 from alphadia_tl.validate.marked import ALL_RUNS, LEVELS
+from alphadia_tl.validate.verdicts import NO_ESTIMATE, versus
 
 SECONDS = "seconds: "
 MAX_RUNS_SHOWN = 12

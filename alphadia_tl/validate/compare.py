@@ -11,14 +11,14 @@ import pandas as pd
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.validate.agreement import quantity_agreement, rt_agreement, shared_table, variation
 from alphadia_tl.validate.discoveries import Discoveries
-from alphadia_tl.validate.estimators import FdpEstimate, combined, estimate_fdp, verdict
+from alphadia_tl.validate.estimators import FdpEstimate, combined, estimate_fdp
 from alphadia_tl.validate.levels import Entrapment
 from alphadia_tl.validate.marked import ALL_RUNS, LEVELS, Level, best_rows, discoveries, entrapment_rows
 from alphadia_tl.validate.settings_differ import settings_differences
 from alphadia_tl.validate.tables import SearchOutput
+from alphadia_tl.validate.verdicts import count_verdicts, error_verdicts, versus
 
 COLUMNS = ("level", "run", "arm", "metric", "value")
-NO_ESTIMATE = "no error estimate: search with an entrapment FASTA (alphadia-tl entrapment)"
 SEARCH_LEVEL = "search"
 FEW_ENTRAPMENTS = 10
 Row = tuple[str, str, str, str, float]
@@ -63,11 +63,6 @@ class Comparison:
         return None if found.empty or pd.isna(found.iloc[0]) else float(found.iloc[0])
 
 
-def versus(second: str, first: str) -> str:
-    """Name the comparison of two searches."""
-    return f"{second} vs {first}"
-
-
 def compare(
     outputs: Sequence[SearchOutput], entrapment: Entrapment | None = None, *, notes: Sequence[str] = ()
 ) -> Comparison:
@@ -98,8 +93,8 @@ def compare(
             estimates = [_count(rows, level, run, *pair, entrapment) for pair in zip(names, found, strict=True)]
             matched = _match(rows, level, run, names, found, entrapment)
             if run == ALL_RUNS:
-                verdicts += _error_verdicts(level, outputs, estimates)
-                verdicts += _count_verdicts(level, names, [len(best_rows(f, level)) for f in found], matched)
+                verdicts += error_verdicts(level.name, outputs, estimates)
+                verdicts += count_verdicts(level.name, names, [len(best_rows(f, level)) for f in found], matched)
         rows += _pairs(level, outputs, entrapment)
         rows += _variations(level, outputs, entrapment)
     rows += [(SEARCH_LEVEL, ALL_RUNS, o.name, f"seconds: {k}", float(v)) for o in outputs for k, v in o.seconds.items()]
@@ -204,34 +199,6 @@ def _variations(level: Level, outputs: Sequence[SearchOutput], entrapment: Entra
         if common:
             of_common = one[one.index.isin(common)]
             yield (level.name, ALL_RUNS, output.name, "cv_median_of_common", float(of_common.median()))
-
-
-def _error_verdicts(
-    level: Level, outputs: Sequence[SearchOutput], estimates: Sequence[FdpEstimate | None]
-) -> Iterator[str]:
-    for output, e in zip(outputs, estimates, strict=True):
-        if e is not None:
-            interval = f"{e.interval_low:.2%} to {min(e.interval_high, 1):.2%}"
-            yield (
-                f"{level.name}, {output.name}: estimated FDP {e.upper:.2%} ({interval}), "
-                f"claimed {output.claimed_fdr:.2%}: {verdict(e, output.claimed_fdr)}"
-            )
-
-
-def _count_verdicts(
-    level: Level, names: Sequence[str], numbers: Sequence[int], matched: Sequence[tuple[int, float]]
-) -> Iterator[str]:
-    for i in range(1, len(names)):
-        if not matched:
-            text = f"{_change(numbers[0], numbers[i])} at the claimed FDR ({NO_ESTIMATE})"
-        else:
-            text = f"{_change(matched[0][0], matched[i][0])} targets at the same estimated FDP of {matched[i][1]:.2%}"
-        yield f"{level.name}, {versus(names[i], names[0])}: {text}"
-
-
-def _change(before: int, after: int) -> str:
-    share = f" ({after / before - 1:+.1%})" if before else ""
-    return f"{after:,} against {before:,}{share}"
 
 
 def _notes(outputs: Sequence[SearchOutput], entrapment: Entrapment | None) -> Iterator[str]:

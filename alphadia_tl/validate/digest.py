@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -42,6 +42,9 @@ class DigestSettings:
     max_length: int = 35
 
     def __post_init__(self) -> None:
+        numbers = (self.missed_cleavages, self.min_length, self.max_length)
+        if not isinstance(self.enzyme, str) or not all(isinstance(number, int) for number in numbers):
+            raise SettingsError(f"A digest is an enzyme's name and whole numbers, not {self.enzyme!r}, {numbers}.")
         _ = self.pattern
         if self.missed_cleavages < 0 or not 2 <= self.min_length <= self.max_length:
             raise SettingsError(
@@ -53,7 +56,10 @@ class DigestSettings:
     def from_config(cls, config: Mapping[str, Any], **given: Any) -> DigestSettings:
         """Read ``library_prediction`` of an alphaDIA config; values that are given and not None go first."""
         section = config.get("library_prediction") or {}
-        shortest, longest = section.get("precursor_len") or (None, None)
+        lengths = section.get("precursor_len") or (None, None)
+        if not isinstance(lengths, Sequence) or len(lengths) != 2:
+            raise SettingsError(f"Config key 'library_prediction.precursor_len' must be two lengths, not {lengths!r}.")
+        shortest, longest = lengths
         values = {"enzyme": section.get("enzyme"), "missed_cleavages": section.get("missed_cleavages")}
         values |= {"min_length": shortest, "max_length": longest}
         values |= {name: value for name, value in given.items() if value is not None}

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from alphadia_tl.errors import DataError
 from alphadia_tl.validate.discoveries import Discoveries
+from alphadia_tl.validate.groups import FloatArray, group_patterns, resampled
 
-N_BOOTSTRAP = 2000
 Design = Literal["shuffled", "foreign"]
 Verdict = Literal["valid", "invalid", "inconclusive"]
-FloatArray = NDArray[np.floating[Any]]
 
 
 def lower_bound(n_target: float, n_entrapment: float) -> float:
@@ -148,7 +146,7 @@ def estimate_fdp(
         raise DataError(f"No such entrapment experiment: design {design!r}, k {k}, confidence {confidence}.")
     generator = np.random.default_rng(0) if generator is None else generator
     matched = design == "shuffled" and discoveries.twin_key is not None
-    patterns, counts = _patterns(discoveries, k if matched else None)
+    patterns, counts = group_patterns(discoveries, k if matched else None)
     n_target, n_entrapment, false_targets = counts @ patterns
     low, high = _interval(patterns, counts, None if matched else r, k, confidence, generator)
     return FdpEstimate(
@@ -190,42 +188,6 @@ def _check_ratio(r: float) -> None:
         raise DataError(f"The ratio of entrapment to target sequences must be above 0, not {r}.")
 
 
-def _patterns(discoveries: Discoveries, k: int | None) -> tuple[FloatArray, NDArray[np.int64]]:
-    """Return the distinct (targets, entrapments, false targets) of groups, and how many groups have each."""
-    entrapment = np.asarray(discoveries.is_entrapment)
-    owner = np.array(discoveries.key, dtype=object)
-    if k is not None and discoveries.twin_key is not None:
-        has_twin = entrapment & np.array([isinstance(t, str) and t != "" for t in discoveries.twin_key], bool)
-        owner[has_twin] = discoveries.twin_key[has_twin]
-    group, _ = pd.factorize(owner)
-    n_groups = int(group.max()) + 1 if len(group) else 0
-    n_entrapment = np.bincount(group[entrapment], minlength=n_groups)
-    n_target = np.bincount(group[~entrapment], minlength=n_groups)
-    false_targets = np.zeros(n_groups)
-    if k is not None:
-        if n_entrapment.max(initial=0) > k:
-            raise DataError(f"A target has {n_entrapment.max()} entrapment twins among the discoveries, but k is {k}.")
-        false_targets = _false_targets(discoveries, group, n_target, n_entrapment, k)
-    found, counts = np.unique(np.column_stack([n_target, n_entrapment, false_targets]), axis=0, return_counts=True)
-    return found, counts
-
-
-def _false_targets(
-    discoveries: Discoveries, group: NDArray[Any], n_target: NDArray[Any], n_entrapment: NDArray[Any], k: int
-) -> FloatArray:
-    """Return j A_j of each group; a tie for the last place counts as the share that chance would give the target."""
-    entrapment = np.asarray(discoveries.is_entrapment)
-    score = np.asarray(discoveries.score, dtype=float)
-    target_score = np.full(n_target.size, -np.inf)
-    target_score[group[~entrapment]] = score[~entrapment]
-    rival, of_target = score[entrapment], target_score[group[entrapment]]
-    beaten = np.bincount(group[entrapment], weights=rival < of_target, minlength=n_target.size)
-    tied = np.bincount(group[entrapment], weights=rival == of_target, minlength=n_target.size)
-    alone = n_entrapment / (k - n_entrapment + 1)
-    together = np.where((n_entrapment == k) & (beaten == 0), (k + 1) / (tied + 1), 0.0)
-    return np.where(n_target > 0, together, alone)
-
-
 def _interval(
     patterns: FloatArray,
     counts: NDArray[np.int64],
@@ -239,18 +201,11 @@ def _interval(
     extra = np.array([[0.0, 1.0, 1.0 / k]])
     low, high = 0.0, 0.0
     if counts.size:
-        n_target, n_entrapment, _ = _resampled(patterns, counts, generator)
+        n_target, n_entrapment, _ = resampled(patterns, counts, generator)
         low = float(np.quantile(n_entrapment / (n_target + n_entrapment), tail))
-    n_target, n_entrapment, false_targets = _resampled(
+    n_target, n_entrapment, false_targets = resampled(
         np.vstack([patterns.reshape(-1, 3), extra]), np.append(counts, 1), generator
     )
     false_targets = false_targets if r is None else n_entrapment / r
     high = float(np.quantile((n_entrapment + false_targets) / (n_target + n_entrapment), 1 - tail))
     return low, high
-
-
-def _resampled(patterns: FloatArray, counts: NDArray[np.int64], generator: np.random.Generator) -> FloatArray:
-    """Return total targets, entrapments and false targets of bootstrap samples, shape (3, N_BOOTSTRAP)."""
-    drawn = generator.multinomial(counts.sum(), counts / counts.sum(), size=N_BOOTSTRAP)
-    totals: FloatArray = (drawn @ patterns).T
-    return totals

@@ -10,8 +10,9 @@ import pandas as pd
 
 from alphadia_tl.errors import DataError
 from alphadia_tl.validate.digest import DigestSettings, i_as_l, is_searched
+from alphadia_tl.validate.twins import LEFT_OUT_COLUMNS
 
-SHARED_COLUMNS = ["entrapment_peptide", "target_peptide", "proteins"]
+SHARED = "shared with the targets"
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class ForeignPeptides:
     n_target_peptides, n_entrapment_peptides : int
         Distinct peptides; those shared with the targets (I = L) are targets.
     shared : pandas.DataFrame
-        ``entrapment_peptide, target_peptide, proteins``: foreign peptides that must not be counted, and the foreign
-        proteins that they are in.
+        Foreign peptides that must not be counted, and the foreign proteins that they are in: the columns of
+        :attr:`Twins.left_out`.
     """
 
     n_target_peptides: int
@@ -58,7 +59,7 @@ def foreign_peptides(
     target_of = {i_as_l(peptide): peptide for peptide in own}
     places = _peptides(foreign, settings)
     rows = [
-        (peptide, target_of[i_as_l(peptide)], ";".join(names))
+        (target_of[i_as_l(peptide)], peptide, ";".join(names), 1, SHARED)
         for peptide, names in places.items()
         if i_as_l(peptide) in target_of
     ]
@@ -69,7 +70,7 @@ def foreign_peptides(
             f"The digests have {n_target} target peptides and {n_entrapment} foreign ones that are not targets.",
             "Check both FASTA files, enzyme and peptide lengths.",
         )
-    return ForeignPeptides(n_target, n_entrapment, pd.DataFrame(rows, columns=SHARED_COLUMNS))
+    return ForeignPeptides(n_target, n_entrapment, pd.DataFrame(rows, columns=LEFT_OUT_COLUMNS))
 
 
 def _peptides(proteins: Mapping[str, str], settings: DigestSettings) -> dict[str, list[str]]:

@@ -54,17 +54,23 @@ def best_rows(rows: pd.DataFrame, level: Level) -> pd.DataFrame:
     return rows.sort_values([level.q, "proba"], kind="stable").drop_duplicates(level.key)
 
 
+def _marks(names: pd.Series[str], entrapment: Entrapment) -> NDArray[np.bool_]:
+    """Mark each distinct name once: a search has far more rows than proteins."""
+    distinct = names.unique()
+    known = dict(zip(distinct, entrapment.marks(pd.Series(distinct, dtype=object)), strict=True))
+    return names.map(known).to_numpy(dtype=bool)
+
+
 def entrapment_rows(rows: pd.DataFrame, level: Level, entrapment: Entrapment) -> NDArray[np.bool_]:
     """Return which rows of a search belong to an entrapment identification of a level.
 
     A protein group is one if its name has entrapments only, or, as it may be named by genes, if all its precursors are.
     """
-    marked: NDArray[np.bool_] = entrapment.marks(rows["proteins"])
+    marked = _marks(rows["proteins"], entrapment)
     if level.name != "protein group":
         return marked
     of_group = pd.Series(marked, index=rows.index).groupby(rows[level.key]).transform("all").to_numpy(dtype=bool)
-    by_name: NDArray[np.bool_] = entrapment.marks(rows[level.key])
-    return np.logical_or(by_name, of_group, dtype=bool)
+    return np.logical_or(_marks(rows[level.key], entrapment), of_group, dtype=bool)
 
 
 def discoveries(rows: pd.DataFrame, level: Level, entrapment: Entrapment) -> Discoveries:
@@ -72,7 +78,7 @@ def discoveries(rows: pd.DataFrame, level: Level, entrapment: Entrapment) -> Dis
     table = rows.assign(score=-rows["proba"].astype(float), q=rows[level.q])
     if level.name == "protein group":
         marked = entrapment_rows(rows, level, entrapment)
-        named = ~marked | entrapment.marks(rows[level.key])
+        named = ~marked | _marks(rows[level.key], entrapment)
         table = table.assign(proteins=rows[level.key].where(named, entrapment.prefix + rows[level.key]))
     found = levels.discoveries_at(table, _NAMES[level.name], entrapment)
     order = np.lexsort((-found.score, found.q))

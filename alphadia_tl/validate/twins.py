@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pandas as pd
 
@@ -13,8 +14,8 @@ from alphadia_tl.validate.digest import DigestSettings, i_as_l, is_searched
 from alphadia_tl.validate.shuffle import MAX_SHARED_LADDER, composition, shared_ladder, shuffle_piece
 
 N_ROUNDS = 5
-TWIN_COLUMNS = ["target_peptide", "twin_peptide", "copy", "proteins"]
-LEFT_OUT_COLUMNS = [*TWIN_COLUMNS, "reason"]
+TWIN_COLUMNS = ["target_peptide", "twin_peptide", "protein", "copy"]
+LEFT_OUT_COLUMNS = ["target_peptide", "entrapment_peptide", "protein", "copy", "reason"]
 #: Why a peptide has no twin that counts.
 UNCHANGED = "the target peptide itself"
 IS_TARGET = "equal to another target peptide"
@@ -32,9 +33,10 @@ class Twins:
     sequences : dict of (str, int) to str
         Entrapment protein of each target protein and copy (1 .. k); none where nothing could be shuffled.
     table : pandas.DataFrame
-        ``target_peptide, twin_peptide, copy, proteins``: one row per twin; ``proteins`` are target names joined by ";".
+        ``target_peptide, twin_peptide, protein, copy``: one row per twin; ``protein`` has the targets joined by ";".
     left_out : pandas.DataFrame
-        The same columns and ``reason``: peptides that have no twin that counts.
+        ``target_peptide, entrapment_peptide, protein, copy, reason``: peptides of entrapment proteins that are no
+        twins and must not be counted.
     n_target_peptides : int
         Distinct target peptides of the digest.
     """
@@ -102,29 +104,22 @@ def make_twins(proteins: Mapping[str, str], settings: DigestSettings, *, k: int 
     if not targets.places:
         raise DataError("The digest of the FASTA has no peptide.", "Check enzyme and peptide lengths.")
     sequences: dict[tuple[str, int], str] = {}
-    good: list[tuple[str, str, int, str]] = []
-    bad: list[tuple[str, str, int, str, str]] = []
+    good: list[tuple[str, str, str, int]] = []
+    bad: list[tuple[str, str, str, int, str]] = []
     taken: set[str] = set()
     for copy in range(1, k + 1):
         twin_of = targets.draw((seed, copy), settings.classes, taken)
-        for name, protein in split.items():
-            twin = protein.twin(twin_of)
-            if settings.cuts(twin) != settings.cuts(protein.sequence):
-                raise SettingsError(
-                    f"Shuffling changes where {settings.enzyme!r} cuts protein {name}.",
-                    "The pattern may use sets of residues and look-around only.",
-                )
-            if twin != protein.sequence:
-                sequences[name, copy] = twin
+        sequences |= {(name, copy): twin for name, twin in _twin_proteins(split, twin_of, settings)}
         pairs = targets.pairs(twin_of)
         problems = targets.problems(pairs, taken)
         for peptide, found in pairs.items():
-            row = (peptide, ";".join(sorted(found)), copy, ";".join(targets.names[peptide]))
+            names = ";".join(targets.names[peptide])
+            rows = [(peptide, twin, names, copy) for twin in found]
             if peptide in problems:
-                bad.append((*row, problems[peptide]))
+                bad += [(*row, problems[peptide]) for row in rows]
             else:
-                good.append(row)
-                taken |= {i_as_l(twin) for twin in found}
+                good += rows
+            taken |= {i_as_l(twin) for twin in found}
     return Twins(
         sequences=sequences,
         table=pd.DataFrame(good, columns=TWIN_COLUMNS),
@@ -133,12 +128,30 @@ def make_twins(proteins: Mapping[str, str], settings: DigestSettings, *, k: int 
     )
 
 
+def _twin_proteins(
+    split: Mapping[str, _Protein], twin_of: Mapping[str, str], settings: DigestSettings
+) -> Iterator[tuple[str, str]]:
+    """Yield name and sequence of each entrapment protein that differs from its target."""
+    for name, protein in split.items():
+        twin = protein.twin(twin_of)
+        if settings.cuts(twin) != settings.cuts(protein.sequence):
+            raise SettingsError(
+                f"Shuffling changes where {settings.enzyme!r} cuts protein {name}.",
+                "The pattern may use sets of residues and look-around only.",
+            )
+        if twin != protein.sequence:
+            yield name, twin
+
+
 def _split(proteins: Mapping[str, str], settings: DigestSettings) -> dict[str, _Protein]:
-    """Cut proteins into pieces. A first methionine that can be lost is a piece of its own, wherever the piece occurs."""
+    """Cut proteins into pieces.
+
+    A first methionine, which alphabase also digests as lost, is a piece of its own, wherever that piece occurs.
+    """
     raw = {}
     for name, sequence in proteins.items():
         cuts = settings.cuts(sequence)
-        raw[name] = [sequence[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True) if b > a]
+        raw[name] = [sequence[a:b] for a, b in pairwise(cuts) if b > a]
     heads = {pieces[0] for pieces in raw.values() if pieces and pieces[0].startswith("M")} - {"M"}
     return {name: _Protein(proteins[name], tuple(_without_heads(pieces, heads))) for name, pieces in raw.items()}
 
@@ -168,6 +181,7 @@ class _Targets:
         self.alike: dict[str, list[str]] = defaultdict(list)
         for sequence in sorted(self.sequences):
             self.alike[composition(sequence)].append(sequence)
+        self.unlike: set[str] = set()
 
     def draw(self, key: tuple[int, ...], classes: Mapping[str, int], taken: set[str]) -> dict[str, str]:
         """Draw a twin of each piece, again where the peptides made of them have problems."""
@@ -185,15 +199,15 @@ class _Targets:
         hopeless = {p for p in self.problems(self.pairs(twin_of), taken) if self._pieces(p) == [p]}
         return twin_of | {piece: piece for piece in hopeless}
 
-    def pairs(self, twin_of: Mapping[str, str]) -> dict[str, set[str]]:
+    def pairs(self, twin_of: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
         """Return the twins of each target peptide."""
         twins = {name: protein.twin(twin_of) for name, protein in self.split.items()}
         return {
-            peptide: {twins[name][start:stop] for name, start, stop in places}
+            peptide: tuple(sorted({twins[name][start:stop] for name, start, stop in places}))
             for peptide, places in self.places.items()
         }
 
-    def problems(self, pairs: Mapping[str, set[str]], taken: set[str]) -> dict[str, str]:
+    def problems(self, pairs: Mapping[str, tuple[str, ...]], taken: set[str]) -> dict[str, str]:
         """Return the target peptides whose twins do not count, with the reason."""
         uses = Counter(i_as_l(twin) for twins in pairs.values() for twin in twins)
         found = {}
@@ -212,9 +226,15 @@ class _Targets:
             return IS_TARGET
         if uses[same] > 1 or same in taken:
             return REPEATED
-        if any(shared_ladder(same, target) > MAX_SHARED_LADDER for target in self.alike[composition(same)]):
-            return NEAR
-        return ""
+        return NEAR if self._is_near(same) else ""
+
+    def _is_near(self, twin: str) -> bool:
+        if twin in self.unlike:
+            return False
+        near = any(shared_ladder(twin, target) > MAX_SHARED_LADDER for target in self.alike[composition(twin)])
+        if not near:
+            self.unlike.add(twin)
+        return near
 
     def _pieces(self, peptide: str) -> list[str]:
         name, start, stop = self.places[peptide][0]

@@ -4,9 +4,10 @@ from made_outputs import precursors, write_output
 
 from alphadia_tl.report.comparison import render_comparison, render_text, write_comparison
 from alphadia_tl.report.comparison_tables import TextTable, comparison_tables
-from alphadia_tl.validate.compare import NO_ESTIMATE, compare
+from alphadia_tl.validate.compare import compare
 from alphadia_tl.validate.levels import Entrapment
 from alphadia_tl.validate.tables import read_output
+from alphadia_tl.validate.verdicts import NO_ESTIMATE
 
 
 @pytest.fixture

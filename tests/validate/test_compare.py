@@ -4,12 +4,13 @@ import pytest
 from made_outputs import precursors, write_output
 
 from alphadia_tl.errors import SettingsError
-from alphadia_tl.validate.compare import NO_ESTIMATE, compare, matched_prefix
+from alphadia_tl.validate.compare import compare, matched_prefix
 from alphadia_tl.validate.discoveries import Discoveries
 from alphadia_tl.validate.estimators import combined
 from alphadia_tl.validate.levels import Entrapment
 from alphadia_tl.validate.settings_differ import settings_differences
 from alphadia_tl.validate.tables import read_output
+from alphadia_tl.validate.verdicts import NO_ESTIMATE
 
 ENTRAPMENT = Entrapment("ENTRAPMENT_", design="foreign")
 FALSE = "ENTRAPMENT_P{}"

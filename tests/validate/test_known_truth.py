@@ -65,8 +65,12 @@ def test_twins_bring_the_upper_estimate_nearer_to_the_truth(present, k):
     assert paired == pytest.approx(truth, rel=0.12)
 
 
-def _constant(q):
-    return lambda score: np.full(score.size, q)
+@pytest.mark.parametrize("cut", [1.0, 0.0, -1.0])
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_twins_count_the_false_targets_right_where_all_are_false(k, cut):
+    rows, truth = search(np.random.default_rng(29), present=0.0, r=k, cut=cut)
+    assert truth == 1
+    assert estimate_fdp(rows, r=k, design="shuffled", k=k).paired == pytest.approx(1, rel=0.03)
 
 
 CLAIMS = [("far above the truth", 0.5, 0.20, "valid"), ("far below the truth", 0.2, 0.01, "invalid"),
