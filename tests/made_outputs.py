@@ -61,7 +61,9 @@ def write_output(folder, *tables, file_format="parquet", fdr=0.01, mbr=False, lo
         "fdr": {"fdr": fdr},
         **settings,
     }
-    (folder / "frozen_config.yaml").write_text(yaml.safe_dump(config))
+    (where / "frozen_config.yaml").write_text(yaml.safe_dump(config))
+    if mbr:
+        (folder / "frozen_config.yaml").write_text(yaml.safe_dump(config | {"fasta_paths": []}))
     if log:
         (folder / "log.txt").write_text(log)
     if provenance is not None:

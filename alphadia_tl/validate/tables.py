@@ -64,7 +64,7 @@ class SearchOutput:
     mbr : bool
         Whether match between runs was on in the search (whatever step the rows are from).
     settings : mapping
-        The frozen config.
+        The frozen config of the step that the rows are from.
     provenance : mapping
         What the plugin wrote down; empty without it.
     seconds : mapping
@@ -107,10 +107,11 @@ def read_output(folder: Path, name: str, *, without_mbr: bool = False) -> Search
     QuantificationError
         If a file is missing or cannot be read, or a column is missing.
     """
-    settings = read_mapping(_there(folder / CONFIG_FILE))
-    mbr = had_mbr(settings)
-    rows = read_rows(folder / LIBRARY_FOLDER if mbr and without_mbr else folder)
-    fdr = _number(settings, folder)
+    mbr = had_mbr(read_mapping(_there(folder / CONFIG_FILE)))
+    where = folder / LIBRARY_FOLDER if mbr and without_mbr else folder
+    settings = read_mapping(_there(where / CONFIG_FILE))
+    rows = read_rows(where)
+    fdr = _number(settings, where)
     at_fdr = rows["decoy"].eq(0) & rows["q"].le(fdr) & rows["pg_q"].le(fdr)
     return SearchOutput(
         name=name,

@@ -63,8 +63,9 @@ def test_what_cannot_be_read_is_one_clear_error(tmp_path, damage, message):
 
 def test_where_one_search_had_mbr_the_step_before_it_is_compared(tmp_path):
     off = write_output(tmp_path / "off", precursors(range(5)))
-    on = write_output(tmp_path / "on", precursors(range(7)), mbr=True)
+    on = write_output(tmp_path / "on", precursors(range(7)), mbr=True, fasta_paths=["x.fasta"])
     outputs, notes = read_outputs({"off": off, "on": on})
+    assert outputs[1].settings["fasta_paths"] == ["x.fasta"]  # match between runs has none
     assert [len(o.rows) for o in outputs] == [5, 7]
     assert len(notes) == 1
     assert "on only" in notes[0]
