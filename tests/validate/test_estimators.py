@@ -175,3 +175,16 @@ def test_impossible_experiments_are_refused(wrong):
 def test_more_twins_than_k_are_refused():
     with pytest.raises(DataError, match="k is 1"):
         estimate_fdp(discoveries([(5, 6, 7)]), r=1, design="shuffled", k=1)
+
+
+def test_the_interval_depends_on_the_generator_alone_and_widens_with_confidence():
+    rows = discoveries([(5, None)] * 900 + [(None, 6)] * 20 + [(5, 6)] * 10)
+
+    def interval(seed, confidence=0.95):
+        generator = np.random.default_rng(seed)
+        found = estimate_fdp(rows, r=1, design="shuffled", confidence=confidence, generator=generator)
+        return found.interval_low, found.interval_high
+
+    assert interval(1) == interval(1)
+    assert interval(1) != interval(2)
+    assert interval(1, 0.99)[0] < interval(1, 0.8)[0] < interval(1, 0.8)[1] < interval(1, 0.99)[1]
