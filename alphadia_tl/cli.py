@@ -11,8 +11,8 @@ from alphadia_tl import __version__, host
 from alphadia_tl.errors import TransferLearningError
 
 EPILOG = (
-    "Sub-commands: 'alphadia-tl demo', 'alphadia-tl finetune', 'alphadia-tl entrapment', 'alphadia-tl config' "
-    "(each with --help). "
+    "Sub-commands: 'alphadia-tl demo', 'alphadia-tl finetune', 'alphadia-tl compare', 'alphadia-tl entrapment', "
+    "'alphadia-tl config' (each with --help). "
     "Without one, all flags are alphaDIA's; transfer learning runs where the config has 'alphadia_tl: {enabled: true}'."
 )
 
@@ -55,6 +55,12 @@ def _finetune(arguments: Sequence[str]) -> int:
     return finetune_main(arguments)
 
 
+def _compare(arguments: Sequence[str]) -> int:
+    from alphadia_tl.compare_command import main as compare_main
+
+    return compare_main(arguments)
+
+
 def _entrapment(arguments: Sequence[str]) -> int:
     from alphadia_tl.entrapment_command import main as entrapment_main
 
@@ -74,6 +80,7 @@ def _config(arguments: Sequence[str]) -> int:
 SUB_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "demo": _demo,
     "finetune": _finetune,
+    "compare": _compare,
     "entrapment": _entrapment,
     "config": _config,
 }

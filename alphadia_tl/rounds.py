@@ -12,6 +12,7 @@ from typing import Any
 from alphadia_tl import host
 from alphadia_tl.bundle import Bundle
 from alphadia_tl.outcome import StepOutcome, finish
+from alphadia_tl.validate.drift import alarms, measure_folders
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +102,27 @@ def finish_rounds(outcomes: list[StepOutcome], final_folder: Path) -> None:
     for number, outcome in enumerate(outcomes):
         if len(outcomes) > 1:
             logger.info(f"Round {number + 1} of {len(outcomes)}, passes before and after it:")
+        _watch_drift(outcome, folders[number], folders[number + 1])
         finish(outcome, first_pass=counts[number], second_pass=counts[number + 1])
+
+
+def _watch_drift(outcome: StepOutcome, before: Path, after: Path) -> None:
+    """Note signs that the pass after the round found more wrong identifications (`validate.drift`).
+
+    The search is done: a table that cannot be read is told in a warning and costs no results.
+    """
+    try:
+        figures = measure_folders(before, after)
+    except (OSError, ValueError, KeyError) as error:
+        found = [f"Drift between the passes was not measured: {error}"]
+    else:
+        if figures is None:
+            return
+        found = alarms(figures)
+        outcome.provenance["drift"] = {"figures": figures.to_mapping(), "alarms": found}
+    for text in found:
+        logger.warning(text)
+    outcome.warnings.extend(found)
 
 
 def _announce(text: str) -> None:

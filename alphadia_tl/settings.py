@@ -15,7 +15,7 @@ from alphadia_tl.section import Section, check, documented
 
 MODEL_NAMES = ("rt", "charge", "ms2", "ccs")
 PRECISIONS = ("auto", "fp32", "bf16")
-ENTRAPMENT_DESIGNS = ("twins", "foreign")
+ENTRAPMENT_DESIGNS = ("shuffled", "foreign")
 MAX_ROUNDS = 3
 MAX_FOLDS = 10
 

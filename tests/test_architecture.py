@@ -11,8 +11,10 @@ PACKAGE = Path(__file__).parents[1] / "alphadia_tl"
 ORDER = [
     "cli",
     "plan",
+    "compare_command",
     "entrapment_command",
     "finetune_command",
+    "arms",
     "simulate",
     "reuse",
     "rounds",

@@ -30,7 +30,7 @@ WRONG = [
     (PluginSettings, {"cross_fit": 0}, "1 to 10"),
     (PluginSettings, {"cross_fit": 2.5}, "a whole number"),
     (EntrapmentSettings, {"prefix": " "}, "text or null"),
-    (EntrapmentSettings, {"design": "sample"}, "twins or foreign"),
+    (EntrapmentSettings, {"design": "sample"}, "shuffled or foreign"),
     (EntrapmentSettings, {"ratio": 0}, "above 0"),
     (EntrapmentSettings, {"prefx": "E_"}, "prefix, ratio"),
     (TrainingSettings, {"train_fraction": 1.2}, "above 0 and below 1"),

@@ -1,0 +1,118 @@
+"""Identifications of a search at each level, and which of them are entrapments."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from alphadia_tl.errors import QuantificationError
+from alphadia_tl.validate import levels
+from alphadia_tl.validate.discoveries import Discoveries
+from alphadia_tl.validate.levels import Entrapment
+
+ALL_RUNS = "all"
+
+
+@dataclass(frozen=True)
+class Level:
+    """What is counted.
+
+    Attributes
+    ----------
+    name : str
+        As in the comparison's table.
+    key : str
+        Column of `tables.SearchOutput.rows` that tells identifications apart.
+    q : str
+        Column of their q value.
+    quantified : str
+        Column that tells quantities apart; the quantity is in ``<quantified>_intensity``. Peptides are counted as
+        sequences, but alphaDIA quantifies peptidoforms.
+    """
+
+    name: str
+    key: str
+    q: str
+    quantified: str
+
+
+LEVELS = (
+    Level("precursor", "precursor", "q", "precursor"),
+    Level("peptide", "sequence", "q", "peptidoform"),
+    Level("protein group", "protein group", "pg_q", "protein group"),
+)
+_NAMES: dict[str, levels.Level] = {"precursor": "precursor", "peptide": "peptide", "protein group": "protein"}
+
+
+def best_rows(rows: pd.DataFrame, level: Level) -> pd.DataFrame:
+    """Return the best row of each identification of a level, best first."""
+    return rows.sort_values([level.q, "proba"], kind="stable").drop_duplicates(level.key)
+
+
+def _marks(names: pd.Series[str], entrapment: Entrapment) -> NDArray[np.bool_]:
+    """Mark each distinct name once: a search has far more rows than proteins."""
+    distinct = names.unique()
+    known = dict(zip(distinct, entrapment.marks(pd.Series(distinct, dtype=object)), strict=True))
+    return names.map(known).to_numpy(dtype=bool)
+
+
+def entrapment_rows(rows: pd.DataFrame, level: Level, entrapment: Entrapment) -> NDArray[np.bool_]:
+    """Return which rows of a search belong to an entrapment identification of a level.
+
+    A protein group is one if its name has entrapments only, or, as it may be named by genes, if all its precursors are.
+    """
+    marked = _marks(rows["proteins"], entrapment)
+    if level.name != "protein group":
+        return marked
+    of_group = pd.Series(marked, index=rows.index).groupby(rows[level.key]).transform("all").to_numpy(dtype=bool)
+    return np.logical_or(_marks(rows[level.key], entrapment), of_group, dtype=bool)
+
+
+def discoveries(rows: pd.DataFrame, level: Level, entrapment: Entrapment) -> Discoveries:
+    """Return the identifications of a level as discoveries, best first."""
+    table = rows.assign(score=-rows["proba"].astype(float), q=rows[level.q])
+    if level.name == "protein group":
+        marked = entrapment_rows(rows, level, entrapment)
+        named = ~marked | _marks(rows[level.key], entrapment)
+        table = table.assign(proteins=rows[level.key].where(named, entrapment.prefix + rows[level.key]))
+    found = levels.discoveries_at(table, _NAMES[level.name], entrapment)
+    order = np.lexsort((-found.score, found.q))
+    twins = None if found.twin_key is None else found.twin_key[order]
+    return Discoveries(found.is_entrapment[order], found.score[order], found.q[order], found.key[order], twins)
+
+
+def read_twins(path: Path) -> tuple[dict[str, str], int]:
+    """Read which target peptide each entrapment peptide was made from.
+
+    Parameters
+    ----------
+    path : Path
+        Table ``*.twins.tsv`` of ``alphadia-tl entrapment``: columns ``twin_peptide`` and ``target_peptide``.
+
+    Returns
+    -------
+    target_of : dict of str to str
+        Target peptide of each twin.
+    k : int
+        Twins per target, at most.
+
+    Raises
+    ------
+    QuantificationError
+        If it cannot be read or lacks a column.
+    """
+    try:
+        table = pd.read_csv(
+            path, sep="\t", usecols=["twin_peptide", "target_peptide"], dtype=str, keep_default_na=False
+        )
+    except (OSError, ValueError) as error:
+        raise QuantificationError(
+            f"The table of twins {path} cannot be read: {error}.", "Give the one that alphadia-tl entrapment wrote."
+        ) from error
+    target_of = dict(zip(table["twin_peptide"], table["target_peptide"], strict=True))
+    return target_of, max(Counter(target_of.values()).values(), default=1)
