@@ -32,8 +32,7 @@ class EntrapmentSettings(Section):
         "entrapment. null: the search has no entrapment, and no error can be estimated.",
     )
     design: str = documented(
-        "twins",
-        "How the entrapment was made: twins (a shuffled peptide per target peptide) or foreign (other species).",
+        "shuffled", "How the entrapment was made: shuffled (a twin per target peptide), or foreign (other species)."
     )
     ratio: float = documented(
         1.0, "Entrapment peptides per target peptide in the searched database, as alphadia-tl entrapment prints it."
