@@ -101,7 +101,7 @@ class StepOutcome:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
 
-def finish(outcome: StepOutcome, *, first_pass: dict[str, int] | None, second_pass: dict[str, int] | None) -> None:
+def finish(outcome: StepOutcome, *, first_pass: dict[str, Any] | None, second_pass: dict[str, Any] | None) -> None:
     """Write what is known only after the second pass: identifications, times and the report.
 
     Parameters
@@ -122,7 +122,7 @@ def finish(outcome: StepOutcome, *, first_pass: dict[str, int] | None, second_pa
     logger.info(f"Report of transfer learning: {outcome.bundle.report}")
 
 
-def _report_facts(outcome: StepOutcome, identified: dict[str, dict[str, int] | None]) -> Facts:
+def _report_facts(outcome: StepOutcome, identified: dict[str, dict[str, Any] | None]) -> Facts:
     return {
         "decisions": [cast(DecisionFacts, d.to_mapping()) for d in outcome.decisions],
         "training": outcome.training,

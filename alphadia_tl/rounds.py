@@ -11,8 +11,11 @@ from typing import Any
 
 from alphadia_tl import host
 from alphadia_tl.bundle import Bundle
+from alphadia_tl.errors import DataError, QuantificationError
 from alphadia_tl.outcome import StepOutcome, finish
+from alphadia_tl.settings import EntrapmentSettings
 from alphadia_tl.validate.drift import alarms, measure_folders
+from alphadia_tl.validate.passes import estimate_pass
 
 logger = logging.getLogger(__name__)
 
@@ -98,12 +101,29 @@ def run_rounds(rounds: int, folder: Path, search: Search, tune: Tune) -> list[St
 def finish_rounds(outcomes: list[StepOutcome], final_folder: Path) -> None:
     """Write the report of each round: what the pass before it and the pass after it found."""
     folders = [*(o.bundle.folder for o in outcomes), final_folder]
-    counts = [host.count_identifications(f) for f in folders]
+    counts: list[dict[str, Any] | None] = [host.count_identifications(f) for f in folders]
     for number, outcome in enumerate(outcomes):
         if len(outcomes) > 1:
             logger.info(f"Round {number + 1} of {len(outcomes)}, passes before and after it:")
         _watch_drift(outcome, folders[number], folders[number + 1])
+        _estimate_errors(outcome, folders[number : number + 2], counts[number : number + 2])
         finish(outcome, first_pass=counts[number], second_pass=counts[number + 1])
+
+
+def _estimate_errors(outcome: StepOutcome, folders: list[Path], counts: list[dict[str, Any] | None]) -> None:
+    """Add to the counts of each pass what entrapment says of their error."""
+    settings = EntrapmentSettings.from_mapping((outcome.provenance.get("alphadia_tl") or {}).get("entrapment"))
+    if settings.prefix is None:
+        logger.info("No error estimate: the config names no entrapment (alphadia_tl.entrapment.prefix).")
+        return
+    for folder, count in zip(folders, counts, strict=True):
+        if count is None:
+            continue
+        try:
+            count |= estimate_pass(folder, settings, claimed_fdr=outcome.provenance["fdr"])
+        except (QuantificationError, DataError) as error:  # the search is done and stays
+            outcome.warnings.append(f"No error estimate for {folder}: {error}")
+            logger.warning(outcome.warnings[-1])
 
 
 def _watch_drift(outcome: StepOutcome, before: Path, after: Path) -> None:

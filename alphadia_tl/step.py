@@ -169,6 +169,7 @@ def _provenance(settings: StepSettings, manager: FinetuneManager) -> dict[str, A
         "nce": settings.nce,
         "instrument": settings.instrument,
         "instrument_used": manager.instrument,
+        "fdr": settings.fdr,
         "alphadia_tl": settings.plugin.to_mapping(),
         "transfer_learning": settings.training.to_mapping(),
         "transfer_library_settings": settings.library.to_mapping(),

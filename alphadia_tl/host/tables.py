@@ -8,7 +8,7 @@ from typing import Any
 from alphadia_tl.host.names import PRECURSORS_STEM
 
 
-def count_identifications(output_folder: Path) -> dict[str, int] | None:
+def count_identifications(output_folder: Path) -> dict[str, Any] | None:
     """Count precursors and protein groups in the precursor table of an alphaDIA output folder.
 
     Returns

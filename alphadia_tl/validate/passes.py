@@ -1,0 +1,66 @@
+"""The error estimate that stands beside the number of identifications of a pass."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alphadia_tl.settings import EntrapmentSettings
+from alphadia_tl.validate.estimators import estimate_fdp, verdict
+from alphadia_tl.validate.levels import Entrapment
+from alphadia_tl.validate.marked import LEVELS, discoveries, read_twins
+from alphadia_tl.validate.tables import read_rows
+
+logger = logging.getLogger(__name__)
+
+
+def estimate_pass(folder: Path, settings: EntrapmentSettings, *, claimed_fdr: float) -> dict[str, Any]:
+    """Estimate the false discovery proportion of the precursors that a pass reports.
+
+    Parameters
+    ----------
+    folder : Path
+        Output folder of the pass.
+    settings : EntrapmentSettings
+        How entrapment is marked; without a prefix nothing is estimated.
+    claimed_fdr : float
+        ``fdr.fdr`` of the search.
+
+    Returns
+    -------
+    dict
+        ``fdp`` (paired estimate with twins, else the combined one), ``fdp_lower``, ``fdp_interval``, ``entrapment``
+        (entrapment precursors), ``verdict`` and ``design``; empty without a prefix.
+
+    Raises
+    ------
+    QuantificationError, DataError
+        If the table of precursors or of twins cannot be read.
+    """
+    if settings.prefix is None:
+        return {}
+    target_of, k = read_twins(Path(settings.twins)) if settings.twins else ({}, 1)
+    entrapment = Entrapment(
+        settings.prefix, target_of, design="shuffled" if target_of else "foreign", k=k, r=settings.ratio
+    )
+    rows = read_rows(folder)
+    targets = rows[(rows["decoy"] == 0) & (rows["q"] <= claimed_fdr)]
+    found = discoveries(targets, LEVELS[0], entrapment)
+    estimate = estimate_fdp(found, r=entrapment.r, design=entrapment.design, k=k, generator=np.random.default_rng(0))
+    said = verdict(estimate, claimed_fdr)
+    logger.info(
+        f"Entrapment ({settings.design}): {estimate.n_entrapment:,} of {estimate.n_entrapment + estimate.n_target:,} "
+        f"precursors; estimated FDP {estimate.upper:.2%} ({estimate.interval_low:.2%} to "
+        f"{estimate.interval_high:.2%}), claimed {claimed_fdr:.2%}: {said}"
+    )
+    return {
+        "fdp": estimate.upper,
+        "fdp_lower": estimate.lower,
+        "fdp_interval": [estimate.interval_low, estimate.interval_high],
+        "entrapment": estimate.n_entrapment,
+        "verdict": said,
+        "design": settings.design,
+    }

@@ -1,0 +1,52 @@
+import pandas as pd
+import pytest
+from made_outputs import precursors, write_output
+
+from alphadia_tl.errors import QuantificationError
+from alphadia_tl.settings import EntrapmentSettings
+from alphadia_tl.validate.passes import estimate_pass
+
+PREFIX = "ENTRAPMENT_"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    targets = precursors(range(1000))
+    false = precursors(range(2000, 2008), proteins=PREFIX + "P{}")
+    beyond = precursors(range(3000, 3100), proteins=PREFIX + "P{}", **{"precursor.qval": 0.02})
+    decoys = precursors(range(4000, 4100), proteins=PREFIX + "P{}", **{"precursor.decoy": 1})
+    write_output(tmp_path / "out", targets, false, beyond, decoys)
+    return tmp_path / "out"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected", "said"),
+    [(1.0, 16 / 1008, "inconclusive"), (0.5, 24 / 1008, "inconclusive"), (4.0, 10 / 1008, "inconclusive")],
+)
+def test_entrapment_among_what_a_pass_reports_gives_its_error(folder, ratio, expected, said):
+    settings = EntrapmentSettings(prefix=PREFIX, design="foreign", ratio=ratio)
+    estimate = estimate_pass(folder, settings, claimed_fdr=0.01)
+    assert estimate["fdp"] == pytest.approx(expected)
+    assert estimate["fdp_lower"] == pytest.approx(8 / 1008)
+    assert estimate["entrapment"] == 8
+    assert estimate["verdict"] == said
+    assert estimate["fdp_interval"][0] < estimate["fdp"] < estimate["fdp_interval"][1]
+
+
+@pytest.mark.parametrize(("claimed", "said"), [(0.001, "invalid"), (0.015, "inconclusive"), (0.05, "valid")])
+def test_the_verdict_follows_the_claimed_fdr(tmp_path, claimed, said):
+    write_output(tmp_path, precursors(range(1000)), precursors(range(2000, 2012), proteins=PREFIX + "P{}"))
+    table = pd.read_parquet(tmp_path / "precursors.parquet")
+    table.assign(**{"precursor.qval": 1e-4}).to_parquet(tmp_path / "precursors.parquet")
+    settings = EntrapmentSettings(prefix=PREFIX, design="foreign")
+    assert estimate_pass(tmp_path, settings, claimed_fdr=claimed)["verdict"] == said
+
+
+def test_without_a_prefix_nothing_is_estimated(folder):
+    assert estimate_pass(folder, EntrapmentSettings(), claimed_fdr=0.01) == {}
+
+
+def test_a_missing_table_of_twins_is_an_error(folder):
+    settings = EntrapmentSettings(prefix=PREFIX, twins=str(folder / "no.tsv"))
+    with pytest.raises(QuantificationError, match=r"no\.tsv cannot be read"):
+        estimate_pass(folder, settings, claimed_fdr=0.01)
