@@ -8,7 +8,7 @@ import yaml
 
 from alphadia_tl.host import deep_merge
 from alphadia_tl.simulate.experiment import SMALL, make_experiment
-from e2e.support import ON, QUICK_TUNING, Search, call
+from e2e.support import ENTRAPMENT, ON, QUICK_TUNING, Search, call
 
 
 @pytest.fixture(scope="session")
@@ -53,4 +53,4 @@ def flag_off(search):
 
 @pytest.fixture(scope="session")
 def flag_on(search):
-    return search(ON, QUICK_TUNING, name="on")
+    return search(ON, QUICK_TUNING, ENTRAPMENT, name="on")

@@ -9,12 +9,15 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from alphadia_tl.simulate.proteome import ABSENT_PREFIX
 from alphadia_tl.simulate.truth import score_search
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 SCRIPTS = Path(sys.executable).parent
 QUICK_TUNING = {"transfer_learning": {"epochs": 12}}
 ON = {"alphadia_tl": {"enabled": True}}
+# A quarter of the rendered proteome is not in the sample.
+ENTRAPMENT = {"alphadia_tl": {"entrapment": {"prefix": ABSENT_PREFIX, "design": "foreign", "ratio": 1 / 3}}}
 
 
 @dataclass(frozen=True)
