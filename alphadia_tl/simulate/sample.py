@@ -22,6 +22,7 @@ FRAGMENT_TYPES = ["b_z1", "b_z2", "y_z1", "y_z2"]
 class Digestion:
     """Settings of the in-silico digest; the same values go into alphaDIA's ``library_prediction`` section."""
 
+    enzyme: str = "trypsin"
     missed_cleavages: int = 1
     max_var_mod_num: int = 1
     variable_modifications: tuple[str, ...] = ("Oxidation@M",)
@@ -33,7 +34,7 @@ class Digestion:
     def to_config(self) -> dict[str, object]:
         """Return the matching keys of alphaDIA's ``library_prediction`` section."""
         return {
-            "enzyme": "trypsin",
+            "enzyme": self.enzyme,
             "missed_cleavages": self.missed_cleavages,
             "max_var_mod_num": self.max_var_mod_num,
             "variable_modifications": ";".join(self.variable_modifications),
@@ -65,7 +66,7 @@ def digest(fasta: Path, digestion: Digestion) -> pd.DataFrame:
     """Return all precursors of a FASTA file, sorted by nAA, as alphaDIA's own digest gives them."""
     library = SpecLibFasta(
         FRAGMENT_TYPES,
-        protease=protease_dict["trypsin"],
+        protease=protease_dict[digestion.enzyme],
         var_mods=list(digestion.variable_modifications),
         fix_mods=list(digestion.fixed_modifications),
         max_missed_cleavages=digestion.missed_cleavages,

@@ -58,9 +58,13 @@ ARMS = {
     "on": Arm("alphadia_tl", {"alphadia_tl": {"enabled": True}}),
     "cross_fit": Arm("alphadia_tl, cross_fit 2", {"alphadia_tl": {"enabled": True, "cross_fit": 2}}),
     "stock": Arm("alphaDIA's transfer step", {"general": {"transfer_step_enabled": True}}),
+    "pseudo_reverse": Arm(
+        "alphadia_tl, pseudo-reversed decoys",
+        {"alphadia_tl": {"enabled": True}, "fdr": {"decoy_type": "pseudo_reverse"}},
+    ),
     "oracle": Arm("perfect library", {}, oracle=True),
 }
-ALL_ARMS = ("off", "on", "oracle", "cross_fit", "stock")
+ALL_ARMS = ("off", "on", "oracle", "cross_fit", "stock", "pseudo_reverse")
 
 
 def shift(kind: str, seed: int = 1, base: Preset = SMALL, **acquisition: Any) -> Preset:
@@ -81,6 +85,12 @@ CELLS = [
     Cell("all, wide windows", shift("all", n_windows=6), ("off", "on", "oracle")),
     Cell("all, two runs", replace(shift("all"), n_runs=2), ("off", "on", "oracle")),
     Cell("all, demo size", shift("all", base=DEMO), ALL_ARMS),
+    Cell(
+        "all, Glu-C", replace(shift("all"), digestion=replace(SMALL.digestion, enzyme="glu-c")), ("off", "on", "oracle")
+    ),
+    Cell(
+        "all, Arg-C", replace(shift("all"), digestion=replace(SMALL.digestion, enzyme="arg-c")), ("off", "on", "oracle")
+    ),
     Cell("all, labelled (dimethyl)", replace(shift("all"), digestion=LABELLED), ("off", "on", "oracle")),
     Cell("all, longer gradient", shift("all", gradient_minutes=10.0), ("off", "on", "oracle")),
 ]
