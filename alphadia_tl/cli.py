@@ -11,7 +11,8 @@ from alphadia_tl import __version__, host
 from alphadia_tl.errors import TransferLearningError
 
 EPILOG = (
-    "Sub-commands: 'alphadia-tl demo', 'alphadia-tl finetune', 'alphadia-tl config' (each with --help). "
+    "Sub-commands: 'alphadia-tl demo', 'alphadia-tl finetune', 'alphadia-tl report', 'alphadia-tl config' (each with "
+    "--help). "
     "Without one, all flags are alphaDIA's; transfer learning runs where the config has 'alphadia_tl: {enabled: true}'."
 )
 
@@ -54,6 +55,12 @@ def _finetune(arguments: Sequence[str]) -> int:
     return finetune_main(arguments)
 
 
+def _report(arguments: Sequence[str]) -> int:
+    from alphadia_tl.report_command import main as report_main
+
+    return report_main(arguments)
+
+
 def _config(arguments: Sequence[str]) -> int:
     argparse.ArgumentParser(
         prog="alphadia-tl config", description="Print the commented default section for the alphaDIA config."
@@ -64,7 +71,12 @@ def _config(arguments: Sequence[str]) -> int:
     return 0
 
 
-SUB_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"demo": _demo, "finetune": _finetune, "config": _config}
+SUB_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "demo": _demo,
+    "finetune": _finetune,
+    "report": _report,
+    "config": _config,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

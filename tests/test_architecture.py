@@ -12,6 +12,7 @@ ORDER = [
     "cli",
     "plan",
     "finetune_command",
+    "report_command",
     "simulate",
     "reuse",
     "rounds",
