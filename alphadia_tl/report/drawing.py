@@ -14,6 +14,8 @@ FloatArray = NDArray[np.floating[Any]]
 # Okabe & Ito's palette, told apart with every kind of colour vision; dash and symbol differ as well.
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#595959"
 
+LETTERS_PER_AXIS = 36
+
 
 @dataclass(frozen=True)
 class Look:
@@ -102,6 +104,11 @@ class Panel:
     ticks: dict[float, str] = field(default_factory=dict)
     x_range: tuple[float, float] | None = None
     y_range: tuple[float, float] | None = None
+
+    @property
+    def long_ticks(self) -> bool:
+        """Whether the names of the categories need to be slanted."""
+        return max(map(len, self.ticks.values()), default=0) * len(self.ticks) > LETTERS_PER_AXIS
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from alphadia_tl.report import words
-from alphadia_tl.report.drawing import AFTER, BEFORE, Drawing, Guide, Look, Panel, Series
+from alphadia_tl.report.drawing import AFTER, BEFORE, NEUTRAL, Drawing, Guide, Look, Panel, Series
 
 FloatArray = NDArray[np.floating[Any]]
 MAX_POINTS = 2000
 """Points drawn of each scatter: more would make the page large and hide each other."""
 MIN_ROWS = 5
-MAX_GROUPS = 12
+MAX_NAMED = 8
+"""Most modifications in one panel, the most frequent ones."""
+FEW = 6
+"""Up to so many numbers on an axis are each named."""
 N_BINS = 10
 SIDES = (("before", BEFORE), ("after", AFTER))
 QUANTITY = {"rt": "normalised RT", "ccs": "CCS [Å²]"}
@@ -70,15 +73,14 @@ def errors_of(rows: pd.DataFrame, model: str, side: str) -> pd.Series:
     return 100 * difference / rows["observed"] if model == "ccs" else difference
 
 
-ERRORS = {"rt": "predicted − observed RT", "ccs": "relative error of CCS [%]", "ms2": "spectral angle similarity"}
+ERRORS = {"rt": "Predicted − observed RT", "ccs": "Relative error of CCS [%]", "ms2": "Spectral angle similarity"}
 
 
 def _observed_bins(rows: pd.DataFrame) -> pd.Series:
     """Return the middle of each row's bin: ten equal ones over what was observed."""
     values = rows["observed"].astype(float)
     low, width = values.min(), (values.max() - values.min()) / N_BINS or 1.0
-    middle = low + width * (np.floor((values - low) / width).clip(0, N_BINS - 1) + 0.5)
-    return middle.map(lambda v: float(f"{v:.3g}"))
+    return low + width * (np.floor((values - low) / width).clip(0, N_BINS - 1) + 0.5)
 
 
 def _modifications(rows: pd.DataFrame) -> pd.Series:
@@ -117,17 +119,22 @@ def errors_drawing(rows: pd.DataFrame, model: str) -> Drawing | None:
 def _by_group(errors: pd.DataFrame, groups: pd.Series, label: str, y_label: str) -> Panel | None:
     table = errors.loc[groups.index].assign(group=groups.to_numpy()).dropna()
     counts = table["group"].value_counts()
-    kept = counts[counts >= MIN_ROWS].index[:MAX_GROUPS]
+    named = table["group"].dtype == object
+    kept = counts[counts >= MIN_ROWS].index[: MAX_NAMED if named else None]
     if len(kept) == 0:
         return None
-    names = sorted(kept, key=lambda v: (isinstance(v, str), v))
+    groups_shown = sorted(kept)
+    x = np.arange(len(kept), dtype=float) if named else np.array(groups_shown, dtype=float)
+    spacing = float(np.diff(x).min()) if len(x) > 1 else 1.0
     series = []
     for (side, look), shift in zip(SIDES, (-0.14, 0.14), strict=True):
         grouped = table.groupby("group")[side]
-        low, middle, high = (grouped.quantile(q).loc[names] for q in (0.25, 0.5, 0.75))
-        series.append(Series("points", side, np.arange(len(names)) + shift, middle, look, low=low, high=high))
+        low, middle, high = (grouped.quantile(q).loc[groups_shown] for q in (0.25, 0.5, 0.75))
+        series.append(Series("points", side, x + shift * spacing, middle, look, low=low, high=high))
+    ticks = {}
+    if named or len(kept) <= FEW:
+        ticks = {float(at): str(g) if named else f"{g:.3g}" for at, g in zip(x, groups_shown, strict=True)}
     zero = [Guide("horizontal", 0.0)] if table[["before", "after"]].min().min() < 0 else []
-    ticks = {float(i): name if isinstance(name, str) else f"{name:g}" for i, name in enumerate(names)}
     return Panel(series, label, y_label, guides=zero, ticks=ticks)
 
 
@@ -141,7 +148,7 @@ def similarity_drawing(rows: pd.DataFrame, model: str) -> Drawing | None:
         for side, look in SIDES
     ]
     gain = rows["score_after"] - rows["score_before"]
-    gains = _histogram(gain, np.linspace(-1, 1, 41), "gain", AFTER)
+    gains = _histogram(gain, np.linspace(-1, 1, 41), "gain", NEUTRAL)
     better = float((gain > 0).mean())
     panels = [
         Panel(angles, "spectral angle similarity", "percent of spectra", x_range=(0, 1)),

@@ -92,7 +92,7 @@ def _pass_rows(first: PassFacts | None, second: PassFacts | None) -> list[dict[s
     fdp = [p.get("fdp") for p in (one, two)]
     if any(value is not None for value in fdp):
         shown = [NOT_MEASURED if value is None else words.percent(value) for value in fdp]
-        rows.append({"name": "True FDP (estimate)", "first": shown[0], "second": shown[1], "change": ""})
+        rows.append({"name": "True FDP", "first": shown[0], "second": shown[1], "change": ""})
     return rows
 
 

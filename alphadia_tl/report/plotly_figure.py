@@ -12,7 +12,8 @@ from plotly.subplots import make_subplots
 from alphadia_tl.report.drawing import GREY, Drawing, Guide, Panel, Series
 
 BUTTONS = [["toImage", "zoom2d", "pan2d", "resetScale2d"]]
-AXIS = {"gridcolor": "#e3e3e3", "linecolor": GREY, "zeroline": False, "ticks": "outside", "automargin": True}
+AXIS = {"gridcolor": "#e3e3e3", "linecolor": GREY, "zeroline": False, "ticks": "outside", "automargin": True,
+        "exponentformat": "e"}  # fmt: skip
 GUIDE = {"color": GREY, "dash": "dot", "width": 1.5}
 MODES = {"line": "lines+markers", "steps": "lines", "points": "markers", "dots": "markers", "sticks": "lines"}
 ABOVE, BETWEEN, BELOW = 64, 88, 60
@@ -27,7 +28,7 @@ def plotly_figure(drawing: Drawing) -> go.Figure:
         cols=columns,
         subplot_titles=[html.escape(p.title) for p in drawing.panels],
         vertical_spacing=BETWEEN / inner if rows > 1 else 0,
-        horizontal_spacing=0.11 if columns > 1 else 0,
+        horizontal_spacing=0.14 if columns > 1 else 0,
     )
     named: set[str] = set()
     for number, panel in enumerate(drawing.panels):
@@ -45,7 +46,7 @@ def plotly_figure(drawing: Drawing) -> go.Figure:
         margin={"l": 70, "r": 16, "t": ABOVE, "b": BELOW},
         font={"family": "system-ui, sans-serif", "size": 13, "color": "#1a1a1a"},
         showlegend=len(named) > 1,
-        legend={"orientation": "h", "x": 0, "y": 1 + 30 / inner, "yanchor": "bottom", "yref": "paper"},
+        legend={"orientation": "h", "x": 0, "y": 1 + 30 / inner, "yanchor": "bottom", "itemsizing": "constant"},
         hovermode="closest",
     )
 
@@ -73,8 +74,8 @@ def _trace(series: Series, *, show: bool) -> go.Scatter:
     return go.Scatter(
         x=x,
         y=y,
-        name=series.name,
-        legendgroup=series.name,
+        name=html.escape(series.name),
+        legendgroup=html.escape(series.name),
         showlegend=show,
         mode=mode,
         line={"color": look.colour, "dash": look.dash, "shape": "hv" if series.kind == "steps" else "linear"},
@@ -112,7 +113,12 @@ def _set_axes(figure: go.Figure, panel: Panel, at: dict[str, int]) -> None:
     ticks: dict[str, Any] = {}
     if panel.ticks:
         texts = [html.escape(text) for text in panel.ticks.values()]
-        ticks = {"tickmode": "array", "tickvals": list(panel.ticks), "ticktext": texts}
+        ticks = {
+            "tickmode": "array",
+            "tickvals": list(panel.ticks),
+            "ticktext": texts,
+            "tickangle": -30 if panel.long_ticks else 0,
+        }
     figure.update_xaxes(title_text=html.escape(panel.x_label), range=panel.x_range, **AXIS, **ticks, **at)
     figure.update_yaxes(title_text=html.escape(panel.y_label), range=panel.y_range, **AXIS, **at)
 

@@ -64,10 +64,8 @@ def _draw_panel(ax: Axes, panel: Panel, named: dict[str, Any]) -> None:
     ax.set_ylabel(panel.y_label)
     ax.set_title(panel.title, pad=14 if any(g.text for g in panel.guides) else None)
     if panel.ticks:
-        long = max(map(len, panel.ticks.values())) * len(panel.ticks) > 40
-        ax.set_xticks(
-            list(panel.ticks), list(panel.ticks.values()), rotation=30 if long else 0, ha="right" if long else "center"
-        )
+        slant = {"rotation": 30, "ha": "right"} if panel.long_ticks else {}
+        ax.set_xticks(list(panel.ticks), list(panel.ticks.values()), **slant)
     if panel.x_range:
         ax.set_xlim(*panel.x_range)
     if panel.y_range:
