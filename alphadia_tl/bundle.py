@@ -119,10 +119,14 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         ) from error
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write text in UTF-8."""
+    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
 def write_yaml(path: Path, values: Mapping[str, Any]) -> None:
     """Write plain values as YAML."""
-    text = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
-    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+    write_text(path, yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
 
 
 def write_stats(path: Path, history: pd.DataFrame) -> None:

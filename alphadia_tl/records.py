@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ from alphadia_tl.modifications import modification_table, not_learnt, training_c
 from alphadia_tl.origin import find_origin, model_hashes
 from alphadia_tl.outcome import StepOutcome
 from alphadia_tl.step_settings import StepSettings
+from alphadia_tl.tasks import TuneResult
 from alphadia_tl.tasks.held_out import HeldOut
 from alphadia_tl.trained_on import describe_training
 
@@ -51,14 +53,14 @@ def record_training(
         instrument=settings.instrument,
     )
     write_stats(outcome.bundle.modifications, table)
-    _write_held_out(manager, outcome.bundle)
+    write_held_out(manager.results, outcome.bundle)
 
 
-def _write_held_out(manager: FinetuneManager, bundle: Bundle) -> None:
-    found = [result.held_out for result in manager.results.values()] or [HeldOut()]
+def write_held_out(results: Mapping[str, TuneResult], bundle: Bundle) -> None:
+    """Write the held-out rows of all tuned models, and a few spectra; the tables are empty where nothing was tuned."""
+    found = [result.held_out for result in results.values()] or [HeldOut()]
     write_table(bundle.held_out, pd.concat([h.rows for h in found], ignore_index=True))
-    spectra = manager.results["ms2"].held_out.spectra if "ms2" in manager.results else HeldOut().spectra
-    write_table(bundle.spectra, spectra)
+    write_table(bundle.spectra, results["ms2"].held_out.spectra if "ms2" in results else HeldOut().spectra)
 
 
 def save_models(manager: FinetuneManager, outcome: StepOutcome) -> None:

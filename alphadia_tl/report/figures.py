@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 
 from alphadia_tl.report.drawing import Drawing
@@ -30,7 +31,7 @@ def drawings_of(facts: Facts, model: str) -> list[Drawing]:
     found = [training_drawing(facts.get("history"), model, facts.get("training", {}).get(model, {}))]
     held_out = facts.get("held_out")
     if held_out is not None:
-        rows = held_out[held_out["model"] == model]
+        rows = held_out[held_out["model"] == model].replace([np.inf, -np.inf], np.nan)
         found += [draw(rows, model) for draw in OF_ROWS if len(rows)]
     if model == "ms2":
         found += mirror_drawings(facts.get("spectra"))

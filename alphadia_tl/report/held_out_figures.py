@@ -23,6 +23,7 @@ FEW = 6
 N_BINS = 10
 SIDES = (("before", BEFORE), ("after", AFTER))
 QUANTITY = {"rt": "normalised RT", "ccs": "CCS [Å²]"}
+ERRORS = {"rt": "Predicted − observed RT", "ccs": "Relative error of CCS [%]", "ms2": "Spectral angle similarity"}
 CALIBRATED = {"rt": ", calibrated"}
 Groups = Callable[[pd.DataFrame], pd.Series]
 
@@ -40,7 +41,7 @@ def observed_drawing(rows: pd.DataFrame, model: str) -> Drawing | None:
         return None
     points = sampled(rows)
     values = rows[["observed", "before", "after"]].to_numpy(dtype=float)
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    low, high = (float(end(values[np.isfinite(values)])) for end in (np.min, np.max))
     span = (low - 0.03 * (high - low), high + 0.03 * (high - low))
     panels = [
         Panel(
@@ -69,18 +70,16 @@ def errors_of(rows: pd.DataFrame, model: str, side: str) -> pd.Series:
     """Return what is shown by group: signed error of RT, relative error of CCS in percent, spectral angle of MS2."""
     if model == "ms2":
         return rows[f"score_{side}"]
-    difference = rows[side] - rows["observed"]
-    return 100 * difference / rows["observed"] if model == "ccs" else difference
-
-
-ERRORS = {"rt": "Predicted − observed RT", "ccs": "Relative error of CCS [%]", "ms2": "Spectral angle similarity"}
+    difference: pd.Series = rows[side].sub(rows["observed"])
+    return difference.div(rows["observed"]).mul(100) if model == "ccs" else difference
 
 
 def _observed_bins(rows: pd.DataFrame) -> pd.Series:
     """Return the middle of each row's bin: ten equal ones over what was observed."""
-    values = rows["observed"].astype(float)
-    low, width = values.min(), (values.max() - values.min()) / N_BINS or 1.0
-    return low + width * (np.floor((values - low) / width).clip(0, N_BINS - 1) + 0.5)
+    values = rows["observed"].to_numpy(dtype=float)
+    low, width = values.min(), np.ptp(values) / N_BINS or 1.0
+    middle = low + width * (np.floor((values - low) / width).clip(0, N_BINS - 1) + 0.5)
+    return pd.Series(middle, index=rows.index)
 
 
 def _modifications(rows: pd.DataFrame) -> pd.Series:
@@ -179,10 +178,10 @@ def reliability_drawing(rows: pd.DataFrame, model: str) -> Drawing | None:
         return None
     curves, errors = [], []
     for side, look in SIDES:
-        bins = (rows[side].astype(float) * N_BINS).astype(int).clip(0, N_BINS - 1)
-        groups = pd.DataFrame({"p": rows[side], "observed": rows["observed"]}).groupby(bins)
+        states = pd.DataFrame({"p": rows[side], "observed": rows["observed"]}, dtype=float).dropna()
+        groups = states.groupby((states["p"] * N_BINS).astype(int).clip(0, N_BINS - 1))
         table = groups.mean()[groups.size() >= MIN_ROWS]
-        sizes = groups.size().loc[table.index].to_numpy(dtype=float)
+        sizes = np.asarray(groups.size().loc[table.index], dtype=np.float64)
         low, high = wilson(table["observed"].to_numpy(dtype=float), sizes)
         curves.append(Series("line", side, table["p"], table["observed"], look, low=low, high=high))
         gaps = (table["p"] - table["observed"]).abs().to_numpy(dtype=float)

@@ -12,14 +12,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alphadia_tl.bundle import write_whole
+from alphadia_tl.bundle import write_text
 from alphadia_tl.report.drawing import GREY, Drawing, Panel, Series
 
 INCHES_PER_PIXEL = 1 / 100
 WIDTH = 7.2
 SYMBOLS = {"circle": "o", "diamond": "D", "square": "s"}
 DASHES = {"solid": "-", "dash": "--", "dot": ":"}
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "alphadia_tl",  # the same figure gives the same file
     "text.parse_math": False,  # a "$" in a name is a "$"
@@ -52,7 +52,7 @@ def _draw_panel(ax: Axes, panel: Panel, named: dict[str, Any]) -> None:
     for series in panel.series:
         named.setdefault(series.name, _draw_series(ax, series))
     for guide in panel.guides:
-        line = {"color": GREY, "linestyle": ":", "linewidth": 1}
+        line: dict[str, Any] = {"color": GREY, "linestyle": ":", "linewidth": 1}
         if guide.kind == "vertical":
             ax.axvline(guide.at, **line)
             ax.annotate(guide.text, (guide.at, 1), xycoords=("data", "axes fraction"), color=GREY, va="bottom")
@@ -64,7 +64,7 @@ def _draw_panel(ax: Axes, panel: Panel, named: dict[str, Any]) -> None:
     ax.set_ylabel(panel.y_label)
     ax.set_title(panel.title, pad=14 if any(g.text for g in panel.guides) else None)
     if panel.ticks:
-        slant = {"rotation": 30, "ha": "right"} if panel.long_ticks else {}
+        slant: dict[str, Any] = {"rotation": 30, "ha": "right"} if panel.long_ticks else {}
         ax.set_xticks(list(panel.ticks), list(panel.ticks.values()), **slant)
     if panel.x_range:
         ax.set_xlim(*panel.x_range)
@@ -84,7 +84,7 @@ def _draw_series(ax: Axes, series: Series) -> Any:
     if series.kind == "dots":
         return ax.scatter(x, y, s=4, color=look.colour, alpha=0.45, marker=SYMBOLS[look.symbol], linewidths=0)
     style = DASHES[look.dash] if series.kind == "line" else "none"
-    marker = {"marker": SYMBOLS[look.symbol], "markersize": 4, "color": look.colour, "linestyle": style}
+    marker: dict[str, Any] = {"marker": SYMBOLS[look.symbol], "markersize": 4, "color": look.colour, "linestyle": style}
     if series.low is not None and series.high is not None:
         return ax.errorbar(x, y, yerr=np.stack([y - series.low, series.high - y]), capsize=2, **marker)
     return ax.plot(x, y, **marker)[0]
@@ -106,9 +106,8 @@ def write_figures(folder: Path, drawings: Sequence[Drawing]) -> None:
         If a file cannot be written.
     """
     wanted = {f"{d.name}.svg" for d in drawings}
+    for drawing in drawings:
+        write_text(folder / f"{drawing.name}.svg", to_svg(drawing))
     for old in folder.glob("*.svg"):
         if old.name not in wanted:
             old.unlink()
-    for drawing in drawings:
-        text = to_svg(drawing)
-        write_whole(folder / f"{drawing.name}.svg", lambda part, text=text: part.write_text(text, encoding="utf-8"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alphadia_tl.bundle import Bundle, write_whole
+from alphadia_tl.bundle import Bundle, write_text
 from alphadia_tl.report.drawing import Drawing
 from alphadia_tl.report.facts import Facts
 from alphadia_tl.report.figures import drawings_of
@@ -36,6 +36,6 @@ def write_report(bundle: Bundle) -> None:
     facts = read_facts(bundle)
     drawings = all_drawings(facts)
     page, summary = render_report(facts, drawings), to_json(facts)
-    write_whole(bundle.report, lambda part: part.write_text(page, encoding="utf-8"))
-    write_whole(bundle.report_json, lambda part: part.write_text(summary, encoding="utf-8"))
+    write_text(bundle.report, page)
+    write_text(bundle.report_json, summary)
     write_figures(bundle.figures, [d for found in drawings.values() for d in found])

@@ -155,6 +155,16 @@ def test_mirror_plots_show_observed_above_and_predicted_below():
     assert set(labels) == set(first.nlargest(6, "observed")["ion"])
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("n", [1, 100])
+def test_predictions_that_are_no_numbers_do_not_stop_the_report(facts, value, n):
+    held_out = facts["held_out"].groupby("model").head(n).assign(after=value, score_after=np.nan)
+    for model in ("rt", "charge", "ms2", "ccs"):
+        for drawing in drawings_of(facts | {"held_out": held_out, "spectra": None}, model):
+            assert to_svg(drawing)
+            assert plotly_figure(drawing).to_json()
+
+
 def test_every_figure_has_its_own_name_and_says_what_it_shows(facts):
     drawings = [d for model in ("rt", "charge", "ms2", "ccs") for d in drawings_of(facts, model)]
     assert {d.name for d in drawings} == {
