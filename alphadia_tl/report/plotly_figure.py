@@ -35,6 +35,8 @@ def plotly_figure(drawing: Drawing) -> go.Figure:
         at = {"row": number // columns + 1, "col": number % columns + 1}
         for series in panel.series:
             figure.add_trace(_trace(series, show=series.name not in named), **at)
+            if any(series.labels):
+                figure.add_trace(_labels(series), **at)
             named.add(series.name)
         for guide in panel.guides:
             _add_guide(figure, guide, at)
@@ -61,15 +63,6 @@ def _trace(series: Series, *, show: bool) -> go.Scatter:
     if series.low is not None and series.high is not None:
         up, down = np.asarray(series.high) - y, y - np.asarray(series.low)
         extra["error_y"] = {"type": "data", "array": up, "arrayminus": down, "thickness": 1.5, "width": 3}
-    mode = MODES[series.kind]
-    if any(series.labels):
-        texts = [html.escape(label) for label in series.labels]
-        places = ["top center" if value >= 0 else "bottom center" for value in np.asarray(series.y)]
-        if series.kind == "sticks":
-            texts, places = ([t for v in values for t in ("", v, "")] for values in (texts, places))
-            places = [p or "top center" for p in places]
-        extra |= {"text": texts, "textposition": places, "textfont": {"size": 10}}
-        mode += "+text"
     dots = series.kind == "dots"
     return go.Scatter(
         x=x,
@@ -77,11 +70,27 @@ def _trace(series: Series, *, show: bool) -> go.Scatter:
         name=html.escape(series.name),
         legendgroup=html.escape(series.name),
         showlegend=show,
-        mode=mode,
+        mode=MODES[series.kind],
         line={"color": look.colour, "dash": look.dash, "shape": "hv" if series.kind == "steps" else "linear"},
         marker={"color": look.colour, "symbol": look.symbol, "size": 4 if dots else 7, "opacity": 0.45 if dots else 1},
         hovertemplate="%{x:.4g}, %{y:.4g}",
         **extra,
+    )
+
+
+def _labels(series: Series) -> go.Scatter:
+    """Return the texts as a trace of their own: plotly loses those of a line with gaps when it lays out again."""
+    shown = np.flatnonzero([bool(label) for label in series.labels])
+    y = np.asarray(series.y)[shown]
+    return go.Scatter(
+        x=np.asarray(series.x)[shown],
+        y=y,
+        text=[html.escape(series.labels[i]) for i in shown],
+        textposition=["top center" if value >= 0 else "bottom center" for value in y],
+        textfont={"size": 10},
+        mode="text",
+        showlegend=False,
+        hoverinfo="skip",
     )
 
 
@@ -117,7 +126,8 @@ def _set_axes(figure: go.Figure, panel: Panel, at: dict[str, int]) -> None:
             "tickmode": "array",
             "tickvals": list(panel.ticks),
             "ticktext": texts,
-            "tickangle": -30 if panel.long_ticks else 0,
+            "tickangle": -45 if panel.long_ticks else 0,
+            "ticklabeloverflow": "allow",
         }
     figure.update_xaxes(title_text=html.escape(panel.x_label), range=panel.x_range, **AXIS, **ticks, **at)
     figure.update_yaxes(title_text=html.escape(panel.y_label), range=panel.y_range, **AXIS, **at)

@@ -7,11 +7,16 @@ import pandas as pd
 import pytest
 import yaml
 
-from alphadia_tl.bundle import Bundle
+from alphadia_tl.bundle import Bundle, write_stats
 from alphadia_tl.errors import ResultsError
+from alphadia_tl.gate import skipped
+from alphadia_tl.modifications import modification_table
 from alphadia_tl.outcome import StepOutcome, finish
+from alphadia_tl.records import write_held_out
 from alphadia_tl.report import all_drawings, find_bundles, read_facts, render_report, write_report
 from alphadia_tl.report.summary import to_json
+
+from .conftest import made_history
 
 
 def test_what_is_written_is_read_again(bundle, facts):
@@ -38,11 +43,17 @@ def test_a_file_that_is_not_there_is_left_out(bundle, file):
 
 
 def test_a_run_in_which_every_model_was_skipped_has_a_report(tmp_path):
-    outcome = StepOutcome(Bundle(tmp_path / "transfer"))
+    outcome = StepOutcome(Bundle(tmp_path / "transfer"), decisions=[skipped("rt", "4 peptides to train on")])
+    write_stats(outcome.bundle.stats, made_history().iloc[:0])
+    write_stats(outcome.bundle.modifications, modification_table({}))
+    write_held_out({}, outcome.bundle)
     finish(outcome, first_pass={"precursors": 4, "proteins": 2}, second_pass=None)
-    assert "No model was trained." not in outcome.bundle.report.read_text(encoding="utf-8")  # nothing was decided
+    text = outcome.bundle.report.read_text(encoding="utf-8")
+    assert "No tuned model was better" in text
+    assert "4 peptides to train on" in text
     summary = json.loads(outcome.bundle.report_json.read_text())
     assert summary["identified"] == {"first_pass": {"precursors": 4, "proteins": 2}, "second_pass": None}
+    assert summary["decisions"][0]["accepted"] is False
     assert list(outcome.bundle.figures.glob("*")) == []
 
 
