@@ -63,9 +63,29 @@ class Bundle:
         return self.folder / "modifications.transfer.tsv"
 
     @property
+    def held_out(self) -> Path:
+        """Held-out rows of all models with what was predicted for them before and after."""
+        return self.folder / "held_out.transfer.parquet"
+
+    @property
+    def spectra(self) -> Path:
+        """A few held-out spectra, fragment by fragment."""
+        return self.folder / "spectra.transfer.parquet"
+
+    @property
     def report(self) -> Path:
         """Report for people."""
         return self.folder / "report.html"
+
+    @property
+    def report_json(self) -> Path:
+        """The report's numbers for programs."""
+        return self.folder / "report.json"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of the report's figures as SVG."""
+        return self.folder / "figures"
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -99,15 +119,24 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         ) from error
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write text in UTF-8."""
+    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
 def write_yaml(path: Path, values: Mapping[str, Any]) -> None:
     """Write plain values as YAML."""
-    text = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
-    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+    write_text(path, yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
 
 
 def write_stats(path: Path, history: pd.DataFrame) -> None:
     """Write a table, such as the metrics per epoch, as tab-separated text, as alphaDIA does."""
     write_whole(path, lambda part: history.to_csv(part, sep="\t", index=False))
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as parquet."""
+    write_whole(path, lambda part: table.to_parquet(part, index=False))
 
 
 def weights_folder(path: Path) -> Path:

@@ -11,8 +11,8 @@ from alphadia_tl import __version__, host
 from alphadia_tl.errors import TransferLearningError
 
 EPILOG = (
-    "Sub-commands: 'alphadia-tl demo', 'alphadia-tl finetune', 'alphadia-tl compare', 'alphadia-tl entrapment', "
-    "'alphadia-tl config' (each with --help). "
+    "Sub-commands: 'alphadia-tl demo', 'alphadia-tl finetune', 'alphadia-tl report', 'alphadia-tl compare', "
+    "'alphadia-tl entrapment', 'alphadia-tl config' (each with --help). "
     "Without one, all flags are alphaDIA's; transfer learning runs where the config has 'alphadia_tl: {enabled: true}'."
 )
 
@@ -67,6 +67,12 @@ def _entrapment(arguments: Sequence[str]) -> int:
     return entrapment_main(arguments)
 
 
+def _report(arguments: Sequence[str]) -> int:
+    from alphadia_tl.report_command import main as report_main
+
+    return report_main(arguments)
+
+
 def _config(arguments: Sequence[str]) -> int:
     argparse.ArgumentParser(
         prog="alphadia-tl config", description="Print the commented default section for the alphaDIA config."
@@ -82,6 +88,7 @@ SUB_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "finetune": _finetune,
     "compare": _compare,
     "entrapment": _entrapment,
+    "report": _report,
     "config": _config,
 }
 

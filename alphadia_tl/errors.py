@@ -10,6 +10,7 @@ __all__ = [
     "OutputError",
     "PredictionError",
     "QuantificationError",
+    "ResultsError",
     "SettingsError",
     "TransferLearningError",
     "WeightsError",
@@ -102,3 +103,9 @@ class OutputError(TransferLearningError):
     """Results cannot be written: no permission or no space left."""
 
     code = "TL_OUTPUT"
+
+
+class ResultsError(TransferLearningError):
+    """A folder holds no results of transfer learning, or they cannot be read."""
+
+    code = "TL_RESULTS"

@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
 from alphadia_tl import gate
 from alphadia_tl.bundle import Bundle, write_yaml
 from alphadia_tl.gate import Decision
-from alphadia_tl.report import DecisionFacts, Facts, ModificationFacts, PassFacts, TrainingFacts, write_report
+from alphadia_tl.report import TrainingFacts, write_report
 from alphadia_tl.speclib import RegenerationSummary
 
 logger = logging.getLogger(__name__)
@@ -82,6 +82,7 @@ class StepOutcome:
             self.bundle.provenance,
             {
                 **self.provenance,
+                "runs": self.runs,
                 "decisions": [d.to_mapping() for d in self.decisions],
                 "training": self.training,
                 "transfer_library": self.library,
@@ -114,29 +115,12 @@ def finish(outcome: StepOutcome, *, first_pass: dict[str, Any] | None, second_pa
     identified = {"first_pass": first_pass, "second_pass": second_pass}
     outcome.provenance["identified"] = identified
     outcome.write_provenance()
-    write_report(outcome.bundle.report, _report_facts(outcome, identified))
+    write_report(outcome.bundle)
     for name, counts in identified.items():
         if counts:
             label = name.replace("_", " ")
             logger.info(f"{label:<20}: {counts['precursors']:,} precursors, {counts['proteins']:,} protein groups")
     logger.info(f"Report of transfer learning: {outcome.bundle.report}")
-
-
-def _report_facts(outcome: StepOutcome, identified: dict[str, dict[str, Any] | None]) -> Facts:
-    return {
-        "decisions": [cast(DecisionFacts, d.to_mapping()) for d in outcome.decisions],
-        "training": outcome.training,
-        "history": outcome.history,
-        "identified": cast(dict[str, PassFacts | None], identified),
-        "runs": outcome.runs,
-        "transfer_library": outcome.library,
-        "regeneration": outcome.regeneration.to_mapping() if outcome.regeneration else None,
-        "modifications": cast(list[ModificationFacts], outcome.modifications.to_dict("records")),
-        "seconds": outcome.seconds,
-        "rt_bins": [] if outcome.rt_bins is None else cast(list[dict[str, Any]], outcome.rt_bins.to_dict("records")),
-        "warnings": outcome.warnings,
-        "provenance": outcome.provenance,
-    }
 
 
 def log_summary(outcome: StepOutcome) -> None:

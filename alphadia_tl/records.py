@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from alphadia_tl.bundle import write_stats
+from alphadia_tl.bundle import Bundle, write_stats, write_table
 from alphadia_tl.finetune import FinetuneManager
 from alphadia_tl.modifications import modification_table, not_learnt, training_counts
 from alphadia_tl.origin import find_origin, model_hashes
 from alphadia_tl.outcome import StepOutcome
 from alphadia_tl.step_settings import StepSettings
+from alphadia_tl.tasks import TuneResult
+from alphadia_tl.tasks.held_out import HeldOut
 from alphadia_tl.trained_on import describe_training
 
 
@@ -36,7 +39,8 @@ def record_training(
     manager : FinetuneManager
         After tuning.
     outcome : StepOutcome
-        Gets the table, the warnings and the key ``trained_on`` of the provenance.
+        Gets the table, the warnings and the key ``trained_on`` of the provenance. The held-out rows with their
+        predictions are written into its bundle.
     """
     table = modification_table(manager.results, settings.searched_modifications)
     outcome.modifications = table
@@ -49,6 +53,14 @@ def record_training(
         instrument=settings.instrument,
     )
     write_stats(outcome.bundle.modifications, table)
+    write_held_out(manager.results, outcome.bundle)
+
+
+def write_held_out(results: Mapping[str, TuneResult], bundle: Bundle) -> None:
+    """Write the held-out rows of all tuned models, and a few spectra; the tables are empty where nothing was tuned."""
+    found = [result.held_out for result in results.values()] or [HeldOut()]
+    write_table(bundle.held_out, pd.concat([h.rows for h in found], ignore_index=True))
+    write_table(bundle.spectra, results["ms2"].held_out.spectra if "ms2" in results else HeldOut().spectra)
 
 
 def save_models(manager: FinetuneManager, outcome: StepOutcome) -> None:

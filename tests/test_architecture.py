@@ -15,6 +15,7 @@ ORDER = [
     "entrapment_command",
     "finetune_command",
     "arms",
+    "report_command",
     "simulate",
     "reuse",
     "rounds",

@@ -1,6 +1,19 @@
-"""One self-contained HTML page about a transfer-learning run."""
+"""The report about a transfer-learning run: a self-contained HTML page, JSON, and figures as SVG."""
 
 from alphadia_tl.report.facts import DecisionFacts, Facts, ModificationFacts, PassFacts, TrainingFacts
-from alphadia_tl.report.page import render_report, write_report
+from alphadia_tl.report.page import render_report
+from alphadia_tl.report.sources import find_bundles, read_facts
+from alphadia_tl.report.writing import all_drawings, write_report
 
-__all__ = ["DecisionFacts", "Facts", "ModificationFacts", "PassFacts", "TrainingFacts", "render_report", "write_report"]
+__all__ = [
+    "DecisionFacts",
+    "Facts",
+    "ModificationFacts",
+    "PassFacts",
+    "TrainingFacts",
+    "all_drawings",
+    "find_bundles",
+    "read_facts",
+    "render_report",
+    "write_report",
+]

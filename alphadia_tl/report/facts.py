@@ -44,6 +44,14 @@ class PassFacts(TypedDict, total=False):
     fdp: float | None
 
 
+class NceFacts(TypedDict, total=False):
+    """Collision energies; ``curve`` is the median spectral angle by energy, None where none was searched for."""
+
+    configured: float | None
+    used: float | None
+    curve: Mapping[float, float] | None
+
+
 class ModificationFacts(TypedDict, total=False):
     """What one model learnt about one modification; ``before`` and ``after`` as in a decision, NaN without peptides."""
 
@@ -84,10 +92,18 @@ class Facts(TypedDict, total=False):
     rt_bins : sequence of mapping
         Rows along the gradient: ``rt_from``, ``rt_to``, ``training_peptides``, ``held_out_peptides``,
         ``median_abs_error_before``, ``median_abs_error_after``, ``note``; empty where there are none.
+    nce : NceFacts
+        Collision energies.
+    held_out : pandas.DataFrame
+        Held-out rows of all models, columns as in ``tasks.held_out.ROW_COLUMNS``.
+    spectra : pandas.DataFrame
+        A few held-out spectra, columns as in ``tasks.held_out.SPECTRUM_COLUMNS``.
     warnings : sequence of str
         What a user should know.
     provenance : mapping
         Versions, seeds, weight hashes and effective settings, nested as for YAML.
+    configs : mapping of str to str
+        Text of alphaDIA's effective config by name of the pass.
     """
 
     decisions: Sequence[DecisionFacts]
@@ -100,5 +116,9 @@ class Facts(TypedDict, total=False):
     modifications: Sequence[ModificationFacts]
     seconds: Mapping[str, float]
     rt_bins: Sequence[Mapping[str, Any]]
+    nce: NceFacts
+    held_out: pd.DataFrame
+    spectra: pd.DataFrame
     warnings: Sequence[str]
     provenance: Mapping[str, Any]
+    configs: Mapping[str, str]

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from alphadia_tl.bundle import write_whole
 from alphadia_tl.report import words
-from alphadia_tl.report.facts import DecisionFacts, Facts, PassFacts, TrainingFacts
-from alphadia_tl.report.plots import to_div, training_figure
+from alphadia_tl.report.drawing import Drawing
+from alphadia_tl.report.facts import DecisionFacts, Facts, PassFacts
+from alphadia_tl.report.plotly_figure import to_div
 
 QUANTITIES = (("precursors", "Precursors"), ("proteins", "Protein groups"))
+NOT_MEASURED = "not measured"
 # The page may not load anything from anywhere.
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 
@@ -89,29 +89,48 @@ def _pass_rows(first: PassFacts | None, second: PassFacts | None) -> list[dict[s
         }
         for key, name in QUANTITIES
     ]
-    fdp = [words.percent(p["fdp"]) if p.get("fdp") is not None else "not measured" for p in (one, two)]
-    rows.append({"name": "True FDP", "first": fdp[0], "second": fdp[1], "change": ""})
+    fdp = [p.get("fdp") for p in (one, two)]
+    if any(value is not None for value in fdp):
+        shown = [NOT_MEASURED if value is None else words.percent(value) for value in fdp]
+        rows.append({"name": "True FDP", "first": shown[0], "second": shown[1], "change": ""})
     return rows
 
 
-def _models(facts: Facts) -> list[dict[str, Any]]:
-    models: list[dict[str, Any]] = []
-    for number, decision in enumerate(facts.get("decisions", ())):
-        name = decision.get("model", "")
-        training: TrainingFacts = facts.get("training", {}).get(name, {})
-        figure = training_figure(facts.get("history"), name, training)
-        div = None if figure is None else Markup(to_div(figure, f"training-{number}"))
-        models.append({"decision": decision, "training": training, "figure": div})
-    return models
+def _models(facts: Facts, drawings: Mapping[str, Sequence[Drawing]]) -> list[dict[str, Any]]:
+    def of(model: str) -> dict[str, Any]:
+        return {
+            "training": facts.get("training", {}).get(model, {}),
+            "figures": [{"drawing": d, "div": Markup(to_div(d))} for d in drawings.get(model, ())],
+            "modifications": [m for m in facts.get("modifications", ()) if m.get("model") == model],
+            "rt_bins": facts.get("rt_bins", ()) if model == "rt" else (),
+        }
+
+    return [{"decision": d, **of(d.get("model", ""))} for d in facts.get("decisions", ())]
 
 
-def render_report(facts: Facts) -> str:
+def _weights(provenance: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return where the weights of each model came from, with the hashes of both files."""
+    started, left = (provenance.get(key) or {} for key in ("started_from", "models"))
+    return [
+        {
+            "model": words.model(str(name)),
+            "file": str(started.get(name, {}).get("file", words.DASH)),
+            "before": str(started.get(name, {}).get("sha256", words.DASH)),
+            "after": str(left.get(name, words.DASH)),
+        }
+        for name in {**started, **left}
+    ]
+
+
+def render_report(facts: Facts, drawings: Mapping[str, Sequence[Drawing]]) -> str:
     """Return the page as HTML text.
 
     Parameters
     ----------
     facts : Facts
         See :class:`alphadia_tl.report.facts.Facts`; whatever is missing is left out.
+    drawings : mapping of str to sequence of Drawing
+        Figures by model.
 
     Returns
     -------
@@ -128,11 +147,12 @@ def render_report(facts: Facts) -> str:
     environment.filters.update(words.FILTERS)
     identified = facts.get("identified", {})
     first, second = identified.get("first_pass"), identified.get("second_pass")
-    models = _models(facts)
+    models = _models(facts, drawings)
     seconds = facts.get("seconds", {})
+    provenance = facts.get("provenance", {})
     return environment.get_template("page.html").render(
         policy=POLICY,
-        plotly_js=Markup(get_plotlyjs()) if any(m["figure"] for m in models) else None,
+        plotly_js=Markup(get_plotlyjs()) if any(m["figures"] for m in models) else None,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         headline=headline(facts.get("decisions", ()), first, second),
         pass_rows=_pass_rows(first, second) if first or second else [],
@@ -140,34 +160,11 @@ def render_report(facts: Facts) -> str:
         models=models,
         stages=stages(seconds),
         total_seconds=total_seconds(seconds),
-        rt_bins=facts.get("rt_bins", ()),
         warnings=facts.get("warnings", ()),
         runs=facts.get("runs", ()),
         transfer_library=facts.get("transfer_library", {}),
         regeneration=facts.get("regeneration"),
-        provenance=facts.get("provenance", {}),
-        modifications=facts.get("modifications", ()),
+        provenance=provenance,
+        weights=_weights(provenance),
+        configs=facts.get("configs", {}),
     )
-
-
-def write_report(path: Path, facts: Facts) -> None:
-    """Write the page, whole or not at all.
-
-    Parameters
-    ----------
-    path : Path
-        HTML file.
-    facts : Facts
-        See :func:`render_report`.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
-    """
-    text = render_report(facts)
-
-    def write(part: Path) -> None:
-        part.write_text(text, encoding="utf-8")
-
-    write_whole(path, write)

@@ -25,10 +25,10 @@ def count(value: Any) -> str:
 
 
 def number(value: Any) -> str:
-    """Write a measured value with four significant digits."""
+    """Write a measured value with four significant digits, a large one as a whole number."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return DASH
-    return f"{value:.4g}"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
 def percent(value: Any) -> str:

@@ -72,16 +72,22 @@ class TaskData:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Encoded rows with targets, and the stripped sequence and the modifications of each row (n,)."""
+    """Encoded rows with targets, and the stripped sequence and the modifications of each row (n,).
+
+    ``precursors`` says the same with ``mod_sites`` and ``charge``, missing where the table has none.
+    """
 
     examples: Examples
     sequences: NDArray[np.object_]
     mods: NDArray[np.object_]
+    precursors: pd.DataFrame
 
     @classmethod
     def of(cls, examples: Examples, df: pd.DataFrame) -> Prepared:
         """Join encoded rows with the columns ``sequence`` and ``mods`` of the table that they were made from."""
-        return cls(examples, df["sequence"].to_numpy(dtype=object), df["mods"].fillna("").to_numpy(dtype=object))
+        sequences, mods = (df[c].fillna("").to_numpy(dtype=object) for c in ("sequence", "mods"))
+        precursors = df.reindex(columns=["sequence", "mods", "mod_sites", "charge"]).reset_index(drop=True)
+        return cls(examples, sequences, mods, precursors)
 
 
 @dataclass(frozen=True)
@@ -94,12 +100,16 @@ class Evaluation:
         Over all rows.
     scores : ndarray
         (n,) each row's own contribution to the headline.
+    predictions : ndarray
+        What was scored: (n,) for RT (after calibration) and CCS, (n, 10) for charge, (fragments, types) for MS2
+        (relative to the highest trusted fragment).
     observed : ndarray
         Charge model only: predicted probability of each charge state that was observed.
     """
 
     metrics: dict[str, float]
     scores: FloatArray
+    predictions: FloatArray
     observed: FloatArray = field(default_factory=lambda: np.zeros(0))
 
 

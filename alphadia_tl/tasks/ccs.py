@@ -102,4 +102,4 @@ class CcsTask:
         scores = np.abs(predictions - target) / target
         metrics = regression_metrics(predictions, target)
         metrics[self.headline.name] = float(np.median(scores)) if scores.size else np.nan
-        return Evaluation(metrics, scores)
+        return Evaluation(metrics, scores, predictions)

@@ -130,5 +130,6 @@ class ChargeTask:
         return Evaluation(
             metrics=charge_metrics(predictions, target, observable),
             scores=charge_cross_entropy(predictions, target, observable),
+            predictions=predictions,
             observed=predictions[target > 0],
         )

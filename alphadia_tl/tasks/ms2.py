@@ -163,7 +163,7 @@ class Ms2Task:
         trusted = predictions * mask
         relative = trusted / np.repeat(_at_least_tiny(_row_max(trusted, counts)), counts)[:, None]
         similarity = spectral_similarity(relative, as_numpy(examples.per_fragment["target"]), mask, counts)
-        return Evaluation(mean_and_median(similarity), np.nan_to_num(similarity["SA"], nan=0.0))
+        return Evaluation(mean_and_median(similarity), np.nan_to_num(similarity["SA"], nan=0.0), relative)
 
 
 @contextlib.contextmanager

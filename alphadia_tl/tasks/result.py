@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from alphadia_tl.tasks.base import Headline
+from alphadia_tl.tasks.held_out import HeldOut
 from alphadia_tl.training import StopReason
 
 __all__ = ["TuneResult"]
@@ -60,6 +61,8 @@ class TuneResult:
     measured : dict of str to pd.Series
         Models of one number per row only: measured value of each row of a split, indexed by stripped sequence,
         the test rows in the order of the scores.
+    held_out : HeldOut
+        Test rows with what was predicted for them before and after.
     """
 
     name: str
@@ -83,6 +86,7 @@ class TuneResult:
     turns: int = 1
     observed: dict[str, FloatArray] = field(default_factory=dict)
     measured: dict[str, pd.Series] = field(default_factory=dict)
+    held_out: HeldOut = field(default_factory=HeldOut)
 
     def held_out_observed(self) -> dict[str, FloatArray]:
         """Return ``observed``; for other models than the charge model the arrays are empty."""

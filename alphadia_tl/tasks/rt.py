@@ -73,4 +73,4 @@ class RtTask:
         scores = np.abs(calibrated - target)
         metrics = regression_metrics(predictions, target)
         metrics[self.headline.name] = float(np.median(scores)) if scores.size else np.nan
-        return Evaluation(metrics, scores)
+        return Evaluation(metrics, scores, calibrated)

@@ -19,6 +19,7 @@ from alphadia_tl.modifications import count_peptides
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks.base import Evaluation, Prepared, Task, TaskData
 from alphadia_tl.tasks.folds import fold_settings, folds_of
+from alphadia_tl.tasks.held_out import held_out_rows
 from alphadia_tl.tasks.predict import choose_dtype
 from alphadia_tl.tasks.result import TuneResult
 from alphadia_tl.tasks.sanity import check_pretrained
@@ -182,6 +183,7 @@ def tune(
         seconds=seconds,
         observed={"validation": tuned.observed, "test": after.observed},
         measured=_measured(parts, {name: prepared.sequences[r] for name, r in rows.items()}),
+        held_out=held_out_rows(task, parts["test"], prepared.precursors.iloc[rows["test"]], before, after),
     )
 
 

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from alphadia_tl.tasks.base import Task, TaskData
+from alphadia_tl.tasks.held_out import HeldOut
 from alphadia_tl.tasks.result import TuneResult
 from alphadia_tl.training import infer
 
@@ -100,6 +101,7 @@ def pooled(results: list[TuneResult]) -> TuneResult:
         seconds=sum(r.seconds for r in results),
         turns=len(results),
         measured=measured,
+        held_out=HeldOut.pooled([r.held_out for r in results]),
     )
 
 

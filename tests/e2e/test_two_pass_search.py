@@ -18,6 +18,10 @@ BUNDLE = {
     "alphadia_tl.yaml",
     "speclib.tuned.hdf",
     "report.html",
+    "report.json",
+    "figures",
+    "held_out.transfer.parquet",
+    "spectra.transfer.parquet",
 }
 
 

@@ -6,6 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from alphadia_tl.bundle import Bundle, write_stats, write_table, write_yaml
+from alphadia_tl.tasks.held_out import ROW_COLUMNS, SPECTRUM_COLUMNS
+
 
 def made_history(models=("rt", "charge", "ms2"), epochs=18) -> pd.DataFrame:
     rows = []
@@ -26,13 +29,13 @@ def made_facts():
     return {
         "decisions": [
             {"model": "rt", "accepted": True, "headline": "median_abs_error_calibrated", "higher_is_better": False,
-             "before": 0.02317, "after": 0.00912, "interval": (0.0129, 0.0151), "n_peptides": peptides,
+             "before": 0.02317, "after": 0.00912, "interval": [0.0129, 0.0151], "n_peptides": peptides,
              "reason": "tuned model used: median_abs_error_calibrated 0.0232 -> 0.0091 on 1161 held-out peptides"},
             {"model": "charge", "accepted": False, "headline": "ce_loss", "higher_is_better": False, "before": 0.1712,
-             "after": 0.1709, "interval": (-0.0011, 0.0016), "n_peptides": peptides,
+             "after": 0.1709, "interval": [-0.0011, 0.0016], "n_peptides": peptides,
              "reason": "pretrained model kept: ce_loss 0.1712 -> 0.1709; the improvement may be chance"},
             {"model": "ms2", "accepted": True, "headline": "SA-median", "higher_is_better": True, "before": 0.712,
-             "after": 0.791, "interval": (0.071, 0.086), "n_peptides": peptides, "reason": "tuned model used"},
+             "after": 0.791, "interval": [0.071, 0.086], "n_peptides": peptides, "reason": "tuned model used"},
             {"model": "ccs", "accepted": False, "reason": "pretrained model kept: the data has no ion mobility",
              "headline": "", "higher_is_better": False, "before": None, "after": None, "interval": None,
              "n_peptides": None},
@@ -69,15 +72,84 @@ def made_facts():
             for i in range(10)
         ],
         "warnings": ["run lab_3.hdf was left out of transfer learning: no precursor at 1 % FDR"],
-        "provenance": {"versions": {"alphadia_tl": "0.1.0", "alphadia": "2.3.0", "torch": "2.6.0"}, "random_state": 42,
-                       "started_from": {"rt": {"source": "pretrained_models_v3.zip", "sha256": "ab" * 32},
-                                        "ms2": {"source": "pretrained_models_v3.zip", "sha256": "cd" * 32}},
+        "nce": {"configured": 30.0, "used": 25.0, "curve": {20.0: 0.65, 25.0: 0.7, 30.0: 0.651}},
+        "held_out": made_held_out(),
+        "spectra": made_spectra(),
+        "provenance": {"models": {"rt": "ef" * 32},
+                       "versions": {"alphadia_tl": "0.1.0", "alphadia": "2.3.0", "torch": "2.6.0"}, "random_state": 42,
+                       "started_from": {"rt": {"file": "pretrained_models_v3.zip", "sha256": "ab" * 32},
+                                        "ms2": {"file": "pretrained_models_v3.zip", "sha256": "cd" * 32}},
                        "device": "cpu", "precision": "bf16", "nce": 25.0, "instrument": "Lumos",
                        "alphadia_tl": {"enabled": True, "models": ["rt", "charge", "ms2", "ccs"],
                                        "min_training_peptides": 200, "gate_confidence": 0.95}},
     }  # fmt: skip
 
 
+def made_held_out(n=300, seed=1) -> pd.DataFrame:
+    """Held-out rows of all models, n of each: after tuning the errors are a third of what they were."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for model in ("rt", "charge", "ms2", "ccs"):
+        lengths = rng.integers(7, 20, n)
+        rows = pd.DataFrame({
+            "model": model,
+            "sequence": ["".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), k)) for k in lengths],
+            "mods": rng.choice(["", "", "Oxidation@M", "Oxidation@M;Carbamidomethyl@C"], n),
+            "charge": rng.integers(2, 5, n),
+        })  # fmt: skip
+        error = rng.normal(0, 1, n)
+        if model in ("rt", "ccs"):
+            scale, observed = (0.03, rng.random(n)) if model == "rt" else (9.0, 300 + 20.0 * lengths)
+            rows = rows.assign(observed=observed, before=observed + scale * error, after=observed + scale * error / 3)
+            rows["score_before"], rows["score_after"] = abs(rows["before"] - observed), abs(rows["after"] - observed)
+        elif model == "charge":
+            after = rng.random(n)
+            rows = rows.assign(observed=1.0 * (rng.random(n) < after), before=after**3, after=after)
+        else:
+            before = np.clip(0.6 + 0.1 * error, 0, 1)
+            rows = rows.assign(score_before=before, score_after=np.clip(before + rng.normal(0.1, 0.08, n), 0, 1))
+        parts.append(rows.reindex(columns=list(ROW_COLUMNS)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def made_spectra(seed=2) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    parts = []
+    for kind in ("typical", "best gained", "worst"):
+        for number in range(2):
+            sequence = "".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), 11))
+            ions = [f"{s}{i}{z}" for s in "by" for i in range(1, 11) for z in ("+", "++")]
+            observed = rng.exponential(0.25, len(ions)).clip(0, 1)
+            parts.append(pd.DataFrame({
+                "kind": kind, "spectrum": number, "sequence": sequence, "mods": "", "charge": 2, "score_before": 0.52,
+                "score_after": 0.71, "ion": ions, "mz": rng.uniform(150, 1300, len(ions)), "observed": observed,
+                "before": observed * rng.uniform(0, 2, len(ions)), "after": observed * rng.uniform(0.7, 1.2, len(ions)),
+            }))  # fmt: skip
+    return pd.concat(parts, ignore_index=True)[list(SPECTRUM_COLUMNS)]
+
+
+def write_bundle(folder, facts) -> Bundle:
+    """Write the files that a run leaves, as the step writes them."""
+    bundle = Bundle(folder)
+    plain = {k: facts[k] for k in facts if k not in ("history", "rt_bins", "modifications", "held_out", "spectra")}
+    nce = plain.pop("nce")
+    write_yaml(bundle.provenance, {
+        **plain.pop("provenance"), "nce": nce["used"], "library_prediction_nce": nce["configured"],
+        "nce_curve": nce["curve"], **plain,
+    })  # fmt: skip
+    write_stats(bundle.stats, facts["history"])
+    write_stats(bundle.rt_bins, pd.DataFrame(facts["rt_bins"]))
+    write_stats(bundle.modifications, pd.DataFrame(facts["modifications"]))
+    write_table(bundle.held_out, facts["held_out"])
+    write_table(bundle.spectra, facts["spectra"])
+    return bundle
+
+
 @pytest.fixture
 def facts():
     return made_facts()
+
+
+@pytest.fixture
+def bundle(facts, tmp_path):
+    return write_bundle(tmp_path / "transfer", facts)

@@ -7,10 +7,20 @@ import pandas as pd
 import pytest
 
 from alphadia_tl.errors import OutputError
-from alphadia_tl.report import render_report, write_report
+from alphadia_tl.report import all_drawings, write_report
+from alphadia_tl.report import render_report as render
 from alphadia_tl.report.page import headline, stages, total_seconds
 
+from .conftest import made_held_out, write_bundle
+
 PAYLOAD = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>.raw"
+
+
+FRAMES = ("history", "held_out", "spectra")
+
+
+def render_report(facts):
+    return render(facts, all_drawings(facts))
 
 
 class Page(HTMLParser):
@@ -21,6 +31,7 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.references: list[str] = []
         self.handlers: list[str] = []
+        self.labels: list[str] = []
         self.text = ""
         self.feed(text)
 
@@ -28,6 +39,7 @@ class Page(HTMLParser):
         self.tags.append(tag)
         self.references += [v for k, v in attrs if k in ("src", "href", "action", "data")]
         self.handlers += [k for k, _ in attrs if k.startswith("on")]
+        self.labels += [v for k, v in attrs if k == "aria-label"]
 
     def handle_data(self, data):
         if self.tags[-1:] != ["script"] and self.tags[-1:] != ["style"]:
@@ -44,21 +56,26 @@ def poisoned(item):
 
 
 def test_no_text_of_the_facts_becomes_markup(facts):
-    clean = Page(render_report(facts))
-    bad = {k: v if k == "history" else poisoned(v) for k, v in facts.items()}
+    bad = {k: v if k in FRAMES else poisoned(v) for k, v in facts.items()}
     bad["provenance"][PAYLOAD] = {PAYLOAD: 1}
+    bad["provenance"]["models"] = {PAYLOAD: PAYLOAD}
     bad["transfer_library"][PAYLOAD] = 1
     bad["seconds"][PAYLOAD] = 1.0
+    bad["configs"] = {PAYLOAD: PAYLOAD}
     bad["history"] = facts["history"].assign(property=PAYLOAD)
+    bad["held_out"] = facts["held_out"].assign(sequence=PAYLOAD, mods=PAYLOAD)
+    bad["spectra"] = facts["spectra"].assign(sequence=PAYLOAD, mods=PAYLOAD, ion=PAYLOAD)
     bad["training"] = {PAYLOAD: {"stop_reason": PAYLOAD, "best_epoch": 3, "epochs": 4, "seconds": 1.0}}
+    for decision, name in zip(bad["decisions"], ("rt", "charge", "ms2", PAYLOAD), strict=True):
+        decision["model"] = name
     text = render_report(bad)
     page = Page(text)
     assert "img" not in page.tags
     assert page.handlers == []
     assert text.count("<script>alert") == 0
-    n_figures = 4  # each of the four decisions now names the poisoned model
-    assert page.tags.count("script") == 1 + n_figures
-    assert clean.tags.count("script") == 1 + 3
+    n_figures = page.tags.count("figure")
+    assert n_figures == 10  # of RT, charge and MS2 all but the curves, and the curves of the poisoned name
+    assert page.tags.count("script") == 2 + n_figures
     assert "<script>alert(1)</script>" in page.text  # shown as text
 
 
@@ -69,15 +86,31 @@ def test_a_raw_file_named_like_a_script_is_shown_as_text(facts):
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
 
 
-def test_page_is_one_small_file_that_loads_nothing(facts, tmp_path):
-    path = tmp_path / "deep" / "report.html"
-    write_report(path, facts)
-    text = path.read_text(encoding="utf-8")
-    assert [p.name for p in path.parent.iterdir()] == ["report.html"]
-    assert path.stat().st_size < 8e6
-    assert Page(text).references == []
+def test_page_is_one_small_file_that_loads_nothing(bundle):
+    write_report(bundle)
+    text = bundle.report.read_text(encoding="utf-8")
+    assert bundle.report.stat().st_size < 8e6
+    assert all(reference.startswith("#") for reference in Page(text).references)
     assert text.count("plotly.js v") == 1
     assert "default-src &#39;none&#39;" in text
+
+
+def test_page_stays_small_with_many_held_out_rows(facts, tmp_path):
+    small = made_held_out(500)
+    facts["held_out"] = pd.concat([small] * 100, ignore_index=True)  # 200,000 rows
+    facts["runs"] = [f"run_{i}.raw" for i in range(1000)]
+    bundle = write_bundle(tmp_path, facts)
+    write_report(bundle)
+    assert bundle.report.stat().st_size < 8e6
+    assert max(p.stat().st_size for p in bundle.figures.iterdir()) < 1.5e6
+    assert "2,000 of 50,000 rows" in bundle.report.read_text(encoding="utf-8")
+
+
+def test_every_figure_can_be_read_out(facts):
+    page = Page(render_report(facts))
+    drawings = [d for found in all_drawings(facts).values() for d in found]
+    assert len(drawings) == page.tags.count("figure") > 10
+    assert {d.alt for d in drawings} <= set(page.labels)
 
 
 def test_first_screen_says_what_came_out(facts):
@@ -89,11 +122,11 @@ def test_first_screen_says_what_came_out(facts):
         "0.712 → 0.791",
         "the data has no ion mobility",
         "lab_3.hdf was left out",
-        "not measured",
+        "not measured: search with an entrapment FASTA",
         "18 min 37 s",
     ):
         assert words in text
-    order = [text.index(w) for w in ("Please note", "Identified at", "Models", "Training", "Provenance")]
+    order = [text.index(w) for w in ("Identified at", "measure", "Please note", "epoch 12 restored", "SHA-256")]
     assert order == sorted(order)
 
 
@@ -105,7 +138,7 @@ def test_modifications_are_shown_with_what_was_learnt(facts):
     assert '12 <span class="tag">not learnt</span>' in phospho
     assert "– → –" in phospho
     assert "not learnt" not in oxidation
-    assert all(value in oxidation for value in ("Fragment intensities", "1,512", "205", "0.612 → 0.723"))
+    assert all(value in oxidation for value in ("1,512", "205", "0.612 → 0.723"))
 
 
 def test_training_tells_stop_reason_and_restored_epoch(facts):
@@ -123,7 +156,15 @@ def test_the_gradient_is_shown_bin_by_bin(facts):
 
 def test_provenance_is_complete(facts):
     text = Page(render_report(facts)).text
-    for words in ("alphadia: 2.3.0", "random_state: 42", "ab" * 32, "gate_confidence: 0.95", "lab_2.hdf"):
+    for words in (
+        "alphadia: 2.3.0",
+        "random_state: 42",
+        "ab" * 32,
+        "ef" * 32,
+        "pretrained_models_v3.zip",
+        "gate_confidence: 0.95",
+        "lab_2.hdf",
+    ):
         assert words in text
 
 
@@ -133,24 +174,27 @@ def test_measured_fdp_stands_beside_the_counts(facts):
     text = Page(render_report(facts)).text
     assert "1.2 %" in text
     assert "1.1 %" in text
-    assert "was not measured" not in text
+    assert "not measured" not in text
 
 
 @pytest.mark.parametrize("missing", [
     "decisions", "training", "history", "identified", "runs", "transfer_library", "regeneration", "modifications",
-    "rt_bins", "seconds", "warnings", "provenance",
+    "rt_bins", "seconds", "warnings", "provenance", "held_out", "spectra", "nce",
 ])  # fmt: skip
 def test_whatever_is_missing_is_left_out(facts, missing):
     del facts[missing]
     assert "Transfer learning report" in render_report(facts)
 
 
-def test_without_training_there_is_no_figure_and_no_script(facts):
-    facts["history"] = pd.DataFrame(columns=["epoch", "property", "data_split", "metric_name", "value"])
-    facts["regeneration"] = None
+def test_where_all_models_were_skipped_there_is_no_figure_and_no_script(facts):
+    for key in ("history", "held_out", "spectra"):
+        facts[key] = facts[key].iloc[:0]
+    facts["decisions"] = [d | {"accepted": False} for d in facts["decisions"]]
+    facts |= {"regeneration": None, "nce": {}, "training": {}}
     facts["identified"]["second_pass"] = None
     text = render_report(facts)
     assert "No model was trained." in text
+    assert "No tuned model was better" in text
     assert "script" not in Page(text).tags
 
 
@@ -181,8 +225,16 @@ def test_parts_of_a_stage_stand_below_it_and_count_once():
     assert [s.share for s in stages(seconds)] == [0.6, 0.4, 0.2, 0.1]
 
 
-def test_report_that_cannot_be_written_says_so(facts, tmp_path):
-    (tmp_path / "report.html").mkdir()
+def test_many_warnings_are_folded(facts):
+    facts["warnings"] = [f"warning {i}" for i in range(8)]
+    text = render_report(facts)
+    assert "3 more" in text
+    assert all(f"warning {i}" in text for i in range(8))
+
+
+def test_report_that_cannot_be_written_says_so(bundle):
+    bundle.report.mkdir()
+    before = {p.name for p in bundle.folder.iterdir()}
     with pytest.raises(OutputError, match=r"report\.html"):
-        write_report(tmp_path / "report.html", facts)
-    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+        write_report(bundle)
+    assert {p.name for p in bundle.folder.iterdir()} == before

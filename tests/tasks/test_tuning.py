@@ -151,6 +151,20 @@ def test_scalar_results_know_the_measured_values_of_their_peptides(result):
         assert measured.to_numpy() == pytest.approx(truth[measured.index].to_numpy(), rel=1e-6)
 
 
+def test_held_out_rows_are_those_that_were_scored(result):
+    rows = result.held_out.rows
+    if result.name == "charge":
+        assert set(rows["sequence"]) == set(result.test_groups)
+        seen = rows[rows["observed"] == 1]
+        assert seen["after"].to_numpy() == pytest.approx(result.observed["test"], rel=1e-5)
+        return
+    assert rows["sequence"].tolist() == result.test_groups.tolist()
+    assert rows["mods"].tolist() == result.test_mods.tolist()
+    assert rows["score_before"].to_numpy() == pytest.approx(result.scores_before, rel=1e-5)
+    assert rows["score_after"].to_numpy() == pytest.approx(result.scores_after, rel=1e-5)
+    assert result.held_out.spectra.empty == (result.name != "ms2")
+
+
 def test_too_few_peptides_are_an_error_that_says_so():
     with pytest.raises(DataError, match="2 distinct peptides are too few to tune the RT model"):
         tuned("rt", data=TaskData(PEPTIDES.iloc[:2]))

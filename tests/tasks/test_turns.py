@@ -89,6 +89,7 @@ def test_all_turns_start_alike_and_their_mean_is_used(name, averaged, tmp_path, 
     torch.testing.assert_close(weights(manager.interface(name).model), used)
     assert len(set().union(*held_out)) == sum(map(len, held_out))
     assert set(manager.results[name].test_groups) == set().union(*held_out)
+    assert set(manager.results[name].held_out.rows["sequence"]) == set().union(*held_out)
 
 
 def test_a_mean_that_left_the_basin_of_the_turns_is_not_used():

@@ -1,0 +1,37 @@
+"""The page in a real browser: the figures are drawn, nothing is wider than the window."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from alphadia_tl.report import write_report
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000", "--dump-dom")
+PROBE = """<script>
+window.addEventListener("load", () => setTimeout(() => {
+  const drawn = [...document.querySelectorAll("figure")].filter(f => f.querySelector("svg.main-svg .xy path"));
+  document.title = `${drawn.length} ${document.documentElement.scrollWidth} ${window.innerWidth}`;
+}, 3000));
+</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")
+@pytest.mark.parametrize("width", [1280, 800])
+def test_figures_are_drawn_and_fit_the_window(bundle, tmp_path, width):
+    write_report(bundle)
+    text = bundle.report.read_text(encoding="utf-8")
+    page = tmp_path / "page.html"
+    page.write_text(text.replace("</body>", PROBE + "</body>"), encoding="utf-8")
+    done = subprocess.run(
+        [CHROMIUM, *FLAGS, f"--window-size={width},900", f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    drawn, needed, shown = map(int, re.search(r"<title>(\d+) (\d+) (\d+)</title>", done.stdout).groups())
+    assert drawn == text.count("<figure>") > 10
+    assert needed <= shown
+    assert abs(shown - width) <= 20

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from alphadia_tl.bundle import Bundle, write_stats
+from alphadia_tl.errors import ResultsError
+from alphadia_tl.gate import skipped
+from alphadia_tl.modifications import modification_table
+from alphadia_tl.outcome import StepOutcome, finish
+from alphadia_tl.records import write_held_out
+from alphadia_tl.report import all_drawings, find_bundles, read_facts, render_report, write_report
+from alphadia_tl.report.summary import to_json
+
+from .conftest import made_history
+
+
+def test_what_is_written_is_read_again(bundle, facts):
+    (bundle.folder / "frozen_config.yaml").write_text("first: 1\n")
+    (bundle.folder.parent / "frozen_config.yaml").write_text("second: 2\n")
+    found = read_facts(bundle)
+    assert found["configs"] == {"first pass": "first: 1\n", "second pass": "second: 2\n"}
+    for key in ("decisions", "training", "identified", "runs", "warnings", "seconds", "transfer_library", "nce"):
+        assert found[key] == facts[key], key
+    for key in ("history", "held_out", "spectra"):
+        pd.testing.assert_frame_equal(found[key], facts[key], check_dtype=False)
+    for key in ("rt_bins", "modifications"):
+        pd.testing.assert_frame_equal(pd.DataFrame(found[key]), pd.DataFrame(facts[key]))
+    assert found["provenance"]["random_state"] == 42
+
+
+@pytest.mark.parametrize("file", ["stats", "rt_bins", "modifications", "held_out", "spectra"])
+def test_a_file_that_is_not_there_is_left_out(bundle, file):
+    keys = {"stats": "history"}
+    getattr(bundle, file).unlink()
+    facts = read_facts(bundle)
+    assert keys.get(file, file) not in facts
+    assert "Transfer learning report" in render_report(facts, all_drawings(facts))
+
+
+def test_a_run_in_which_every_model_was_skipped_has_a_report(tmp_path):
+    outcome = StepOutcome(Bundle(tmp_path / "transfer"), decisions=[skipped("rt", "4 peptides to train on")])
+    write_stats(outcome.bundle.stats, made_history().iloc[:0])
+    write_stats(outcome.bundle.modifications, modification_table({}))
+    write_held_out({}, outcome.bundle)
+    finish(outcome, first_pass={"precursors": 4, "proteins": 2}, second_pass=None)
+    text = outcome.bundle.report.read_text(encoding="utf-8")
+    assert "No tuned model was better" in text
+    assert "4 peptides to train on" in text
+    summary = json.loads(outcome.bundle.report_json.read_text())
+    assert summary["identified"] == {"first_pass": {"precursors": 4, "proteins": 2}, "second_pass": None}
+    assert summary["decisions"][0]["accepted"] is False
+    assert list(outcome.bundle.figures.glob("*")) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "problem"),
+    [
+        ("held_out", b"PAR1 but no parquet", "cannot be read"),
+        ("stats", b"epoch\tvalue\n1\t2\n", r"lacks the column\(s\) data_split, metric_name, property"),
+        ("stats", b"", "cannot be read"),
+        ("provenance", b"decisions: 1\n", "'decisions' is not as"),
+        ("provenance", b"a: [1,", "is no YAML"),
+        ("provenance", b"- 1\n", "no mapping"),
+        ("provenance", b"\xff\xfe\x00", "cannot be read"),
+    ],
+)
+def test_a_damaged_file_is_named(bundle, file, content, problem):
+    path = getattr(bundle, file)
+    path.write_bytes(content)
+    with pytest.raises(ResultsError, match=problem) as caught:
+        read_facts(bundle)
+    assert path.name in str(caught.value)
+
+
+def test_bundles_are_found_from_the_output_folder_and_from_their_own(bundle):
+    earlier = Bundle(bundle.folder / "round_1")
+    earlier.folder.mkdir()
+    earlier.provenance.write_text(bundle.provenance.read_text())
+    assert find_bundles(bundle.folder.parent) == find_bundles(bundle.folder) == [bundle, earlier]
+
+
+@pytest.mark.parametrize("content", [None, "versions: {}\n"])
+def test_a_folder_without_results_is_an_error(tmp_path, content):
+    if content:
+        (tmp_path / "alphadia_tl.yaml").write_text(content)  # a search with models as they are
+    with pytest.raises(ResultsError, match="holds no results of transfer learning"):
+        find_bundles(tmp_path)
+
+
+def test_json_says_what_the_facts_say(bundle, facts):
+    write_report(bundle)
+    summary = json.loads(bundle.report_json.read_text(encoding="utf-8"))
+    assert summary["format"] == 1
+    for key in ("decisions", "training", "identified", "runs", "warnings", "seconds"):
+        assert summary[key] == facts[key], key
+    assert summary["rt_bins"][9]["median_abs_error_after"] is None  # NaN
+    assert summary["transfer_library"]["charges"] == {"2": 11000, "3": 6500, "4": 1250}
+    scores = facts["held_out"].query("model == 'ms2'")["score_after"]
+    assert summary["held_out"]["ms2"]["rows"] == len(scores)
+    assert summary["held_out"]["ms2"]["score_quantiles"]["after"]["0.5"] == pytest.approx(scores.median())
+    assert summary["held_out"]["charge"]["score_quantiles"] == {}
+    assert not {"history", "spectra"} & summary.keys()
+
+
+def test_json_takes_numpy_values():
+    text = to_json({"seconds": {"a": np.float64("nan"), "b": np.int64(3)}, "runs": ("x",)})
+    assert json.loads(text) == {"format": 1, "seconds": {"a": None, "b": 3}, "runs": ["x"]}
+
+
+def test_provenance_holds_the_runs(tmp_path):
+    outcome = StepOutcome(Bundle(tmp_path), runs=["a.raw"])
+    outcome.write_provenance()
+    assert yaml.safe_load(outcome.bundle.provenance.read_text())["runs"] == ["a.raw"]

@@ -1,0 +1,157 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from alphadia_tl.bundle import Bundle
+from alphadia_tl.records import write_held_out
+from alphadia_tl.tasks import TaskData, TuneResult, get_task
+from alphadia_tl.tasks.held_out import ROW_COLUMNS, SPECTRUM_COLUMNS, HeldOut, choose_spectra, held_out_rows
+from tasks.made import make_fragments, make_peptides
+
+PEPTIDES = make_peptides(40, seed=4)
+FRAGMENTS = make_fragments(PEPTIDES)
+
+
+def prepared(name):
+    task = get_task(name)
+    return task, task.prepare(TaskData(PEPTIDES, FRAGMENTS if name == "ms2" else None, charge_limits=(2, 4)))
+
+
+def held_out(name, predictions=None):
+    task, ready = prepared(name)
+    shape = (len(ready.sequences), 10) if name == "charge" else len(ready.sequences)
+    values = np.random.default_rng(0).random(shape) if predictions is None else predictions
+    before = task.evaluate(values, ready.examples, None)
+    after = task.evaluate(values * 0.5, ready.examples, None)
+    return ready, before, after, held_out_rows(task, ready.examples, ready.precursors, before, after)
+
+
+@pytest.mark.parametrize(("name", "column"), [("rt", "rt_norm"), ("ccs", "ccs")])
+def test_scalars_stand_beside_what_was_measured(name, column):
+    _, before, after, result = held_out(name)
+    rows = result.rows
+    assert list(rows.columns) == list(ROW_COLUMNS)
+    assert set(rows["model"]) == {name}
+    assert rows["sequence"].tolist() == PEPTIDES["sequence"].tolist()
+    assert rows["charge"].tolist() == PEPTIDES["charge"].tolist()
+    assert rows["observed"].to_numpy() == pytest.approx(PEPTIDES[column].to_numpy(), rel=1e-6)
+    assert rows["score_before"].to_numpy() == pytest.approx(before.scores, rel=1e-5)
+    assert rows["after"].to_numpy() == pytest.approx(after.predictions, rel=1e-6)
+    assert result.spectra.empty
+
+
+def test_retention_times_are_those_after_calibration():
+    task, ready = prepared("rt")
+    values = PEPTIDES["rt_norm"].to_numpy() * 0.3 + 0.2
+    evaluation = task.evaluate(values, ready.examples, task.calibrate(values, ready.examples))
+    rows = held_out_rows(task, ready.examples, ready.precursors, evaluation, evaluation).rows
+    assert rows["before"].to_numpy() == pytest.approx(PEPTIDES["rt_norm"].to_numpy(), abs=0.02)
+    assert np.abs(rows["before"] - rows["observed"]).to_numpy() == pytest.approx(rows["score_before"], abs=1e-5)
+
+
+def test_charge_has_a_row_for_each_state_that_could_have_been_observed():
+    ready, before, _, result = held_out("charge")
+    rows = result.rows
+    assert len(rows) == 3 * len(ready.sequences)
+    assert set(rows["charge"]) == {2, 3, 4}
+    seen = rows[rows["observed"] == 1]
+    truth = PEPTIDES.set_index("sequence")["charge"]
+    assert (seen["charge"].to_numpy() == truth[seen["sequence"]].to_numpy()).all()
+    assert seen["before"].to_numpy() == pytest.approx(before.observed, rel=1e-6)
+    assert rows["score_before"].isna().all()
+
+
+def test_spectra_hold_trusted_fragments_with_their_names_and_masses():
+    task, ready = prepared("ms2")
+    target = ready.examples.per_fragment["target"].numpy()
+    mask = ready.examples.per_fragment["mask"].clone()
+    mask[:, 1] = False  # b_z2 is not trusted
+    examples = replace(ready.examples, per_fragment={**ready.examples.per_fragment, "mask": mask})
+    before = task.evaluate(np.ones_like(target), examples, None)
+    after = task.evaluate(target, examples, None)
+    result = held_out_rows(task, examples, ready.precursors, before, after)
+    assert result.rows["score_after"].to_numpy() == pytest.approx(1.0, abs=1e-3)
+    spectra = result.spectra
+    assert list(spectra.columns) == list(SPECTRUM_COLUMNS)
+    assert spectra.groupby("kind")["spectrum"].nunique().to_dict() == {"typical": 2, "best gained": 2, "worst": 2}
+    assert spectra["sequence"].nunique() == 6
+    assert not spectra["ion"].str.fullmatch(r"b\d+\+\+").any()
+    assert spectra["after"].to_numpy() == pytest.approx(spectra["observed"].to_numpy(), abs=1e-6)
+    last_y1 = spectra[spectra["ion"] == "y1+"]
+    assert last_y1["mz"].to_numpy() == pytest.approx(147.1128, abs=1e-3)  # all end with lysine
+    lengths = spectra["sequence"].str.len()
+    assert (spectra["ion"].str.extract(r"(\d+)")[0].astype(int) < lengths).all()
+
+
+SCORES = pd.DataFrame(
+    {
+        "sequence": ["A", "B", "C", "D", "E", "F", "G", "G"],
+        "score_before": [0.5, 0.1, 0.4, 0.6, 0.1, 0.0, 0.6, 0.6],
+        "score_after": [0.6, 0.9, 0.55, 0.7, 0.2, 0.1, 0.61, 0.6],
+    }
+)
+
+
+def test_typical_gained_and_worst_spectra_are_of_different_peptides():
+    chosen = choose_spectra(SCORES, median=0.6)
+    named = [(kind, SCORES["sequence"].iloc[row]) for kind, _, row in chosen]
+    assert named == [
+        ("typical", "A"), ("typical", "G"), ("best gained", "B"), ("best gained", "C"), ("worst", "F"), ("worst", "E"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_few_spectra_are_shown_once(n):
+    chosen = choose_spectra(SCORES.iloc[:n], median=0.6)
+    assert sorted(row for _, _, row in chosen) == list(range(n))
+
+
+def test_turns_are_pooled_and_spectra_chosen_again():
+    task, ready = prepared("ms2")
+    turns = []
+    for rows in (np.arange(20), np.arange(20, 40)):
+        part = ready.examples.select(torch.from_numpy(rows))
+        noise = np.random.default_rng(int(rows[0])).uniform(0.2, 1, part.per_fragment["target"].shape)
+        before = task.evaluate(np.ones_like(noise), part, None)
+        after = task.evaluate(part.per_fragment["target"].numpy() * noise, part, None)
+        turns.append(held_out_rows(task, part, ready.precursors.iloc[rows], before, after))
+    result = HeldOut.pooled(turns)
+    assert result.rows["sequence"].tolist() == PEPTIDES["sequence"].tolist()
+    heads = result.spectra.drop_duplicates(["kind", "spectrum"])
+    assert len(heads) == heads["sequence"].nunique() == 6
+    worst = heads[heads["kind"] == "worst"]["score_after"].min()
+    assert worst == pytest.approx(result.rows["score_after"].min())
+    pd.testing.assert_frame_equal(HeldOut.pooled(turns[:1]).rows, turns[0].rows)
+
+
+def test_turns_without_spectra_are_pooled():
+    result = held_out("rt")[3]
+    pooled = HeldOut.pooled([result, result])
+    assert len(pooled.rows) == 2 * len(result.rows)
+    assert list(pooled.spectra.columns) == list(SPECTRUM_COLUMNS)
+
+
+def tuned(name, found):
+    empty = np.zeros(0)
+    headline = get_task(name).headline
+    groups = np.zeros(0, dtype=object)
+    return TuneResult(name, pd.DataFrame(), {}, {}, headline, empty, empty, groups, held_out=found)
+
+
+def test_held_out_rows_of_all_models_are_written(tmp_path):
+    found = {name: held_out(name)[3] for name in ("rt", "charge")}
+    bundle = Bundle(tmp_path)
+    write_held_out({name: tuned(name, h) for name, h in found.items()}, bundle)
+    rows = pd.read_parquet(bundle.held_out)
+    pd.testing.assert_frame_equal(rows, pd.concat([h.rows for h in found.values()], ignore_index=True))
+    assert list(pd.read_parquet(bundle.spectra).columns) == list(SPECTRUM_COLUMNS)
+
+
+def test_tables_of_an_earlier_call_do_not_stay_where_nothing_was_tuned(tmp_path):
+    bundle = Bundle(tmp_path)
+    write_held_out({"rt": tuned("rt", held_out("rt")[3])}, bundle)
+    write_held_out({}, bundle)
+    assert pd.read_parquet(bundle.held_out).empty

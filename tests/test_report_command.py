@@ -1,0 +1,25 @@
+import pytest
+from report.conftest import made_facts, write_bundle
+
+from alphadia_tl.cli import main
+
+
+@pytest.mark.parametrize("folder", ["", "transfer"])
+def test_report_of_a_finished_run_is_made_again(tmp_path, capsys, folder):
+    bundle = write_bundle(tmp_path / "transfer", made_facts())
+    assert main(["report", str(tmp_path / folder)]) == 0
+    assert capsys.readouterr().out == f"{bundle.report}\n"
+    assert "18,950 precursors in the second pass" in bundle.report.read_text(encoding="utf-8")
+    assert bundle.report_json.is_file()
+    assert "errors_rt.svg" in {p.name for p in bundle.figures.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("folder", "message"), [("", "holds no results of transfer learning"), ("none", "is no folder")]
+)
+def test_a_folder_without_results_ends_with_a_message(tmp_path, capsys, folder, message):
+    assert main(["report", str(tmp_path / folder)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("TL_RESULTS: ")
+    assert message in error
+    assert "alphadia_tl: {enabled: true}" in error
