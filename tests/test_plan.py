@@ -68,10 +68,12 @@ def test_every_round_starts_from_the_users_weights_and_requantifies_fragments(mo
         "alphadia_tl": {"enabled": True, "rounds": n_rounds},
     }
     plan = TransferLearningPlan(str(tmp_path), config)
-    searched, tuned = [], []
+    searched, tuned, predictors = [], [], []
+    manager = SimpleNamespace(weights={"ccs": None})
 
-    def run_first_pass(made):
+    def run_first_pass(made, predictor):
         searched.append(made.config)
+        predictors.append(predictor)
         return [("transfer", f"bad_{len(searched)}")], [tmp_path / "quant"]
 
     def run_step(settings, folder, *, quant_folders, speclib):
@@ -79,7 +81,7 @@ def test_every_round_starts_from_the_users_weights_and_requantifies_fragments(mo
         return StepOutcome(Bundle(folder), decisions=[Decision("rt", True, "better")])
 
     monkeypatch.setattr(host, "run_first_pass", run_first_pass)
-    monkeypatch.setattr(step, "preflight", lambda settings, folder: None)
+    monkeypatch.setattr(step, "preflight", lambda settings, folder: manager)
     monkeypatch.setattr(step, "run_step", run_step)
     transfer = tmp_path / "transfer"
     plan.run_step(transfer, plan._multistep_config["transfer"], "transfer")
@@ -87,6 +89,7 @@ def test_every_round_starts_from_the_users_weights_and_requantifies_fragments(mo
     assert [c["transfer_library"]["enabled"] for c in searched] == [True] * n_rounds
     assert [c["transfer_learning"]["enabled"] for c in searched] == [False] * n_rounds
     assert [c["general"]["save_library"] for c in searched] == [True] * n_rounds
+    assert predictors == [manager, None][:n_rounds]  # later rounds search a library that is there
     first = transfer if n_rounds == 1 else transfer / "round_1"
     assert [c["library_path"] for c in searched] == [None, str(first / "speclib.tuned.hdf")][:n_rounds]
     assert [c["library_prediction"]["enabled"] for c in searched] == [True, False][:n_rounds]
