@@ -24,6 +24,8 @@ __all__ = ["average_turns", "n_turns", "pooled", "take_folds", "take_turns"]
 logger = logging.getLogger(__name__)
 
 MAX_TURNS = 5
+ENOUGH_IF_CLEAR = 100
+CLEAR = 3.0
 
 
 def n_turns(held_out_peptides: int, all_peptides: int, wanted: int) -> int:
@@ -48,7 +50,7 @@ def take_turns(first: TuneResult, tune_again: Callable[[int], TuneResult], wante
         Held-out peptides with which one can tell.
     """
     turns = n_turns(first.n_peptides["test"], sum(first.n_peptides.values()), wanted)
-    if turns == 1:
+    if turns == 1 or (first.n_peptides["test"] >= ENOUGH_IF_CLEAR and is_clear(first)):
         return first
     logger.info(
         "%s: %d held-out peptides are few; tuning %d more times with others held out, to tell whether it helps",
@@ -73,6 +75,15 @@ def take_folds(tune_fold: Callable[[int], TuneResult], n_folds: int) -> TuneResu
     result = pooled(results)
     observed = {k: np.concatenate([r.observed[k] for r in results]) for k in results[0].observed}
     return replace(result, observed=observed)
+
+
+def is_clear(result: TuneResult) -> bool:
+    """Return whether the mean gain per held-out peptide is more than three standard errors away from zero."""
+    change = result.scores_after - result.scores_before
+    valid = np.isfinite(change)
+    _, peptide = np.unique(result.test_groups[valid], return_inverse=True)
+    gain = np.bincount(peptide, weights=change[valid]) / np.bincount(peptide)
+    return bool(gain.size > 1 and abs(gain.mean()) > CLEAR * gain.std(ddof=1) / math.sqrt(gain.size))
 
 
 def pooled(results: list[TuneResult]) -> TuneResult:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -59,6 +61,20 @@ def test_held_out_rows_of_all_turns_decide(name, headline, before):
 def test_enough_held_out_peptides_take_one_turn():
     first = made(0, peptides=250)
     assert take_turns(first, lambda turn: pytest.fail("tuned again"), 100) is first
+
+
+@pytest.mark.parametrize(
+    ("peptides", "gain", "noise", "turns"),
+    [(150, 0.5, 0.1, 1), (150, 0.02, 0.5, 3), (150, -0.5, 0.1, 1), (90, 0.5, 0.1, 5)],
+)
+def test_a_clear_result_takes_no_further_turn_unless_the_set_is_small(peptides, gain, noise, turns):
+    draw = np.random.default_rng(0)
+
+    def turn(number):
+        result = made(number, peptides, name="charge")
+        return replace(result, scores_after=result.scores_before - gain + draw.normal(0, noise, peptides))
+
+    assert take_turns(turn(0), turn, 400).turns == turns
 
 
 @pytest.mark.parametrize(("name", "averaged"), [("rt", True), ("charge", False)])
