@@ -42,6 +42,8 @@ class PassFacts(TypedDict, total=False):
     precursors: int
     proteins: int
     fdp: float | None
+    fdp_interval: list[float]
+    verdict: str
 
 
 class NceFacts(TypedDict, total=False):

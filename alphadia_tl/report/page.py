@@ -89,11 +89,20 @@ def _pass_rows(first: PassFacts | None, second: PassFacts | None) -> list[dict[s
         }
         for key, name in QUANTITIES
     ]
-    fdp = [p.get("fdp") for p in (one, two)]
-    if any(value is not None for value in fdp):
-        shown = [NOT_MEASURED if value is None else words.percent(value) for value in fdp]
-        rows.append({"name": "True FDP", "first": shown[0], "second": shown[1], "change": ""})
+    if any(p.get("fdp") is not None for p in (one, two)):
+        shown = [_error(p) for p in (one, two)]
+        rows.append({"name": "Estimated FDP", "first": shown[0][0], "second": shown[1][0], "change": ""})
+        rows.append({"name": "Claimed FDR holds?", "first": shown[0][1], "second": shown[1][1], "change": ""})
     return rows
+
+
+def _error(found: Mapping[str, Any]) -> tuple[str, str]:
+    """Return estimate with interval, and verdict, of a pass."""
+    if found.get("fdp") is None:
+        return NOT_MEASURED, words.DASH
+    interval = found.get("fdp_interval")
+    ends = f" ({words.percent(interval[0])} to {words.percent(interval[1])})" if interval else ""
+    return words.percent(found["fdp"]) + ends, found.get("verdict") or words.DASH
 
 
 def _models(facts: Facts, drawings: Mapping[str, Sequence[Drawing]]) -> list[dict[str, Any]]:

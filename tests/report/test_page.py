@@ -170,10 +170,11 @@ def test_provenance_is_complete(facts):
 
 def test_measured_fdp_stands_beside_the_counts(facts):
     facts["identified"]["first_pass"]["fdp"] = 0.0123
-    facts["identified"]["second_pass"]["fdp"] = 0.011
+    facts["identified"]["second_pass"] |= {"fdp": 0.011, "fdp_interval": [0.004, 0.019], "verdict": "inconclusive"}
     text = Page(render_report(facts)).text
     assert "1.2 %" in text
-    assert "1.1 %" in text
+    assert "1.1 % (0.4 % to 1.9 %)" in text
+    assert "inconclusive" in text
     assert "not measured" not in text
 
 
