@@ -4,6 +4,7 @@ import pytest
 import yaml
 from e2e.support import ON, QUICK_TUNING, Search, call
 
+from alphadia_tl.host import deep_merge
 from alphadia_tl.simulate.experiment import make_experiment
 from regression.grid import shift
 from regression.tables import noise_of_fdp
@@ -24,7 +25,7 @@ def same_instruments(tmp_path_factory, weights):
         assert code == 0, log[-3000:]
         return Search(folder / name, code, log, experiment.read_truth()).score()
 
-    return search("off", {}), search("on", ON | QUICK_TUNING)
+    return search("off", {}), search("on", deep_merge(ON, QUICK_TUNING))
 
 
 def test_where_the_instruments_do_not_differ_nothing_is_lost(same_instruments):
