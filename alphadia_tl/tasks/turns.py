@@ -24,7 +24,7 @@ __all__ = ["average_turns", "n_turns", "pooled", "take_folds", "take_turns"]
 logger = logging.getLogger(__name__)
 
 MAX_TURNS = 5
-ENOUGH_IF_CLEAR = 100
+ENOUGH_IF_CLEAR = 50
 CLEAR = 3.0
 
 

@@ -14,7 +14,7 @@ from alphadia_tl.simulate.truth import score_search
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 SCRIPTS = Path(sys.executable).parent
-QUICK_TUNING = {"transfer_learning": {"epochs": 8}, "alphadia_tl": {"max_training_precursors": 1500}}
+QUICK_TUNING = {"transfer_learning": {"epochs": 6, "warmup_epochs": 2}}
 ON = {"alphadia_tl": {"enabled": True}}
 # A quarter of the rendered proteome is not in the sample.
 ENTRAPMENT = {"alphadia_tl": {"entrapment": {"prefix": ABSENT_PREFIX, "design": "foreign", "ratio": 1 / 3}}}

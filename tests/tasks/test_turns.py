@@ -65,7 +65,7 @@ def test_enough_held_out_peptides_take_one_turn():
 
 @pytest.mark.parametrize(
     ("peptides", "gain", "noise", "turns"),
-    [(150, 0.5, 0.1, 1), (150, 0.02, 0.5, 3), (150, -0.5, 0.1, 1), (90, 0.5, 0.1, 5)],
+    [(150, 0.5, 0.1, 1), (150, 0.02, 0.5, 3), (150, -0.5, 0.1, 1), (40, 0.5, 0.1, 5), (60, 0.5, 0.1, 1)],
 )
 def test_a_clear_result_takes_no_further_turn_unless_the_set_is_small(peptides, gain, noise, turns):
     draw = np.random.default_rng(0)
