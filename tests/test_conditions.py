@@ -29,6 +29,12 @@ PEPTIDES["frag_start_idx"] = PEPTIDES["frag_stop_idx"] - PEPTIDES["nAA"] + 1
 TYPES = ["b_z1", "b_z2", "y_z1", "y_z2"]
 
 
+@pytest.fixture(autouse=True)
+def _one_turn(monkeypatch):
+    """Few peptides would be tuned on five times, which says nothing about energies and instruments."""
+    monkeypatch.setattr("alphadia_tl.tasks.turns.MAX_TURNS", 1)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread():
     """Importing peptdeep sets two threads."""

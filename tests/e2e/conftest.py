@@ -42,13 +42,19 @@ def search(experiment, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def stock(search):
-    return search(command="alphadia", name="stock")
+def no_prediction(experiment):
+    """Config that searches a finished library: what is compared is not how long alphaDIA predicts one."""
+    return {"library_path": str(experiment.oracle.resolve()), "library_prediction": {"enabled": False}}
 
 
 @pytest.fixture(scope="session")
-def flag_off(search):
-    return search({"alphadia_tl": {"enabled": False}}, name="off")
+def stock(search, no_prediction):
+    return search(no_prediction, command="alphadia", name="stock")
+
+
+@pytest.fixture(scope="session")
+def flag_off(search, no_prediction):
+    return search(no_prediction, {"alphadia_tl": {"enabled": False}}, name="off")
 
 
 @pytest.fixture(scope="session")

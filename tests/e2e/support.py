@@ -14,8 +14,10 @@ from alphadia_tl.simulate.truth import score_search
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 SCRIPTS = Path(sys.executable).parent
-QUICK_TUNING = {"transfer_learning": {"epochs": 6, "warmup_epochs": 2}}
+QUICK_TUNING = {"transfer_learning": {"epochs": 3, "warmup_epochs": 1}}
 ON = {"alphadia_tl": {"enabled": True}}
+# Where it is not the models that are tested.
+ONLY_RT = {"transfer_learning": {"epochs": 2}, "alphadia_tl": {"models": ["rt"]}}
 # A quarter of the rendered proteome is not in the sample.
 ENTRAPMENT = {"alphadia_tl": {"entrapment": {"prefix": ABSENT_PREFIX, "design": "foreign", "ratio": 1 / 3}}}
 

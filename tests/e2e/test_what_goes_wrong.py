@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from alphadia_tl.host import host_version
-from e2e.support import ON, SHARED, call
+from e2e.support import ON, ONLY_RT, SHARED, call
 
 pytestmark = pytest.mark.slow
 
@@ -112,9 +112,9 @@ def test_an_unreadable_raw_file_is_named_and_the_others_are_searched(search, exp
             "raw_paths": [str(experiment.raw_files[0].resolve()), str(SHARED / "dia" / "BCS_hela_narrow_3_2.mzML")],
             "library_path": str(flag_on.folder / "transfer" / "speclib.hdf"),
             "library_prediction": {"enabled": False},
-            "transfer_learning": {"epochs": 2},
         },
         ON,
+        ONLY_RT,
         name="one_unreadable",
     )
     assert result.code == 1
