@@ -11,7 +11,7 @@ from alphadia_tl.library import TransferLibrary
 from alphadia_tl.simulate.experiment import SMALL, make_experiment
 from e2e.support import ON, QUICK_TUNING, Search, call
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.regression]
 
 LABEL = ("Dimethyl@Any_N-term", "Dimethyl@K")
 
