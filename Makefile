@@ -34,7 +34,7 @@ unit: $(VENV)/.installed-test
 	$(BIN)/pytest -m "not slow"
 	$(BIN)/pytest -m "slow and not regression"
 
-# Everything in tests/regression/grid.py: hours; goes on where it was stopped.
+# Everything in tests/regression/grid.py; goes on where it was stopped.
 regression: $(VENV)/.installed-test
 	$(BIN)/pytest -m regression
 	$(BIN)/python tests/regression/runner.py --work regression_output --docs docs

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from peptdeep.model.model_interface import ModelInterface
 from peptdeep.pretrained_models import ModelManager
 
-from alphadia_tl.errors import OutputError, WeightsError
+from alphadia_tl.errors import WeightsError
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import (
     DEFAULT_FRAG_TYPES,
@@ -41,7 +41,8 @@ from alphadia_tl.tasks.base import MzLimits
 from alphadia_tl.tasks.folds import predict_by_fold
 from alphadia_tl.tasks.frames import PredictionMixin
 from alphadia_tl.tasks.instrument import instrument_group
-from alphadia_tl.tasks.turns import average_turns, take_folds, take_turns
+from alphadia_tl.tasks.saving import save_networks
+from alphadia_tl.tasks.turns import tune_in_turns
 from alphadia_tl.training import Examples
 
 __all__ = ["FinetuneManager"]
@@ -179,16 +180,10 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         return zlib.crc32(f"{self.seed}/{name}".encode())
 
     def _tune(self, task: Task, data: TaskData, baseline: Callable[[Examples], Examples] | None = None) -> pd.DataFrame:
-        network = self.interface(task.name).model
-        start = copy.deepcopy(network)
-        networks: list[torch.nn.Module] = []
-        held_out: list[NDArray[Any]] = []
-
-        def tune_once(turn: int) -> TuneResult:
-            networks.append(copy.deepcopy(start) if networks else network)
-            result = tune(
+        def tune_once(network: torch.nn.Module, turn: int) -> TuneResult:
+            return tune(
                 task,
-                networks[-1],
+                network,
                 data,
                 self.settings,
                 seed=self._seed(task.name),
@@ -197,18 +192,13 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
                 n_folds=self.cross_fit,
                 baseline=baseline,
             )
-            held_out.append(result.sequences["test"])
-            return result
 
-        if self.cross_fit > 1:
-            result = take_folds(tune_once, self.cross_fit)
-            self.fold_networks[task.name] = [copy.deepcopy(n) for n in networks]
-        elif baseline is None:
-            result = take_turns(tune_once(0), tune_once, task.wanted_peptides)
-        else:  # the collision energy was chosen on other turns' test peptides
-            result = tune_once(0)
-        if len(networks) > 1 and (task.averages_turns or self.cross_fit > 1):
-            average_turns(task, networks, data, held_out)
+        network = self.interface(task.name).model
+        # a collision energy was chosen on the test peptides of further turns
+        wanted = task.wanted_peptides if baseline is None else 0
+        result, folds = tune_in_turns(task, network, data, tune_once, n_folds=self.cross_fit, wanted=wanted)
+        if folds:
+            self.fold_networks[task.name] = folds
         self.results[task.name] = result
         return result.history
 
@@ -284,18 +274,8 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
 
     def save_models(self, folder: Path | str) -> None:
         """Write ``{rt,ms2,charge,ccs}.pth``, which peptdeep can load, into a folder, folds' into ``fold_1``, ..."""
-        target = Path(folder)
-        states = {target / f"{name}.pth": self.interface(name).model for name in self.weights}
-        for name, networks in self.fold_networks.items():
-            states |= {target / f"fold_{i}" / f"{name}.pth": network for i, network in enumerate(networks, start=1)}
-        try:
-            for file, network in states.items():
-                file.parent.mkdir(parents=True, exist_ok=True)
-                partial = file.with_suffix(".pth.partial")
-                torch.save({k: v.detach().cpu() for k, v in network.state_dict().items()}, partial)
-                partial.replace(file)
-        except (OSError, RuntimeError) as e:
-            raise OutputError(f"The models cannot be written to {target}: {e}.", "Check permissions and space.") from e
+        networks = {name: self.interface(name).model for name in self.weights}
+        save_networks(Path(folder), networks, self.fold_networks)
 
     def _predict(self, name: str, df: pd.DataFrame) -> NDArray[Any]:
         if name in self.fold_networks:

@@ -1,6 +1,6 @@
 """Fine-tuning on measured data: the pretrained models, alphaDIA's own tuner and this package, side by side.
 
-    python benchmarks/finetune_real.py --quick     # one seed, 1,000 rows: under 5 minutes on 2 cores
+    python benchmarks/finetune_real.py --quick     # one data set per model, one seed, 1,000 rows
     python benchmarks/finetune_real.py             # what fits into 55 minutes, what says most first
     python benchmarks/finetune_real.py --minutes 0 # everything, however long it takes
 

@@ -1,6 +1,6 @@
 """Speed of this package's stages against alphaDIA's, on the same inputs, threads and machine, in one run.
 
-    python benchmarks/speed.py                # all stages: about 10 minutes on 2 cores
+    python benchmarks/speed.py                # all stages
     python benchmarks/speed.py predict        # one of: startup, collect, predict
     python benchmarks/speed.py --docs docs    # and write the table into docs/benchmarks.md
 

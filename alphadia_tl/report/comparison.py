@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from alphadia_tl.bundle import write_whole
 from alphadia_tl.report.comparison_tables import TextTable, comparison_tables
+from alphadia_tl.report.page import templates
 from alphadia_tl.validate.compare import Comparison
 from alphadia_tl.validate.verdicts import NO_ESTIMATE
 
@@ -43,21 +42,18 @@ def _list(title: str, lines: tuple[str, ...]) -> str:
 
 def render_comparison(comparison: Comparison) -> str:
     """Return the page as HTML text; every text of the comparison is escaped."""
-    environment = Environment(
-        loader=PackageLoader("alphadia_tl.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("comparison.html").render(
-        policy=POLICY,
-        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        arms=comparison.arms,
-        verdicts=comparison.verdicts,
-        notes=comparison.notes,
-        tables=comparison_tables(comparison),
-        no_estimate=None if comparison.measured else NO_ESTIMATE,
+    return (
+        templates()
+        .get_template("comparison.html")
+        .render(
+            policy=POLICY,
+            written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            arms=comparison.arms,
+            verdicts=comparison.verdicts,
+            notes=comparison.notes,
+            tables=comparison_tables(comparison),
+            no_estimate=None if comparison.measured else NO_ESTIMATE,
+        )
     )
 
 

@@ -131,6 +131,19 @@ def _weights(provenance: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
+def templates() -> Environment:
+    """Return the environment of all pages: every text is escaped, and a missing one is an error."""
+    environment = Environment(
+        loader=PackageLoader("alphadia_tl.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(words.FILTERS)
+    return environment
+
+
 def render_report(facts: Facts, drawings: Mapping[str, Sequence[Drawing]]) -> str:
     """Return the page as HTML text.
 
@@ -146,14 +159,7 @@ def render_report(facts: Facts, drawings: Mapping[str, Sequence[Drawing]]) -> st
     str
         Every text of ``facts`` is escaped; plotly.js is embedded once if there is a figure.
     """
-    environment = Environment(
-        loader=PackageLoader("alphadia_tl.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(words.FILTERS)
+    environment = templates()
     identified = facts.get("identified", {})
     first, second = identified.get("first_pass"), identified.get("second_pass")
     models = _models(facts, drawings)

@@ -19,13 +19,66 @@ from alphadia_tl.tasks.held_out import HeldOut
 from alphadia_tl.tasks.result import TuneResult
 from alphadia_tl.training import infer
 
-__all__ = ["average_turns", "n_turns", "pooled", "take_folds", "take_turns"]
+__all__ = ["average_turns", "n_turns", "pooled", "take_folds", "take_turns", "tune_in_turns"]
 
 logger = logging.getLogger(__name__)
 
 MAX_TURNS = 5
 ENOUGH_IF_CLEAR = 50
 CLEAR = 3.0
+
+
+def tune_in_turns(
+    task: Task,
+    network: torch.nn.Module,
+    data: TaskData,
+    tune_once: Callable[[torch.nn.Module, int], TuneResult],
+    *,
+    n_folds: int,
+    wanted: int,
+) -> tuple[TuneResult, list[torch.nn.Module]]:
+    """Tune a network, and copies of it with other peptides held out where folds or a small set ask for it.
+
+    Parameters
+    ----------
+    task : Task
+        Which model it is.
+    network : torch.nn.Module
+        Holds the start weights, and afterwards those of the first turn or the mean of all.
+    data : TaskData
+        What is learnt from.
+    tune_once : callable
+        Tunes the network that it is given, in the turn given.
+    n_folds : int
+        With more than one, one network per fold of peptides.
+    wanted : int
+        Held-out peptides with which one can tell.
+
+    Returns
+    -------
+    result : TuneResult
+        With the held-out rows of all turns.
+    folds : list of torch.nn.Module
+        The networks of the folds; empty without folds.
+    """
+    start = copy.deepcopy(network)
+    networks: list[torch.nn.Module] = []
+    held_out: list[NDArray[Any]] = []
+
+    def turn_of(turn: int) -> TuneResult:
+        networks.append(copy.deepcopy(start) if networks else network)
+        result = tune_once(networks[-1], turn)
+        held_out.append(result.sequences["test"])
+        return result
+
+    if n_folds > 1:
+        result = take_folds(turn_of, n_folds)
+        folds = [copy.deepcopy(n) for n in networks]
+    else:
+        result, folds = take_turns(turn_of(0), turn_of, wanted), []
+    if len(networks) > 1 and (folds or task.averages_turns):
+        average_turns(task, networks, data, held_out)
+    return result, folds
 
 
 def n_turns(held_out_peptides: int, all_peptides: int, wanted: int) -> int:

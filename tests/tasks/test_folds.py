@@ -100,3 +100,5 @@ def test_a_rejected_model_loses_its_folds_and_a_used_one_is_saved_with_them(weig
         np.testing.assert_allclose(again[fold == number], tuned[fold == number], atol=1e-5)
     manager.restore_pretrained("rt")
     np.testing.assert_allclose(manager.predict_rt_array(PEPTIDES), pretrained, atol=1e-6)
+    manager.save_models(tmp_path / "out")
+    assert not list((tmp_path / "out").glob("fold_*/*.pth"))
