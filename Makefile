@@ -31,7 +31,7 @@ types: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 unit: $(VENV)/.installed-test
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 	$(BIN)/pytest -m "slow and not regression"
 
 # Everything in tests/regression/grid.py; goes on where it was stopped.

@@ -4,6 +4,7 @@ import os
 import sys
 
 import pytest
+import torch
 
 STATUS = pytest.StashKey[int]()
 
@@ -23,6 +24,13 @@ def pytest_unconfigure(config):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(config.stash[STATUS])
+
+
+@pytest.fixture(autouse=True)
+def one_thread_per_worker():
+    """Let tests that run beside each other not wait for each other's threads; peptdeep sets two on import."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
