@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: demo test lint types unit regression clean
+.PHONY: demo test lint types unit docs regression clean
 
 $(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)
@@ -16,6 +16,10 @@ $(VENV)/.installed: $(BIN)/uv pyproject.toml
 
 $(VENV)/.installed-test: $(BIN)/uv pyproject.toml
 	$(UV) --editable '.[test]'
+	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-docs: $(BIN)/uv pyproject.toml
+	$(UV) --editable '.[docs]'
 	touch $@ $(VENV)/.installed
 
 demo: $(VENV)/.installed
@@ -33,6 +37,9 @@ types: $(VENV)/.installed-test
 unit: $(VENV)/.installed-test
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 	$(BIN)/pytest -m "slow and not regression"
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/sphinx-build --fail-on-warning --keep-going -q -b html docs docs/_build
 
 # Everything in tests/regression/grid.py; goes on where it was stopped.
 regression: $(VENV)/.installed-test

@@ -12,7 +12,7 @@ from alphadia_tl.errors import TransferLearningError
 
 EPILOG = (
     "Sub-commands: 'alphadia-tl demo', 'alphadia-tl finetune', 'alphadia-tl report', 'alphadia-tl compare', "
-    "'alphadia-tl entrapment', 'alphadia-tl config' (each with --help). "
+    "'alphadia-tl entrapment', 'alphadia-tl register', 'alphadia-tl config' (each with --help). "
     "Without one, all flags are alphaDIA's; transfer learning runs where the config has 'alphadia_tl: {enabled: true}'."
 )
 
@@ -73,6 +73,18 @@ def _report(arguments: Sequence[str]) -> int:
     return report_main(arguments)
 
 
+def _register(arguments: Sequence[str]) -> int:
+    from alphadia_tl.register_command import register
+
+    return register(arguments)
+
+
+def _unregister(arguments: Sequence[str]) -> int:
+    from alphadia_tl.register_command import unregister
+
+    return unregister(arguments)
+
+
 def _config(arguments: Sequence[str]) -> int:
     argparse.ArgumentParser(
         prog="alphadia-tl config", description="Print the commented default section for the alphaDIA config."
@@ -89,6 +101,8 @@ SUB_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "compare": _compare,
     "entrapment": _entrapment,
     "report": _report,
+    "register": _register,
+    "unregister": _unregister,
     "config": _config,
 }
 

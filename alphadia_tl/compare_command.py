@@ -15,7 +15,7 @@ from alphadia_tl.finetune_command import read_config
 from alphadia_tl.report.comparison import render_text, write_comparison
 from alphadia_tl.validate.compare import compare
 from alphadia_tl.validate.levels import Entrapment, beside
-from alphadia_tl.validate.marked import read_twins
+from alphadia_tl.validate.marked import read_left_out, read_twins
 from alphadia_tl.validate.tables import SearchOutput, read_outputs
 
 Write = Callable[[str], object]
@@ -90,6 +90,7 @@ def find_entrapment(
     changes: dict[str, Any] = {"r": options.entrapment_ratio, "design": options.entrapment_design}
     if options.twins:
         changes["target_of"], changes["k"] = read_twins(options.twins)
+        changes["left_out"] = read_left_out(options.twins)
     changes = {name: value for name, value in changes.items() if value is not None}
     if found is not None:
         return dataclasses.replace(found, **changes), []

@@ -9,8 +9,10 @@ PACKAGE = Path(__file__).parents[1] / "alphadia_tl"
 
 # From top to bottom: a room imports only rooms further down (or itself).
 ORDER = [
+    "startup",
     "cli",
     "plan",
+    "register_command",
     "compare_command",
     "entrapment_command",
     "finetune_command",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from alphadia_tl.validate.discoveries import Discoveries
 from alphadia_tl.validate.levels import Entrapment
 
 ALL_RUNS = "all"
+LEFT_OUT = "left_out.tsv"
 
 
 @dataclass(frozen=True)
@@ -106,13 +108,42 @@ def read_twins(path: Path) -> tuple[dict[str, str], int]:
     QuantificationError
         If it cannot be read or lacks a column.
     """
-    try:
-        table = pd.read_csv(
-            path, sep="\t", usecols=["twin_peptide", "target_peptide"], dtype=str, keep_default_na=False
-        )
-    except (OSError, ValueError) as error:
-        raise QuantificationError(
-            f"The table of twins {path} cannot be read: {error}.", "Give the one that alphadia-tl entrapment wrote."
-        ) from error
+    table = _read_table(path, ["twin_peptide", "target_peptide"])
     target_of = dict(zip(table["twin_peptide"], table["target_peptide"], strict=True))
     return target_of, max(Counter(target_of.values()).values(), default=1)
+
+
+def read_left_out(twins: Path | None, fastas: Iterable[Path] = ()) -> frozenset[str]:
+    """Read which entrapment peptides must not be counted: equal or nearly so to a target, or in both species.
+
+    Parameters
+    ----------
+    twins : Path or None
+        ``out.twins.tsv`` of ``alphadia-tl entrapment``, which wrote ``out.left_out.tsv`` beside it.
+    fastas : iterable of Path
+        FASTA files of the search; what was written beside them counts as well.
+
+    Returns
+    -------
+    frozenset of str
+        Empty where there is no such table.
+
+    Raises
+    ------
+    QuantificationError
+        If a table is there and cannot be read.
+    """
+    files = {levels.beside(fasta, LEFT_OUT) for fasta in fastas}
+    if twins is not None:
+        files.add(twins.with_name(f"{twins.name.removesuffix('.tsv').removesuffix('.twins')}.{LEFT_OUT}"))
+    column = "entrapment_peptide"
+    return frozenset(p for file in files if file.is_file() for p in _read_table(file, [column])[column])
+
+
+def _read_table(path: Path, names: list[str]) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, sep="\t", usecols=names, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise QuantificationError(
+            f"The table {path} cannot be read: {error}.", "Give the one that alphadia-tl entrapment wrote."
+        ) from error

@@ -11,8 +11,9 @@ import numpy as np
 from alphadia_tl.settings import EntrapmentSettings
 from alphadia_tl.validate.estimators import estimate_fdp, verdict
 from alphadia_tl.validate.levels import Entrapment
-from alphadia_tl.validate.marked import LEVELS, discoveries, read_twins
-from alphadia_tl.validate.tables import read_rows
+from alphadia_tl.validate.marked import LEVELS, discoveries, read_left_out, read_twins
+from alphadia_tl.validate.stages import read_mapping
+from alphadia_tl.validate.tables import CONFIG_FILE, read_rows
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +43,16 @@ def estimate_pass(folder: Path, settings: EntrapmentSettings, *, claimed_fdr: fl
     """
     if settings.prefix is None:
         return {}
-    target_of, k = read_twins(Path(settings.twins)) if settings.twins else ({}, 1)
+    twins = Path(settings.twins) if settings.twins else None
+    target_of, k = read_twins(twins) if twins else ({}, 1)
+    fastas = map(Path, read_mapping(folder / CONFIG_FILE).get("fasta_paths") or ())
     entrapment = Entrapment(
-        settings.prefix, target_of, design="shuffled" if target_of else "foreign", k=k, r=settings.ratio
+        settings.prefix,
+        target_of,
+        left_out=read_left_out(twins, fastas),
+        design="shuffled" if target_of else "foreign",
+        k=k,
+        r=settings.ratio,
     )
     rows = read_rows(folder)
     targets = rows[(rows["decoy"] == 0) & (rows["q"] <= claimed_fdr)]

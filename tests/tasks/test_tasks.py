@@ -31,6 +31,16 @@ def test_scalar_targets_are_the_measured_values(name, column):
     assert prepared.sequences.tolist() == PEPTIDES["sequence"].tolist()
 
 
+def test_a_false_identification_pulls_less_on_retention_times_than_a_true_one():
+    """Near the truth the loss is the absolute error; at half the gradient its slope is a sixth."""
+    errors = torch.tensor([0.002, 0.1, 0.5], requires_grad=True)
+    loss = get_task("rt").loss(errors, {"target": torch.zeros(3)})
+    loss.backward()
+    assert (3 * errors.grad).tolist() == pytest.approx([1 / 1.02, 1 / 2, 1 / 6])
+    near = torch.tensor([0.001, -0.002])
+    assert float(get_task("rt").loss(near, {"target": torch.zeros(2)})) == pytest.approx(0.0015, rel=0.02)
+
+
 @pytest.mark.parametrize(
     ("name", "column", "value"),
     [

@@ -1,5 +1,6 @@
 import pandas as pd
 import pytest
+import yaml
 from made_outputs import precursors, write_output
 
 from alphadia_tl.errors import QuantificationError
@@ -50,3 +51,22 @@ def test_a_missing_table_of_twins_is_an_error(folder):
     settings = EntrapmentSettings(prefix=PREFIX, twins=str(folder / "no.tsv"))
     with pytest.raises(QuantificationError, match=r"no\.tsv cannot be read"):
         estimate_pass(folder, settings, claimed_fdr=0.01)
+
+
+@pytest.mark.parametrize("listed", ["beside the FASTA", "beside the twins"])
+def test_entrapment_peptides_that_a_target_may_explain_are_not_counted(folder, tmp_path, listed):
+    table = pd.read_parquet(folder / "precursors.parquet")
+    marked = table["pg.proteins"].str.startswith(PREFIX) & table["precursor.decoy"].eq(0)
+    peptides = table.loc[marked & table["precursor.qval"].le(0.01), "precursor.sequence"].unique()[:2]
+    pd.DataFrame({"entrapment_peptide": peptides}).to_csv(tmp_path / "db.left_out.tsv", sep="\t", index=False)
+    config = yaml.safe_load((folder / "frozen_config.yaml").read_text())
+    settings = EntrapmentSettings(prefix=PREFIX, design="foreign")
+    if listed == "beside the FASTA":
+        config["fasta_paths"] = [str(tmp_path / "db.fasta")]
+        (folder / "frozen_config.yaml").write_text(yaml.safe_dump(config))
+    else:
+        (tmp_path / "db.twins.tsv").write_text("twin_peptide\ttarget_peptide\n")
+        settings = EntrapmentSettings(prefix=PREFIX, twins=str(tmp_path / "db.twins.tsv"))
+    left_out = int(table.loc[marked & table["precursor.qval"].le(0.01), "precursor.sequence"].isin(peptides).sum())
+    assert left_out >= 2
+    assert estimate_pass(folder, settings, claimed_fdr=0.01)["entrapment"] == 8 - left_out

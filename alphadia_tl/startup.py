@@ -1,0 +1,93 @@
+"""What the start-up file of ``alphadia-tl register`` calls, in every Python process of the environment.
+
+It must cost nothing elsewhere: nothing is imported here but what Python itself has imported already.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+PROGRAMS = ("alphadia", "alphadia.exe", "alphadia-script.py")
+MODULES = ("alphadia", "alphadia.cli")
+PLAN_MODULE = "alphadia.search_plan"
+
+
+def is_alphadia(command: Sequence[str]) -> bool:
+    """Return whether a command line (as ``sys.orig_argv``) runs alphaDIA's own command.
+
+    Parameters
+    ----------
+    command : sequence of str
+        The interpreter, its options, then the script, or ``-m`` and a module, and their arguments.
+    """
+    options = iter(command[1:])
+    for word in options:
+        if word == "-m":
+            return next(options, "") in MODULES
+        if word in ("-X", "-W"):
+            next(options, "")
+        elif not word.startswith("-"):
+            return os.path.basename(word).lower() in PROGRAMS  # noqa: PTH119 (pathlib would have to be imported)
+        elif word == "-c":
+            return False
+    return False
+
+
+class _PlanFinder:
+    """Finds alphaDIA's module of the search plan, once, and has the plan replaced when it has been loaded."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name != PLAN_MODULE:
+            return None
+        import importlib.util
+
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _PlanLoader(spec.loader)  # type: ignore[assignment]
+        return spec
+
+
+class _PlanLoader:
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self.loader.create_module(spec)  # type: ignore[no-any-return]
+
+    def exec_module(self, module: ModuleType) -> None:
+        self.loader.exec_module(module)
+        use_plan(module)
+
+
+def use_plan(module: ModuleType) -> None:
+    """Put the plan with transfer learning in the place of alphaDIA's.
+
+    Raises
+    ------
+    SystemExit
+        With the error's text (exit code 1) where the installed alphaDIA does not fit: no other search is run silently.
+    """
+    from alphadia_tl import host
+    from alphadia_tl.errors import TransferLearningError
+
+    try:
+        host.check_host()
+    except TransferLearningError as error:
+        raise SystemExit(f"{error.code}: {error} Or run 'alphadia-tl unregister'.") from error
+    from alphadia_tl.plan import TransferLearningPlan
+
+    module.SearchPlan = TransferLearningPlan  # type: ignore[attr-defined]
+
+
+def begin() -> None:
+    """Have the plan replaced when alphaDIA's command imports it; in any other program do nothing."""
+    if is_alphadia(sys.orig_argv):
+        sys.meta_path.insert(0, _PlanFinder())
