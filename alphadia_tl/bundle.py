@@ -87,6 +87,12 @@ class Bundle:
         """Folder of the report's figures as SVG."""
         return self.folder / "figures"
 
+    def results(self) -> list[Path]:
+        """Return the files that the step has written and nothing writes again: models, libraries, tables."""
+        tables = [self.transfer_library, self.stats, self.rt_bins, self.modifications, self.held_out, self.spectra]
+        found = [*sorted(self.models.rglob("*.pth")), self.tuned_library, *tables]
+        return [path for path in found if path.is_file()]
+
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file under a temporary name, flush it to disk, and rename it.

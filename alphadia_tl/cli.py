@@ -13,7 +13,8 @@ from alphadia_tl.errors import TransferLearningError
 EPILOG = (
     "Sub-commands: 'alphadia-tl demo', 'alphadia-tl finetune', 'alphadia-tl report', 'alphadia-tl compare', "
     "'alphadia-tl entrapment', 'alphadia-tl register', 'alphadia-tl config' (each with --help). "
-    "Without one, all flags are alphaDIA's; transfer learning runs where the config has 'alphadia_tl: {enabled: true}'."
+    "Without one, all flags are alphaDIA's; transfer learning runs where the config has "
+    "'alphadia_tl: {enabled: true}'. An interrupted search goes on with the same command; --force does all again."
 )
 
 
@@ -27,9 +28,13 @@ def _search(arguments: Sequence[str]) -> int:
 
     from alphadia_tl.plan import TransferLearningPlan
 
+    class Plan(TransferLearningPlan):
+        force = "--force" in arguments
+
+    sys.argv = [a for a in sys.argv if a != "--force"]
     alphadia.cli.parser.prog = "alphadia-tl"
     alphadia.cli.parser.epilog = f"{alphadia.cli.epilog} {EPILOG}"
-    code = host.run_command_line(TransferLearningPlan)
+    code = host.run_command_line(Plan)
     if "--check" in arguments and code == 0:
         print(f"alphadia_tl {__version__} fits this alphaDIA.")
     return code

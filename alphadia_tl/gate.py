@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -90,6 +90,12 @@ class Decision:
         values = asdict(self)
         values["interval"] = list(self.interval) if self.interval else None
         return values
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Decision:
+        """Return the decision that `to_mapping` described."""
+        interval = values["interval"]
+        return cls(**{**values, "interval": tuple(interval) if interval else None})
 
 
 def skipped(model: str, reason: str) -> Decision:

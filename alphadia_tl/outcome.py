@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -76,21 +76,40 @@ class StepOutcome:
         self.decisions = [replace(d, accepted=False, reason=reason) if d.model == model else d for d in self.decisions]
         self.warnings.append(f"{model.upper()}: {reason}")
 
+    def to_mapping(self) -> dict[str, Any]:
+        """Return what ``alphadia_tl.yaml`` holds."""
+        return {
+            **self.provenance,
+            "runs": self.runs,
+            "decisions": [d.to_mapping() for d in self.decisions],
+            "training": self.training,
+            "transfer_library": self.library,
+            "regeneration": self.regeneration.to_mapping() if self.regeneration else None,
+            "warnings": self.warnings,
+            "seconds": {k: round(v, 2) for k, v in self.seconds.items()},
+        }
+
+    @classmethod
+    def from_mapping(cls, bundle: Bundle, mapping: Mapping[str, Any]) -> StepOutcome:
+        """Return the outcome of an earlier call from what it wrote down; its tables stay in the bundle's files."""
+        rest = dict(mapping)
+        decisions = [Decision.from_mapping(d) for d in rest.pop("decisions")]
+        regeneration = rest.pop("regeneration")
+        return cls(
+            bundle,
+            decisions,
+            library=rest.pop("transfer_library"),
+            runs=rest.pop("runs"),
+            training=rest.pop("training"),
+            regeneration=RegenerationSummary.from_mapping(regeneration) if regeneration else None,
+            seconds=rest.pop("seconds"),
+            warnings=rest.pop("warnings"),
+            provenance=rest,
+        )
+
     def write_provenance(self) -> None:
         """Write ``alphadia_tl.yaml``."""
-        write_yaml(
-            self.bundle.provenance,
-            {
-                **self.provenance,
-                "runs": self.runs,
-                "decisions": [d.to_mapping() for d in self.decisions],
-                "training": self.training,
-                "transfer_library": self.library,
-                "regeneration": self.regeneration.to_mapping() if self.regeneration else None,
-                "warnings": self.warnings,
-                "seconds": {k: round(v, 2) for k, v in self.seconds.items()},
-            },
-        )
+        write_yaml(self.bundle.provenance, self.to_mapping())
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

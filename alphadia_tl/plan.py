@@ -11,9 +11,11 @@ from typing import Any
 
 from alphadia.search_plan import SearchPlan
 
-from alphadia_tl import host
+from alphadia_tl import host, stages
 from alphadia_tl.bundle import Bundle
 from alphadia_tl.errors import HostError, SettingsError, TransferLearningError
+from alphadia_tl.outcome import StepOutcome
+from alphadia_tl.resume import forget, the_only_search
 from alphadia_tl.settings import PluginSettings
 
 logger = logging.getLogger(__name__)
@@ -46,7 +48,14 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
     ------
     alphadia.exceptions.UserError
         If the section ``alphadia_tl`` has unknown keys, wrong types or impossible values.
+
+    Attributes
+    ----------
+    force : bool
+        Do all stages again; by default those are reused whose inputs, settings and versions are unchanged.
     """
+
+    force = False
 
     def __init__(
         self,
@@ -69,9 +78,16 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
 
     def run_plan(self) -> None:
         """Run all passes; errors of the plugin leave as alphaDIA's user errors (exit code 1)."""
-        try:
+        if not self._plugin.enabled:
             super().run_plan()
-            if self._plugin.enabled and self._step_outcome is None and self._ready_models is None:
+            return
+        folder = self._output_dir
+        try:
+            with the_only_search(folder):
+                if self.force:
+                    forget(folder)
+                super().run_plan()
+            if self._step_outcome is None and self._ready_models is None:
                 step = host.TRANSFER_STEP if self._plugin.tune else host.LIBRARY_STEP
                 raise HostError(f"alphadia_tl.enabled is true, but alphaDIA never ran the {step} step.")
         except TransferLearningError as error:
@@ -94,6 +110,10 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
             return
         if step_name == host.LIBRARY_STEP:
             extra_config = host.deep_merge(extra_config, self._second_pass_config())
+            whole = host.deep_merge(self._user_config, self._cli_params_config, extra_config)
+            extra_config = host.deep_merge(
+                extra_config, stages.second_pass_config(Path(output_directory), whole, extra_config)
+            )
         super().run_step(output_directory, extra_config, step_name)
         self._step_outcome.seconds[f"{step_name} step"] = time.perf_counter() - start
         if step_name == host.LIBRARY_STEP:
@@ -107,6 +127,7 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
         extra_config = host.deep_merge(extra_config, FIRST_PASS_CONFIG, self._prediction_config(output_directory))
         known: list[StepSettings] = []  # of the first round: later ones start from the same weights and seed
         predictors: list[Any] = []  # the pretrained models, for the first round's library
+        weights: dict[str, Any] = {}
 
         def search(folder: Path, changes: Mapping[str, Any]) -> list[Path]:
             step = host.make_step(
@@ -118,18 +139,22 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
             )
             if not known:
                 known.append(step_settings(step.config, self._user_config, self._plugin))
-                predictors.append(first_predictor(preflight(known[0], folder)))
+                manager = preflight(known[0], folder)
+                weights.update(manager.weight_sources())
+                predictors.append(first_predictor(manager))
                 host.register_modifications(step.config)
-            errors, folders = host.run_first_pass(step, predictors.pop() if predictors else None)
+            predictor = predictors.pop() if predictors else None
+            errors, folders = stages.first_pass(step, folder, weights, lambda: host.run_first_pass(step, predictor))
             self._raw_files_with_errors.extend(errors)
             return folders  # and the library leaves the memory with the step
 
-        self._outcomes = run_rounds(
-            self._plugin.rounds,
-            Path(output_directory),
-            search,
-            lambda folder, quant, speclib: run_step(known[0], folder, quant_folders=quant, speclib=speclib),
-        )
+        def tune(folder: Path, quant: list[Path], speclib: Path) -> StepOutcome:
+            def run() -> StepOutcome:
+                return run_step(known[0], folder, quant_folders=quant, speclib=speclib)
+
+            return stages.tuning(known[0], folder, quant, speclib, weights, run)
+
+        self._outcomes = run_rounds(self._plugin.rounds, Path(output_directory), search, tune)
         self._step_outcome = self._outcomes[-1]
 
     def _run_with_ready_models(self, output_directory: Path, extra_config: dict[str, Any], step_name: str) -> None:

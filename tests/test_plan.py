@@ -69,7 +69,7 @@ def test_every_round_starts_from_the_users_weights_and_requantifies_fragments(mo
     }
     plan = TransferLearningPlan(str(tmp_path), config)
     searched, tuned, predictors = [], [], []
-    manager = SimpleNamespace(weights={"ccs": None})
+    manager = SimpleNamespace(weights={"ccs": None}, weight_sources=dict)
 
     def run_first_pass(made, predictor):
         searched.append(made.config)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from alphadia_tl.host.command import replaced
-from alphadia_tl.host.names import FRAGMENT_COLUMNS
+from alphadia_tl.host.names import FRAGMENT_COLUMNS, QUANT_FOLDER
 from alphadia_tl.host.prediction import LibraryPredictor, prediction_class
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,21 @@ def make_step(
         extra_config=dict(extra_config),
         step_name=step_name,
     )
+
+
+def config_of(step: Any) -> dict[str, Any]:
+    """Return the effective config of a search step as plain values."""
+    return copy.deepcopy(dict(step.config.data))
+
+
+def quant_folder(step: Any) -> Path:
+    """Return the folder with one folder of results per run."""
+    return Path(step.config["quant_directory"] or Path(step.output_folder) / QUANT_FOLDER)
+
+
+def reuse_quantification(step: Any) -> None:
+    """Make a search step take the results of the runs that have been searched already."""
+    step.config.data["general"]["reuse_quant"] = True
 
 
 def effective_config(user_config: Mapping[str, Any], output_folder: Path) -> dict[str, Any]:

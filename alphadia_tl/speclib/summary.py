@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -52,3 +53,8 @@ class RegenerationSummary:
     def to_mapping(self) -> dict[str, Any]:
         """Return plain values that YAML can hold."""
         return {**asdict(self), "accepted": list(self.accepted)}
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> RegenerationSummary:
+        """Return the summary that `to_mapping` described."""
+        return cls(**{**values, "accepted": tuple(values["accepted"])})

@@ -1,0 +1,190 @@
+"""The way back: which stages of an interrupted search are done, and whether what they were made from is unchanged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import filelock
+import pyarrow.lib
+import pyarrow.parquet as pq
+import yaml
+
+from alphadia_tl.bundle import write_yaml
+from alphadia_tl.errors import OutputError
+
+__all__ = ["Manifest", "forget", "hash_of", "remove_damaged_runs", "stamp", "stamps", "the_only_search"]
+
+logger = logging.getLogger(__name__)
+
+FILE_NAME = "alphadia_tl.manifest.yaml"
+LOCK_NAME = ".alphadia_tl.lock"
+State = Literal["new", "begun", "finished"]
+
+
+def hash_of(value: Any) -> str:
+    """Return a hash of plain nested values; of anything else its text counts."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def stamp(path: Path) -> list[int] | None:
+    """Return size (bytes) and time of change (ns) of a file, or of the files of a folder; None where it is absent."""
+    try:
+        if not path.is_dir():
+            status = path.stat()
+            return [status.st_size, status.st_mtime_ns]
+        found = [p.stat() for p in path.rglob("*") if p.is_file()]
+    except OSError:
+        return None
+    return [sum(s.st_size for s in found), max((s.st_mtime_ns for s in found), default=0)]
+
+
+def stamps(paths: Iterable[Path]) -> str:
+    """Return a hash of the names, sizes and times of change of files."""
+    return hash_of([[str(path), stamp(path)] for path in paths])
+
+
+class Manifest:
+    """What was made in a folder, stage by stage, and from what.
+
+    Parameters
+    ----------
+    folder : Path
+        Output folder of the stages; files are named relative to it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE_NAME
+        self._stages: dict[str, dict[str, Any]] = {}
+        try:
+            self._stages = dict(yaml.safe_load(self.path.read_text(encoding="utf-8"))["stages"])
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+            logger.warning(f"{self.path} cannot be read ({error}): its stages are done again.")
+
+    def state(self, stage: str, inputs: Mapping[str, str]) -> State:
+        """Return how far a stage has come with these inputs, and log what is reused or why it is not.
+
+        Parameters
+        ----------
+        stage : str
+            Name of the stage.
+        inputs : mapping of str to str
+            Hash of each thing that its results depend on, by the name that a user is told.
+        """
+        entry = self._stages.get(stage)
+        if entry is None:
+            return "new"
+        if changed := [n for n in {**entry["inputs"], **inputs} if entry["inputs"].get(n) != inputs.get(n)]:
+            logger.info(f"Done again, the {stage}: changed since the last call: {', '.join(sorted(changed))}.")
+            return "new"
+        if not entry["finished"]:
+            logger.info(f"Continued, the {stage}: it was interrupted; config, inputs and versions are unchanged.")
+            return "begun"
+        folder = self.path.parent
+        if lost := [name for name, was in entry["files"].items() if stamp(folder / name) != was]:
+            logger.info(f"Done again, the {stage}: {folder / lost[0]} is missing or was changed.")
+            return "begun"
+        logger.info(f"Reused, the {stage}: config, inputs and versions are unchanged (--force does it again).")
+        return "finished"
+
+    def begin(self, stage: str, inputs: Mapping[str, str]) -> None:
+        """Note that a stage has begun with these inputs."""
+        self._write(stage, {"inputs": dict(inputs), "finished": False})
+
+    def finish(self, stage: str, inputs: Mapping[str, str], files: Iterable[Path], facts: Mapping[str, Any]) -> None:
+        """Note that a stage is finished.
+
+        Parameters
+        ----------
+        stage : str
+            Name of the stage.
+        inputs : mapping of str to str
+            As in `state`.
+        files : iterable of Path
+            What it wrote, and later stages do not write again.
+        facts : mapping
+            Plain values that `facts` gives back.
+        """
+        written = {self._name(path): stamp(path) for path in files}
+        self._write(stage, {"inputs": dict(inputs), "finished": True, "files": written, "facts": dict(facts)})
+
+    def facts(self, stage: str) -> dict[str, Any]:
+        """Return what was noted about a finished stage."""
+        return dict(self._stages[stage]["facts"])
+
+    def _write(self, stage: str, entry: dict[str, Any]) -> None:
+        self._stages[stage] = entry
+        write_yaml(self.path, {"stages": self._stages})
+
+    def _name(self, path: Path) -> str:
+        try:
+            return str(path.relative_to(self.path.parent))
+        except ValueError:  # such as runs in a --quant-dir
+            return str(path.resolve())
+
+
+def forget(folder: Path) -> None:
+    """Take nothing in an output folder as done, in none of its stages (``--force``)."""
+    for path in folder.rglob(FILE_NAME):
+        path.unlink()
+
+
+def remove_damaged_runs(quant: Path) -> list[Path]:
+    """Remove the tables of runs whose search was killed while it wrote them.
+
+    Parameters
+    ----------
+    quant : Path
+        Folder with one folder per run.
+
+    Returns
+    -------
+    list of Path
+        Folders of the runs that must be searched again.
+    """
+    damaged = []
+    for folder in sorted(p for p in quant.glob("*") if p.is_dir()):
+        tables = sorted(folder.glob("*.parquet"))
+        try:
+            for table in tables:
+                pq.read_metadata(table)
+        except (OSError, pyarrow.lib.ArrowException):
+            logger.info(f"Searched again, {folder.name}: its results were not completely written.")
+            for table in tables:
+                table.unlink()
+            damaged.append(folder)
+    return damaged
+
+
+@contextmanager
+def the_only_search(folder: Path) -> Iterator[None]:
+    """Keep other searches out of an output folder until this one ends, however it ends.
+
+    Raises
+    ------
+    OutputError
+        If another process holds the folder, or it cannot be written.
+    """
+    lock = filelock.FileLock(folder / LOCK_NAME)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise OutputError(
+            f"Another search is running in {folder}.", "Wait until it has ended, or choose another output folder."
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be written: {error.strerror or error}.", "Check its permissions."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,127 @@
+"""The stages of a search that can be taken up again, and what the results of each depend on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from alphadia_tl import host
+from alphadia_tl.bundle import Bundle, versions
+from alphadia_tl.outcome import StepOutcome, log_summary
+from alphadia_tl.resume import Manifest, hash_of, remove_damaged_runs, stamps
+from alphadia_tl.step_settings import StepSettings
+
+__all__ = ["FIRST_PASS", "SECOND_PASS", "TUNING", "first_pass", "second_pass_config", "tuning"]
+
+logger = logging.getLogger(__name__)
+
+FIRST_PASS, TUNING, SECOND_PASS = "first pass", "tuning", "second pass"
+Errors = list[tuple[str, str]]
+# What a search is told about where to write, and what this module sets itself.
+_NO_INPUTS = ("output_directory", "quant_directory")
+
+
+def _search_inputs(config: Mapping[str, Any], raw_paths: Sequence[str], others: Mapping[str, Any]) -> dict[str, str]:
+    config = {key: value for key, value in config.items() if key not in _NO_INPUTS}
+    config["general"] = {k: v for k, v in (config.get("general") or {}).items() if k != "reuse_quant"}
+    library = [config["library_path"]] if config.get("library_path") else []
+    return {
+        "config": hash_of(config),
+        "raw files": stamps(map(Path, raw_paths)),
+        "library or FASTA files": stamps(map(Path, [*library, *(config.get("fasta_paths") or ())])),
+        "versions": hash_of(versions()),
+        **{name: hash_of(value) for name, value in others.items()},
+    }
+
+
+def first_pass(
+    step: Any, folder: Path, weights: Mapping[str, Any], search: Callable[[], tuple[Errors, list[Path]]]
+) -> tuple[Errors, list[Path]]:
+    """Search, or take the results of an earlier call where nothing that they depend on has changed.
+
+    Parameters
+    ----------
+    step : alphadia.search_step.SearchStep
+        The pass; runs that an interrupted call has searched completely are not searched again.
+    folder : Path
+        Its output folder.
+    weights : mapping
+        Where the weights came from that predict the library.
+    search : callable
+        Runs the step.
+
+    Returns
+    -------
+    errors : list of (step name, raw file name)
+        Raw files that failed.
+    folders : list of Path
+        Quantification folders of the runs that were searched.
+    """
+    manifest = Manifest(folder)
+    inputs = _search_inputs(host.config_of(step), step.raw_path_list, {"weights": weights})
+    state = manifest.state(FIRST_PASS, inputs)
+    if state == "finished":
+        return [], [Path(p) for p in manifest.facts(FIRST_PASS)["runs"]]
+    if state == "begun":
+        remove_damaged_runs(host.quant_folder(step))
+        host.reuse_quantification(step)
+    manifest.begin(FIRST_PASS, inputs)
+    errors, folders = search()
+    if not errors:  # else the next call tries the failed files once more
+        files = [*(p for f in folders for p in f.glob("*.parquet")), folder / host.SPECLIB_FILE]
+        there = [p for p in files if p.is_file()]
+        manifest.finish(FIRST_PASS, inputs, there, {"runs": [str(f.resolve()) for f in folders]})
+    return errors, folders
+
+
+def tuning(
+    settings: StepSettings,
+    folder: Path,
+    quant_folders: Sequence[Path],
+    speclib: Path,
+    weights: Mapping[str, Any],
+    tune: Callable[[], StepOutcome],
+) -> StepOutcome:
+    """Tune the models and predict the library, or take the bundle of an earlier call where its inputs are unchanged."""
+    manifest = Manifest(folder)
+    inputs = {
+        "settings": hash_of(asdict(settings)),
+        "quantification": stamps(p for f in quant_folders for p in sorted(f.glob("*.parquet"))),
+        "library of the first pass": stamps([speclib]),
+        "versions": hash_of(versions()),
+        "weights": hash_of(weights),
+    }
+    if manifest.state(TUNING, inputs) == "finished":
+        outcome = StepOutcome.from_mapping(Bundle(folder), manifest.facts(TUNING))
+        log_summary(outcome)
+        return outcome
+    manifest.begin(TUNING, inputs)
+    outcome = tune()
+    manifest.finish(TUNING, inputs, outcome.bundle.results(), outcome.to_mapping())
+    return outcome
+
+
+def second_pass_config(folder: Path, config: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config by which runs that an interrupted second pass has searched are not searched again.
+
+    Parameters
+    ----------
+    folder : Path
+        Output folder of the search.
+    config : mapping
+        What the pass is given: the user's config, the command line's, and ``extra``.
+    extra : mapping
+        What is set for this pass.
+    """
+    manifest = Manifest(folder)
+    inputs = _search_inputs(config, config.get("raw_paths") or (), {})
+    state = manifest.state(SECOND_PASS, inputs)
+    manifest.begin(SECOND_PASS, inputs)
+    general = extra.get("general") or {}
+    if state == "new" or general.get("reuse_quant_from"):
+        return {}
+    remove_damaged_runs(folder / host.QUANT_FOLDER)
+    return {"general": {"reuse_quant": True}}

@@ -1,0 +1,189 @@
+"""Which stages of a search are taken up again; the search steps are alphaDIA's own, only what they find is made."""
+
+import os
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from alphadia_tl import host
+from alphadia_tl.bundle import Bundle
+from alphadia_tl.gate import Decision
+from alphadia_tl.outcome import StepOutcome
+from alphadia_tl.settings import PluginSettings
+from alphadia_tl.speclib import RegenerationSummary
+from alphadia_tl.stages import first_pass, second_pass_config, tuning
+from alphadia_tl.step_settings import step_settings
+
+RUNS = ("run_1", "run_2")
+
+
+class Search:
+    """A folder, its raw files, and a search that writes tables of the runs that it searches."""
+
+    def __init__(self, folder):
+        self.folder, self.raw = folder / "out" / "transfer", [folder / f"{run}.hdf" for run in RUNS]
+        for path in self.raw:
+            path.write_text("scans")
+        self.config = {"raw_paths": [str(p) for p in self.raw], "general": {"random_state": 1}}
+        self.searched: list[str] = []
+        self.bad: list[str] = []
+        self.killed_at = None
+
+    def step(self):
+        return host.make_step(self.folder, self.config, {}, {"transfer_library": {"enabled": True}}, "transfer")
+
+    def __call__(self, weights="generic"):
+        step = self.step()
+
+        def run():
+            folders = []
+            for name in RUNS:
+                folder = host.quant_folder(step) / name
+                reused = host.config_of(step)["general"]["reuse_quant"] and (folder / "psm.parquet").is_file()
+                if name == self.killed_at:
+                    folder.mkdir(parents=True, exist_ok=True)
+                    (folder / "psm.parquet").write_bytes(b"PAR1 torn")
+                    raise KeyboardInterrupt
+                if name in self.bad:
+                    continue
+                if not reused:
+                    self.searched.append(name)
+                    folder.mkdir(parents=True, exist_ok=True)
+                    pd.DataFrame({"precursor": [len(self.searched)]}).to_parquet(folder / "psm.parquet")
+                folders.append(folder)
+            (self.folder / host.SPECLIB_FILE).write_text("library")
+            return [("transfer", name) for name in self.bad], folders
+
+        self.searched.clear()
+        return first_pass(step, self.folder, {"rt": weights}, run)
+
+
+@pytest.fixture
+def search(tmp_path):
+    return Search(tmp_path)
+
+
+def test_a_finished_first_pass_is_not_searched_again(search):
+    first = search()
+    assert search.searched == list(RUNS)
+    again = search()
+    assert search.searched == []
+    assert [f.resolve() for f in first[1]] == [f.resolve() for f in again[1]]
+
+
+def _other_weights(search):
+    search("another file")
+
+
+def _raw_file_changed(search):
+    search.raw[1].write_text("other scans")
+    search()
+
+
+def _config_changed(search):
+    search.config["general"]["random_state"] = 2
+    search()
+
+
+@pytest.mark.parametrize("change", [_other_weights, _raw_file_changed, _config_changed])
+def test_what_a_first_pass_depends_on_makes_it_search_all_again(search, change):
+    search()
+    change(search)
+    assert search.searched == list(RUNS)
+
+
+def test_after_a_kill_only_what_was_not_searched_completely_is_searched(search):
+    search.killed_at = "run_2"
+    with pytest.raises(KeyboardInterrupt):
+        search()
+    assert search.searched == ["run_1"]
+    search.killed_at = None
+    search()
+    assert search.searched == ["run_2"]
+    search()
+    assert search.searched == []
+
+
+def test_files_that_failed_are_tried_again(search):
+    search.bad = ["run_2"]
+    assert search()[0] == [("transfer", "run_2")]
+    search.bad = []
+    errors, folders = search()
+    assert search.searched == ["run_2"]
+    assert not errors
+    assert len(folders) == 2
+
+
+def test_a_changed_library_makes_the_pass_search_again(search):
+    search()
+    (search.folder / host.SPECLIB_FILE).write_text("somebody else's")
+    search()
+    assert search.searched == []  # the runs are whole: alphaDIA only builds its output again
+    (search.folder / "quant" / "run_1" / "psm.parquet").unlink()
+    search()
+    assert search.searched == ["run_1"]
+
+
+@pytest.fixture
+def tune(search):
+    _, folders = search()
+    settings = step_settings(search.step().config, search.config, PluginSettings(enabled=True))
+    calls = []
+
+    def run():
+        calls.append(1)
+        bundle = Bundle(search.folder)
+        bundle.models.mkdir(exist_ok=True)
+        (bundle.models / "rt.pth").write_text("weights")
+        summary = RegenerationSummary("a", "b", ("rt",), 5, 4, 3, 2, 0.5, {3: 1}, {"rt": float("nan")})
+        outcome = StepOutcome(
+            bundle,
+            [Decision("rt", True, "better", "error", False, 0.3, 0.2, (0.05, 0.15), {"train": 9})],
+            regeneration=summary,
+            warnings=["few"],
+            seconds={"tuning": 1.5},
+            provenance={"nce_curve": {25.0: 0.7}, "fdr": 0.01},
+        )
+        outcome.write_provenance()
+        return outcome
+
+    def tuned(**changes):
+        library = search.folder / host.SPECLIB_FILE
+        return tuning(replace(settings, **changes), search.folder, folders, library, {}, run), len(calls)
+
+    return tuned
+
+
+def test_a_finished_tuning_is_read_back_as_it_was(tune):
+    (first, _), (again, calls) = tune(), tune()
+    assert calls == 1
+    assert again.decisions == first.decisions
+    assert again.accepted == ("rt",)
+    assert str(again.to_mapping()) == str(first.to_mapping())
+
+
+def test_other_settings_or_other_results_tune_again(tune, search):
+    tune()
+    assert tune(seed=99)[1] == 2
+    assert tune(seed=99)[1] == 2
+    os.utime(search.folder / "quant" / "run_1" / "psm.parquet", ns=(1, 1))
+    assert tune(seed=99)[1] == 3
+    (search.folder / "peptdeep.transfer" / "rt.pth").write_text("damaged")
+    assert tune(seed=99)[1] == 4
+
+
+def test_an_interrupted_second_pass_takes_up_its_runs_and_one_with_another_library_does_not(tmp_path):
+    library = tmp_path / "speclib.tuned.hdf"
+    library.write_text("tuned")
+    config = {"library_path": str(library), "raw_paths": []}
+    assert second_pass_config(tmp_path, config, config) == {}
+    assert second_pass_config(tmp_path, config, config) == {"general": {"reuse_quant": True}}
+    library.write_text("tuned again")
+    assert second_pass_config(tmp_path, config, config) == {}
+
+
+def test_results_of_the_first_pass_that_stand_for_the_second_are_left_alone(tmp_path):
+    config = {"general": {"reuse_quant": True, "reuse_quant_from": ["transfer/quant"]}}
+    second_pass_config(tmp_path, config, config)
+    assert second_pass_config(tmp_path, config, config) == {}
