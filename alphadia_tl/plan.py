@@ -6,6 +6,7 @@ import copy
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -108,13 +109,13 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
         if step_name == host.TRANSFER_STEP:
             self._run_rounds(output_directory, extra_config)
             return
+        continued: dict[str, Any] = {}
         if step_name == host.LIBRARY_STEP:
             extra_config = host.deep_merge(extra_config, self._second_pass_config())
             whole = host.deep_merge(self._user_config, self._cli_params_config, extra_config)
-            extra_config = host.deep_merge(
-                extra_config, stages.second_pass_config(Path(output_directory), whole, extra_config)
-            )
-        super().run_step(output_directory, extra_config, step_name)
+            continued = stages.second_pass_config(Path(output_directory), whole, extra_config)
+        with host.missing_runs_are_searched() if continued else nullcontext():
+            super().run_step(output_directory, host.deep_merge(extra_config, continued), step_name)
         self._step_outcome.seconds[f"{step_name} step"] = time.perf_counter() - start
         if step_name == host.LIBRARY_STEP:
             self._write_report()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,8 @@ def first_pass(
         remove_damaged_runs(host.quant_folder(step))
         host.reuse_quantification(step)
     manifest.begin(FIRST_PASS, inputs)
-    errors, folders = search()
+    with host.missing_runs_are_searched() if state == "begun" else nullcontext():
+        errors, folders = search()
     if not errors:  # else the next call tries the failed files once more
         files = [*(p for f in folders for p in f.glob("*.parquet")), folder / host.SPECLIB_FILE]
         there = [p for p in files if p.is_file()]

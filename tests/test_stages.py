@@ -105,6 +105,19 @@ def test_after_a_kill_only_what_was_not_searched_completely_is_searched(search):
     assert search.searched == []
 
 
+@pytest.mark.parametrize("fail_fast", [True, False])
+def test_missing_runs_are_searched_where_alphadia_would_stop(search, fail_fast):
+    search.config["general"]["fail_fast"] = fail_fast
+    step = search.step()
+    host.reuse_quantification(step)
+    if fail_fast:
+        with pytest.raises(host.user_error_class()):
+            step._get_reusable_quant_folders()
+    with host.missing_runs_are_searched():
+        assert step._get_reusable_quant_folders() == {}
+    assert host.config_of(step)["general"]["fail_fast"] is fail_fast
+
+
 def test_files_that_failed_are_tried_again(search):
     search.bad = ["run_2"]
     assert search()[0] == [("transfer", "run_2")]

@@ -16,6 +16,7 @@ _PLAN_SIGNATURES = {
 }
 _STEP_SIGNATURES = {
     "__init__": ("self", "output_folder", "config", "cli_config", "extra_config", "step_name"),
+    "_get_reusable_quant_folders": ("self",),
     "_init_config": ("user_config", "cli_config", "extra_config", "output_folder"),
     "run": ("self",),
 }

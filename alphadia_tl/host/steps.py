@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,25 @@ def quant_folder(step: Any) -> Path:
 def reuse_quantification(step: Any) -> None:
     """Make a search step take the results of the runs that have been searched already."""
     step.config.data["general"]["reuse_quant"] = True
+
+
+@contextmanager
+def missing_runs_are_searched() -> Iterator[None]:
+    """Let a step that reuses results search the other runs, also with ``general.fail_fast``, where alphaDIA stops."""
+    from alphadia.search_step import SearchStep
+
+    find = SearchStep._get_reusable_quant_folders
+
+    def find_what_is_there(step: Any) -> dict[str, str]:
+        general = step.config.data["general"]
+        fail_fast, general["fail_fast"] = general["fail_fast"], False
+        try:
+            return dict(find(step))
+        finally:
+            general["fail_fast"] = fail_fast
+
+    with replaced(SearchStep, "_get_reusable_quant_folders", find_what_is_there):
+        yield
 
 
 def effective_config(user_config: Mapping[str, Any], output_folder: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """One small rendered experiment, and searches of it that several tests look at."""
 
 import copy
+import signal
 from dataclasses import replace
 
 import pytest
@@ -25,17 +26,24 @@ def mzml_file(weights, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def search(experiment, tmp_path_factory):
-    """Search the first run (or ``raw_paths``) with changes to the experiment's config."""
+    """Search the first run (or ``raw_paths``) with changes to the experiment's config.
+
+    ``kills``: the command is killed when it has logged these texts, once for each, and then repeated.
+    """
     truth = experiment.read_truth()
 
-    def run(*changes, command="alphadia-tl", home=None, name="out"):
+    def run(*changes, command="alphadia-tl", home=None, name="out", kills=()):
         folder = tmp_path_factory.mktemp(name) / "out"
         config = experiment.config()
         config["raw_paths"] = config["raw_paths"][:1]
         config = deep_merge(config, *copy.deepcopy(changes))
         path = folder.with_name("config.yaml")
         path.write_text(yaml.safe_dump(config, sort_keys=False))
-        code, log = call(command, ["--config", path, "-o", folder], home or experiment.home.resolve())
+        arguments, home = ["--config", path, "-o", folder], home or experiment.home.resolve()
+        for texts in kills:
+            code, log = call(command, arguments, home, kill_at=texts)
+            assert code == -signal.SIGKILL, log[-3000:]
+        code, log = call(command, arguments, home)
         return Search(folder, code, log, truth)
 
     return run

@@ -1,6 +1,7 @@
 """Calls of the real commands, and what their outputs are compared with."""
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -41,16 +42,23 @@ class Search:
         return yaml.safe_load((self.folder / "transfer" / "alphadia_tl.yaml").read_text())
 
 
-def call(command, arguments, home):
-    """Run a command as a user would, with ``home`` as the home folder."""
+def call(command, arguments, home, kill_at=()):
+    """Run a command as a user would, with ``home`` as the home folder; kill it when it has logged all texts in turn."""
     environment = {**os.environ, "HOME": str(home), "USERPROFILE": str(home)}
-    done = subprocess.run(
+    process = subprocess.Popen(
         [str(SCRIPTS / command), *map(str, arguments)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        check=False,
+        start_new_session=True,
     )
-    return done.returncode, done.stdout
+    lines, waited_for = [], list(kill_at)
+    for line in process.stdout:
+        lines.append(line)
+        if waited_for and waited_for[0] in line:
+            waited_for.pop(0)
+            if not waited_for:
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.wait(), "".join(lines)

@@ -120,8 +120,11 @@ def test_without_the_flag_alphadia_runs_as_ever(flag_off, stock):
     assert flag_off.score().reported == pytest.approx(stock.score().reported, rel=0.03)
 
 
-def test_two_formats_a_library_and_mbr_work_together(search, flag_on, experiment, mzml_file):
-    result = search(
+@pytest.fixture(scope="module")
+def two_files(search, flag_on, experiment, mzml_file):
+    """Two formats, a library, MBR; killed at the second file of the first pass, and at that of the second pass."""
+    second_file = "Loading raw file 2/2"
+    return search(
         {
             "raw_paths": [str(mzml_file.resolve()), str(experiment.raw_files[1].resolve())],
             "library_path": str(flag_on.folder / "transfer" / "speclib.hdf"),
@@ -131,14 +134,30 @@ def test_two_formats_a_library_and_mbr_work_together(search, flag_on, experiment
         ON,
         ONLY_RT,
         name="two_files",
+        kills=[[second_file], ["The final pass searches", second_file]],
     )
-    assert result.code == 0, result.log[-3000:]
-    assert _steps(result.log) == ["transfer", "library", "mbr"]
-    assert result.provenance()["transfer_library"]["runs"] == 2
-    assert result.frozen_config()["search"]["target_num_candidates"] == 5
-    runs = pd.read_parquet(result.folder / "precursors.parquet", columns=["raw.name"])["raw.name"]
+
+
+def test_two_formats_a_library_and_mbr_work_together(two_files):
+    assert two_files.code == 0, two_files.log[-3000:]
+    assert _steps(two_files.log) == ["transfer", "library", "mbr"]
+    assert two_files.provenance()["transfer_library"]["runs"] == 2
+    assert two_files.frozen_config()["search"]["target_num_candidates"] == 5
+    runs = pd.read_parquet(two_files.folder / "precursors.parquet", columns=["raw.name"])["raw.name"]
     assert set(runs) == {"run_1", "run_2"}
-    assert (result.folder / "library" / "precursors.parquet").exists()
+    assert (two_files.folder / "library" / "precursors.parquet").exists()
+
+
+def test_a_killed_search_goes_on_where_it_was(two_files):
+    whole = (two_files.folder / "log.txt").read_text()
+    assert "Reused, the first pass" in two_files.log
+    assert "Reused, the tuning" in two_files.log
+    assert "Continued, the second pass" in two_files.log
+    assert "Fine-tuning RT model" not in two_files.log
+    assert whole.count("Fine-tuning RT model with the following settings") <= 1
+    assert two_files.log.count("Reusing quantification results") == 1
+    assert two_files.provenance()["identified"]["second_pass"]["precursors"] > 0
+    assert not list(two_files.folder.rglob("*.part"))
 
 
 def test_where_nothing_is_accepted_the_first_pass_is_the_result(search, flag_on):
