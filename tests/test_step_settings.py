@@ -1,5 +1,9 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
+from alphabase.constants.modification import MOD_DF
 
 from alphadia_tl import host
 from alphadia_tl.errors import SettingsError
@@ -56,3 +60,19 @@ def test_never_more_threads_than_cores(tmp_path):
 def test_one_collision_energy_for_training_and_prediction(tmp_path):
     settings = _settings(tmp_path, {"library_prediction": {"nce": 31.0}})
     assert np.isclose(settings.nce, 31)
+
+
+TEMPLATES = sorted(p for p in (Path(__file__).parents[1] / "config").glob("*.yaml") if p.stem != "alphadia_tl")
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda p: p.stem)
+def test_the_templates_are_configs_that_alphadia_and_the_plugin_understand(path, tmp_path):
+    config = yaml.safe_load(path.read_text())
+    plugin = PluginSettings.from_mapping(config.pop("alphadia_tl"))
+    settings = step_settings(host.effective_config(config, tmp_path), config, plugin)
+    assert plugin.enabled
+    assert settings.charged_frag_types
+    modifications = {m for m in settings.searched_modifications if m}
+    assert modifications <= set(MOD_DF.index)
+    assert {"Phospho@S"} <= modifications or path.stem != "phospho"
+    assert {"Dimethyl@K"} <= modifications or path.stem != "labelled"
