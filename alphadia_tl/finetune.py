@@ -38,6 +38,7 @@ from alphadia_tl.tasks import (
     with_nce,
 )
 from alphadia_tl.tasks.base import MzLimits
+from alphadia_tl.tasks.device import else_on_cpu
 from alphadia_tl.tasks.folds import predict_by_fold
 from alphadia_tl.tasks.frames import PredictionMixin
 from alphadia_tl.tasks.instrument import instrument_group
@@ -193,10 +194,13 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
                 baseline=baseline,
             )
 
-        network = self.interface(task.name).model
+        interface = self.interface(task.name)
         # a collision energy was chosen on the test peptides of further turns
         wanted = task.wanted_peptides if baseline is None else 0
-        result, folds = tune_in_turns(task, network, data, tune_once, n_folds=self.cross_fit, wanted=wanted)
+        result, folds = else_on_cpu(
+            interface,
+            lambda: tune_in_turns(task, interface.model, data, tune_once, n_folds=self.cross_fit, wanted=wanted),
+        )
         if folds:
             self.fold_networks[task.name] = folds
         self.results[task.name] = result
@@ -278,9 +282,14 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         save_networks(Path(folder), networks, self.fold_networks)
 
     def _predict(self, name: str, df: pd.DataFrame) -> NDArray[Any]:
-        if name in self.fold_networks:
-            return predict_by_fold(self._task(name), self.fold_networks[name], df, self.precision, self._seed(name))
-        return predict(self._task(name), self.interface(name).model, df, self.precision)
+        task, interface, folds = self._task(name), self.interface(name), self.fold_networks.get(name, [])
+
+        def run() -> NDArray[Any]:
+            if folds:
+                return predict_by_fold(task, folds, df, self.precision, self._seed(name))
+            return predict(task, interface.model, df, self.precision)
+
+        return else_on_cpu(interface, run, folds)
 
     def predict_all(
         self,

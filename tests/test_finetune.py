@@ -9,6 +9,7 @@ from peptdeep.model.rt import AlphaRTModel
 from peptdeep.settings import global_settings
 from tasks.made import fragments_like, make_peptides
 
+from alphadia_tl import finetune
 from alphadia_tl.errors import OutputError, PredictionError, SettingsError, WeightsError
 from alphadia_tl.finetune import FinetuneManager
 from alphadia_tl.settings import TrainingSettings
@@ -264,3 +265,22 @@ def test_provenance_names_file_and_hash(manager, folder):
     assert set(sources) == set(NAMES)
     assert sources["rt"]["source"] == str(folder / "rt.pth")
     assert len(sources["rt"]["sha256"]) == 64
+
+
+def test_a_model_that_does_not_fit_the_gpu_is_tuned_on_the_cpu_from_its_own_weights(manager, monkeypatch, caplog):
+    before = {k: v.clone() for k, v in manager.rt_model.model.state_dict().items()}
+    real, calls = finetune.tune, []
+
+    def short_of_memory(task, network, data, settings, **kwargs):
+        calls.append(all(torch.equal(v, before[k]) for k, v in network.state_dict().items()))
+        if len(calls) == 1:
+            with torch.no_grad():
+                next(network.parameters()).add_(1.0)
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return real(task, network, data, settings, **kwargs)
+
+    monkeypatch.setattr(finetune, "tune", short_of_memory)
+    manager.finetune_rt(PEPTIDES)
+    assert calls[:2] == [True, True]
+    assert "rt" in manager.results
+    assert "runs on the CPU" in caplog.text

@@ -6,9 +6,11 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 import torch
+from torch import Tensor
 
 from alphadia_tl.training.examples import Examples, training_steps
 from alphadia_tl.training.inference import Forward, Loss
+from alphadia_tl.training.memory import in_parts
 from alphadia_tl.training.precision import autocast
 
 __all__ = ["make_optimizer", "seeded", "train_epoch"]
@@ -55,18 +57,23 @@ def train_epoch(
     device = examples.lengths.device
     total = torch.zeros((), device=device)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
+
+    def gradients(batches: list[Tensor]) -> Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        step_size, step_loss = sum(map(len, batches)), torch.zeros((), device=device)
+        for batch_rows in batches:
+            batch = examples.batch(batch_rows)
+            with autocast(device, dtype):
+                output = forward(network, batch)
+            part = loss(output.float(), batch) * (len(batch_rows) / step_size)
+            part.backward()  # type: ignore[no-untyped-call]
+            step_loss += part.detach()
+        return step_loss
+
     for _ in range(passes):
         for step in training_steps(examples, batch_size, generator):
             before_step()
-            optimizer.zero_grad(set_to_none=True)
-            step_size = sum(len(b) for b in step)
-            for batch_rows in step:
-                batch = examples.batch(batch_rows)
-                with autocast(device, dtype):
-                    output = forward(network, batch)
-                part = loss(output.float(), batch) * (len(batch_rows) / step_size)
-                part.backward()  # type: ignore[no-untyped-call]
-                total += part.detach() * step_size
+            total += in_parts(step, gradients) * sum(map(len, step))
             torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
             optimizer.step()
             after_step()

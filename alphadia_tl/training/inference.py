@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from alphadia_tl.training.examples import Batch, Examples, length_batches
+from alphadia_tl.training.memory import in_parts
 from alphadia_tl.training.precision import autocast
 
 __all__ = ["Forward", "Loss", "infer"]
@@ -57,12 +58,15 @@ def infer(
     outputs: Tensor | None = None
     total = 0.0
     starts = examples.fragment_start()
-    with torch.inference_mode(), autocast(examples.lengths.device, dtype):
-        for rows in length_batches(examples, batch_size):
+
+    def put(batches: list[Tensor]) -> float:
+        nonlocal outputs
+        loss_sum = 0.0
+        for rows in batches:
             batch = examples.batch(rows)
             output = forward(network, batch).float()
             if loss is not None:
-                total += float(loss(output, batch)) * len(rows)
+                loss_sum += float(loss(output, batch)) * len(rows)
             n_fragments = batch["residues"].shape[1] - 3
             ragged = output.ndim == 3
             if outputs is None:
@@ -74,6 +78,11 @@ def infer(
                 outputs[position.flatten()] = output.flatten(0, 1)
             else:
                 outputs[rows] = output
+        return loss_sum
+
+    with torch.inference_mode(), autocast(examples.lengths.device, dtype):
+        for rows in length_batches(examples, batch_size):
+            total += in_parts([rows], put)
     network.train(was_training)
     mean_loss = total / len(examples) if loss is not None and len(examples) else math.nan
     return (torch.zeros(0) if outputs is None else outputs), mean_loss

@@ -4,13 +4,12 @@ import re
 
 import pytest
 import torch
+from small_network import Net, forward, loss, made
 
 from alphadia_tl.training import (
-    Examples,
     FitResult,
     FitSettings,
     History,
-    SparseSites,
     StopReason,
     anneal,
     auto_batch_size,
@@ -18,39 +17,6 @@ from alphadia_tl.training import (
     fit,
     infer,
 )
-
-
-class Net(torch.nn.Module):
-    """Sum of a learnt value per residue."""
-
-    def __init__(self, dropout=0.0):
-        super().__init__()
-        self.emb = torch.nn.Embedding(27, 1, padding_idx=0)
-        torch.nn.init.zeros_(self.emb.weight)
-        self.dropout = torch.nn.Dropout(dropout)
-
-    def forward(self, residues):
-        return self.dropout(self.emb(residues)).sum(dim=(1, 2))
-
-
-def forward(network, batch):
-    return network(batch["residues"])
-
-
-def loss(output, batch):
-    return (output - batch["target"]).abs().mean()
-
-
-def made(n=300, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    lengths = torch.randint(7, 12, (n,), generator=generator)
-    residues = torch.randint(1, 27, (int(lengths.sum()),), generator=generator).to(torch.int8)
-    owner = torch.repeat_interleave(torch.arange(n), lengths)
-    target = torch.zeros(n).index_add_(0, owner, residues.float() / 26)
-    sites = SparseSites(
-        torch.zeros(n + 1, dtype=torch.long), torch.zeros(0).long(), torch.zeros(0).long(), torch.zeros(1, 1)
-    )
-    return Examples(lengths, residues, sites, {"target": target})
 
 
 def train(network, validate=None, seed=1, **kwargs):

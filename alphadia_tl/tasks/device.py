@@ -1,0 +1,41 @@
+"""From the GPU to the CPU, where the memory of the GPU is out even for single rows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+from peptdeep.model.model_interface import ModelInterface
+
+__all__ = ["else_on_cpu"]
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+def else_on_cpu(interface: ModelInterface, run: Callable[[], T], others: Sequence[torch.nn.Module] = ()) -> T:
+    """Run; where memory is out, once more from the same weights with the model on the CPU, where it stays.
+
+    Parameters
+    ----------
+    interface : ModelInterface
+        peptdeep's interface of the model that runs.
+    run : callable
+        May be called again from the start.
+    others : sequence of torch.nn.Module
+        Networks that run with it.
+    """
+    start = {k: v.detach().cpu().clone() for k, v in interface.model.state_dict().items()}
+    try:
+        return run()
+    except torch.OutOfMemoryError as error:
+        problem = str(error).splitlines()[0]
+    logger.warning("%s From here on this model runs on the CPU, which is slower.", problem)
+    interface.set_device("cpu")
+    for network in (interface.model, *others):
+        network.to("cpu")
+    interface.model.load_state_dict(start)
+    torch.cuda.empty_cache()
+    return run()
