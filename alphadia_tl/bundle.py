@@ -123,6 +123,9 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             f"{path} could not be written: {error.strerror or error}.",
             "Check permissions and free space of the output folder, then run again.",
         ) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

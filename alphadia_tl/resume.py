@@ -167,6 +167,8 @@ def remove_damaged_runs(quant: Path) -> list[Path]:
 def the_only_search(folder: Path) -> Iterator[None]:
     """Keep other searches out of an output folder until this one ends, however it ends.
 
+    Half-written files that a killed search has left there are removed.
+
     Raises
     ------
     OutputError
@@ -185,6 +187,8 @@ def the_only_search(folder: Path) -> Iterator[None]:
             f"{folder} cannot be written: {error.strerror or error}.", "Check its permissions."
         ) from error
     try:
+        for path in folder.rglob(".*.part"):
+            path.unlink(missing_ok=True)
         yield
     finally:
         lock.release()

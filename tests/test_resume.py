@@ -123,3 +123,11 @@ def test_a_second_search_in_the_folder_is_refused_until_the_first_has_ended(tmp_
             pass
     with the_only_search(tmp_path / "out"):
         pass
+
+
+def test_what_a_killed_search_wrote_in_part_is_removed(tmp_path):
+    torn = tmp_path / "transfer" / ".speclib.tuned.hdf.4711.part"
+    torn.parent.mkdir()
+    torn.write_text("half")
+    with the_only_search(tmp_path):
+        assert not torn.exists()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from alphadia_tl.bundle import write_whole
 from alphadia_tl.errors import OutputError
 
 __all__ = ["save_networks"]
@@ -29,10 +30,8 @@ def save_networks(
         files |= {folder / f"fold_{i}" / f"{name}.pth": network for i, network in enumerate(folds, start=1)}
     try:
         for file, network in files.items():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            partial = file.with_suffix(".pth.partial")
-            torch.save({k: v.detach().cpu() for k, v in network.state_dict().items()}, partial)
-            partial.replace(file)
+            state = {k: v.detach().cpu() for k, v in network.state_dict().items()}
+            write_whole(file, lambda part, state=state: torch.save(state, part))  # type: ignore[misc]
         for old in set(folder.glob("fold_*/*.pth")) - files.keys():
             old.unlink()
     except (OSError, RuntimeError) as e:
