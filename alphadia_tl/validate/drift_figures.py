@@ -42,6 +42,8 @@ class DriftFigures:
         Seconds; 95 % of the shared precursors have an RT within it of the calibrated one, in the second pass.
     rt_agreement_gained, rt_agreement_decoys : float or None
         Shares within ``rt_tolerance``. That of the decoys is what wrong identifications with good scores reach.
+    rt_agreement_lost : float or None
+        The same of the lost precursors, in the first pass, by what its shared ones keep.
     charge_plausible_gained : float or None
         Share of gained precursors with a length that is usual for their charge among the shared ones.
     """
@@ -61,11 +63,24 @@ class DriftFigures:
     rt_tolerance: float | None
     rt_agreement_gained: float | None
     rt_agreement_decoys: float | None
+    rt_agreement_lost: float | None
     charge_plausible_gained: float | None
 
     def __post_init__(self) -> None:
         if self.n_shared + self.n_gained != self.n_second or self.n_shared + self.n_lost != self.n_first:
             raise ValueError(f"counts that do not add up: {self}")
+
+    @property
+    def misplaced_growth(self) -> float | None:
+        """Precursors that elute elsewhere than expected: gained less lost ones, per precursor of the second pass.
+
+        Passes exchange wrong identifications at the edge of the FDR, without having more of them: what is gained is
+        held against what is lost.
+        """
+        if self.rt_agreement_gained is None or not self.n_second:
+            return None
+        lost = 0.0 if self.rt_agreement_lost is None else self.n_lost * (1 - self.rt_agreement_lost)
+        return (self.n_gained * (1 - self.rt_agreement_gained) - lost) / self.n_second
 
     def to_mapping(self) -> dict[str, Any]:
         """Return plain values, rounded to four digits, for YAML."""
@@ -85,6 +100,7 @@ def measure(first: pd.DataFrame, second: pd.DataFrame) -> DriftFigures:
     """
     one, two = _targets(first), _targets(second)
     shared = two.index.isin(one.index)
+    kept = one.index.isin(two.index)
     return DriftFigures(
         n_first=len(one),
         n_second=len(two),
@@ -99,6 +115,7 @@ def measure(first: pd.DataFrame, second: pd.DataFrame) -> DriftFigures:
         tail_decoys_first=tail_decoys(first),
         tail_decoys_second=tail_decoys(second),
         **_rt_agreement(two[shared], two[~shared], second),
+        rt_agreement_lost=_rt_agreement(one[kept], one[~kept], first)["rt_agreement_gained"],
         charge_plausible_gained=_charge_plausible(two[shared], two[~shared]),
     )
 

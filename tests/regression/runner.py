@@ -18,14 +18,20 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from alphadia_tl.settings import EntrapmentSettings
 from alphadia_tl.simulate.demo import run_search
 from alphadia_tl.simulate.experiment import make_experiment
+from alphadia_tl.simulate.proteome import ABSENT_PREFIX
+from alphadia_tl.validate.drift import alarms, measure_folders
+from alphadia_tl.validate.passes import estimate_pass
 from regression.grid import ARMS, CELLS, Cell
 from regression.tables import write_page
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "regression.jsonl"
 KEY = ["sequence", "mods", "mod_sites", "charge"]
 TOLERANCE_SECONDS = 6.0
+# A quarter of the proteome is not in the sample.
+ENTRAPMENT = EntrapmentSettings(prefix=ABSENT_PREFIX, design="foreign", ratio=1 / 3)
 
 
 def labelled(output: Path, truth_df: pd.DataFrame) -> pd.DataFrame:
@@ -46,6 +52,15 @@ def true_by_false(found: pd.DataFrame) -> list[int]:
     return [int(n) for n in found["true"].cumsum()[~found["true"]]]
 
 
+def drift_of(output: Path) -> dict[str, Any] | None:
+    """Return the figures and alarms between the passes, None where there was one pass only."""
+    first = output / "transfer"
+    figures = measure_folders(first, output) if first.is_dir() else None
+    if figures is None:
+        return None
+    return {**figures.to_mapping(), "misplaced_growth": figures.misplaced_growth, "alarms": alarms(figures)}
+
+
 def run_arm(cell: Cell, arm: str, work: Path) -> dict[str, Any]:
     """Run one search and return its row."""
     folder = work / cell.name.replace(", ", "_").replace(" ", "_")
@@ -55,10 +70,13 @@ def run_arm(cell: Cell, arm: str, work: Path) -> dict[str, Any]:
     row = {"cell": cell.name, "arm": arm, "code": result.code, "seconds": round(result.seconds, 1)}
     if result.score is None:
         return row
+    told = estimate_pass(folder / arm, ENTRAPMENT, claimed_fdr=0.01)
     return (
         row
         | asdict(result.score)
         | {
+            "estimate": {k: told[k] for k in ("fdp", "fdp_interval", "verdict")},
+            "drift": drift_of(folder / arm),
             "stages": {k: round(v, 1) for k, v in result.stages.items()},
             "true_by_false": true_by_false(labelled(folder / arm, experiment.read_truth())),
         }

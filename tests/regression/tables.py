@@ -73,10 +73,54 @@ def own_hits_table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def estimates_table(rows: list[Row]) -> str:
+    """Return what the combined estimate says of each search beside what is known."""
+    lines = [
+        "| experiment | search | true FDP | of it in the sample, elsewhere | estimated FDP | verdict on 1 % |",
+        "|---|---|---:|---:|---:|---|",
+    ]
+    for row in (r for r in rows if "estimate" in r):
+        told = row["estimate"]
+        low, high = told["fdp_interval"]
+        lines.append(
+            f"| {row['cell']} | {ARMS[row['arm']].title} | {row['fdp']:.2%} | {row['misplaced'] / row['reported']:.2%} "
+            f"| {told['fdp']:.2%} ({low:.2%} to {high:.2%}) | {told['verdict']} |"
+        )
+    return "\n".join(lines)
+
+
+def drift_table(rows: list[Row]) -> str:
+    """Return the figures of the drift alarm of each search with two passes."""
+    lines = [
+        "| experiment | search | growth | separation | decoys of the worst quarter | RT agreement, gained (lost) | "
+        "misplaced growth | alarms |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in (r for r in rows if r.get("drift")):
+        d = row["drift"]
+        lines.append(
+            f"| {row['cell']} | {ARMS[row['arm']].title} | {_value(d['growth'])} | {_value(d['separation_first'])} → "
+            f"{_value(d['separation_second'])} | {_value(d['tail_decoys_first'])} → {_value(d['tail_decoys_second'])} | "
+            f"{_value(d['rt_agreement_gained'])} ({_value(d['rt_agreement_lost'])}) | {_value(d['misplaced_growth'])} | "
+            f"{len(d['alarms'])} |"
+        )
+    return "\n".join(lines)
+
+
+def _value(number: float | None) -> str:
+    return "–" if number is None else f"{number:.3f}"
+
+
 def write_page(path: Path, rows: list[Row]) -> None:
     """Replace what is between the markers of the page."""
     text = path.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
-    tables = f"\n\n{main_table(rows)}\n\n### Tuning on one's own hits\n\n{own_hits_table(rows)}\n\n"
+    parts = {
+        "": main_table(rows),
+        "### Tuning on one's own hits\n\n": own_hits_table(rows),
+        "### What the estimators say\n\n": estimates_table(rows),
+        "### What the drift alarm sees\n\n": drift_table(rows),
+    }
+    tables = "\n\n" + "".join(f"{title}{table}\n\n" for title, table in parts.items())
     path.write_text(before + BEGIN + tables + END + after, encoding="utf-8")
