@@ -97,12 +97,11 @@ def drift_table(rows: list[Row]) -> str:
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for row in (r for r in rows if r.get("drift")):
-        d = row["drift"]
+        d = {name: _value(v) if not isinstance(v, list) else len(v) for name, v in row["drift"].items()}
         lines.append(
-            f"| {row['cell']} | {ARMS[row['arm']].title} | {_value(d['growth'])} | {_value(d['separation_first'])} → "
-            f"{_value(d['separation_second'])} | {_value(d['tail_decoys_first'])} → {_value(d['tail_decoys_second'])} | "
-            f"{_value(d['rt_agreement_gained'])} ({_value(d['rt_agreement_lost'])}) | {_value(d['misplaced_growth'])} | "
-            f"{len(d['alarms'])} |"
+            f"| {row['cell']} | {ARMS[row['arm']].title} | {d['growth']} | {d['separation_first']} → "
+            f"{d['separation_second']} | {d['tail_decoys_first']} → {d['tail_decoys_second']} | "
+            f"{d['rt_agreement_gained']} ({d['rt_agreement_lost']}) | {d['misplaced_growth']} | {d['alarms']} |"
         )
     return "\n".join(lines)
 
