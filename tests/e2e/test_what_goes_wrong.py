@@ -22,17 +22,10 @@ def test_no_weights_and_no_network_stop_before_the_search(search, tmp_path):
     assert "Loading spectral library" not in result.log
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"alphadia_tl": {"enabled": True, "epochs": 3}}, "Unknown config key 'alphadia_tl.epochs'"),
-        ({**ON, "transfer_learning": {"train_fraction": 1.5}}, "above 0 and below 1"),
-    ],
-)
-def test_a_wrong_config_stops_before_anything_runs(search, changes, message):
-    result = search(changes, name="wrong_config")
+def test_a_wrong_config_stops_before_anything_runs(search):
+    result = search({**ON, "transfer_learning": {"train_fraction": 1.5}}, name="wrong_config")
     assert result.code == 1
-    assert message in result.log
+    assert "above 0 and below 1" in result.log
     assert "Loading spectral library" not in result.log
 
 
@@ -47,12 +40,6 @@ def test_the_check_that_the_gui_makes_prints_alphadias_version_first():
 
 def test_an_unknown_flag_ends_with_alphadias_exit_code():
     assert call("alphadia-tl", ["--no-such-flag"], Path.home())[0] == 126
-
-
-def test_stock_alphadia_refuses_the_section_instead_of_ignoring_it(search):
-    result = search(ON, command="alphadia", name="stock_with_section")
-    assert result.code == 1
-    assert "alphadia_tl" in result.log
 
 
 @pytest.fixture(scope="session")

@@ -57,6 +57,7 @@ ARMS = {
     "off": Arm("one pass", {}),
     "on": Arm("alphadia_tl", {"alphadia_tl": {"enabled": True}}),
     "cross_fit": Arm("alphadia_tl, cross_fit 2", {"alphadia_tl": {"enabled": True, "cross_fit": 2}}),
+    "rounds": Arm("alphadia_tl, 2 rounds", {"alphadia_tl": {"enabled": True, "rounds": 2}}),
     "stock": Arm("alphaDIA's transfer step", {"general": {"transfer_step_enabled": True}}),
     "pseudo_reverse": Arm(
         "alphadia_tl, pseudo-reversed decoys",
@@ -64,7 +65,7 @@ ARMS = {
     ),
     "oracle": Arm("perfect library", {}, oracle=True),
 }
-ALL_ARMS = ("off", "on", "oracle", "cross_fit", "stock", "pseudo_reverse")
+ALL_ARMS = ("off", "on", "oracle", "stock", "rounds", "cross_fit", "pseudo_reverse")
 
 
 def shift(kind: str, seed: int = 1, base: Preset = SMALL, **acquisition: Any) -> Preset:
