@@ -145,7 +145,14 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
                 predictors.append(first_predictor(manager))
                 host.register_modifications(step.config)
             predictor = predictors.pop() if predictors else None
-            errors, folders = stages.first_pass(step, folder, weights, lambda: host.run_first_pass(step, predictor))
+            predicted = host.config_of(step)["library_prediction"]["enabled"]
+            errors, folders = stages.first_pass(
+                step,
+                folder,
+                weights,
+                lambda: host.run_first_pass(step, predictor),
+                repeatable=predictor is not None or not predicted,
+            )
             self._raw_files_with_errors.extend(errors)
             return folders  # and the library leaves the memory with the step
 

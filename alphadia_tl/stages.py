@@ -39,7 +39,12 @@ def _search_inputs(config: Mapping[str, Any], raw_paths: Sequence[str], others: 
 
 
 def first_pass(
-    step: Any, folder: Path, weights: Mapping[str, Any], search: Callable[[], tuple[Errors, list[Path]]]
+    step: Any,
+    folder: Path,
+    weights: Mapping[str, Any],
+    search: Callable[[], tuple[Errors, list[Path]]],
+    *,
+    repeatable: bool = True,
 ) -> tuple[Errors, list[Path]]:
     """Search, or take the results of an earlier call where nothing that they depend on has changed.
 
@@ -53,6 +58,9 @@ def first_pass(
         Where the weights came from that predict the library.
     search : callable
         Runs the step.
+    repeatable : bool, default True
+        Whether its library comes out the same in each call. alphaDIA's own prediction gives it in another order, with
+        other precursor indices, which results of an earlier call would not fit.
 
     Returns
     -------
@@ -66,6 +74,9 @@ def first_pass(
     state = manifest.state(FIRST_PASS, inputs)
     if state == "finished":
         return [], [Path(p) for p in manifest.facts(FIRST_PASS)["runs"]]
+    if state == "begun" and not repeatable:
+        logger.info("All runs are searched again: alphaDIA predicts the library, in another order each time.")
+        state = "new"
     if state == "begun":
         remove_damaged_runs(host.quant_folder(step))
         host.reuse_quantification(step)

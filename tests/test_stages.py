@@ -33,7 +33,7 @@ class Search:
     def step(self):
         return host.make_step(self.folder, self.config, {}, {"transfer_library": {"enabled": True}}, "transfer")
 
-    def __call__(self, weights="generic"):
+    def __call__(self, weights="generic", **kwargs):
         step = self.step()
 
         def run():
@@ -56,7 +56,7 @@ class Search:
             return [("transfer", name) for name in self.bad], folders
 
         self.searched.clear()
-        return first_pass(step, self.folder, {"rt": weights}, run)
+        return first_pass(step, self.folder, {"rt": weights}, run, **kwargs)
 
 
 @pytest.fixture
@@ -103,6 +103,17 @@ def test_after_a_kill_only_what_was_not_searched_completely_is_searched(search):
     assert search.searched == ["run_2"]
     search()
     assert search.searched == []
+
+
+def test_runs_are_not_taken_up_where_the_library_has_another_order_in_each_call(search):
+    search.killed_at = "run_2"
+    with pytest.raises(KeyboardInterrupt):
+        search(repeatable=False)
+    search.killed_at = None
+    search(repeatable=False)
+    assert search.searched == list(RUNS)
+    search(repeatable=False)
+    assert search.searched == []  # all runs are of one library
 
 
 @pytest.mark.parametrize("fail_fast", [True, False])
