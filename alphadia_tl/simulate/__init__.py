@@ -5,7 +5,7 @@ from alphadia_tl.simulate.experiment import DEMO, SMALL, Experiment, Preset, mak
 from alphadia_tl.simulate.instrument import LAB, REFERENCE, Instrument
 from alphadia_tl.simulate.render import render_run
 from alphadia_tl.simulate.run_file import DiaRun
-from alphadia_tl.simulate.truth import Score, score_precursors, score_search
+from alphadia_tl.simulate.truth import Score, read_runs, score_precursors, score_runs, score_search
 
 __all__ = [
     "DEMO",
@@ -20,7 +20,9 @@ __all__ = [
     "Score",
     "make_experiment",
     "make_weights",
+    "read_runs",
     "render_run",
     "score_precursors",
+    "score_runs",
     "score_search",
 ]

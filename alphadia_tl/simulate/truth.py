@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from alphadia_tl.errors import DataError
 from alphadia_tl.simulate.proteome import ABSENT_PREFIX
 
-__all__ = ["Score", "score_precursors", "score_search"]
+__all__ = ["Score", "read_runs", "score_precursors", "score_runs", "score_search"]
 
 _KEY = ["sequence", "mods", "mod_sites", "charge"]
 _COLUMNS = {f"precursor.{c}": c for c in [*_KEY, "qval", "rt.observed"]} | {"pg.proteins": "proteins"}
@@ -118,3 +118,39 @@ def score_search(output: Path, truth_df: pd.DataFrame, **kwargs: float) -> Score
     if not path.is_file():
         raise DataError(f"No precursors table at '{path}'.", "Did the search end without an error?")
     return score_precursors(pd.read_parquet(path), truth_df, **kwargs)
+
+
+def read_runs(output: Path) -> pd.DataFrame:
+    """Return the target precursors of all runs of a search, before alphaDIA's protein FDR takes some away.
+
+    Parameters
+    ----------
+    output : Path
+        alphaDIA's output folder, with ``quant/<run>/psm.parquet``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With alphaDIA's names of ``precursors.parquet`` for the columns that `score_precursors` reads, and
+        ``precursor.proba``.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no such tables.
+    """
+    paths = sorted((output / "quant").glob("*/psm.parquet"))
+    if not paths:
+        raise DataError(f"No tables of runs in '{output / 'quant'}'.", "Did the search end without an error?")
+    names = {"rt_observed": "precursor.rt.observed", "proteins": "pg.proteins"}
+    names |= {c: f"precursor.{c}" for c in [*_KEY, "qval", "proba"]}
+    found = pd.concat([pd.read_parquet(path, columns=[*names, "decoy"]) for path in paths], ignore_index=True)
+    return found[found["decoy"] == 0].drop(columns="decoy").rename(columns=names)
+
+
+def score_runs(output: Path, truth_df: pd.DataFrame, **kwargs: float) -> Score:
+    """Score the precursors of an output folder before the protein FDR; see :func:`score_precursors`.
+
+    With some sixty proteins one decoy protein decides whether a dozen proteins and their precursors are reported.
+    """
+    return score_precursors(read_runs(output), truth_df, **kwargs)

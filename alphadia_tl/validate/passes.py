@@ -13,13 +13,16 @@ from alphadia_tl.validate.estimators import estimate_fdp, verdict
 from alphadia_tl.validate.levels import Entrapment
 from alphadia_tl.validate.marked import LEVELS, discoveries, read_left_out, read_twins
 from alphadia_tl.validate.stages import read_mapping
-from alphadia_tl.validate.tables import CONFIG_FILE, read_rows
+from alphadia_tl.validate.tables import CONFIG_FILE, read_rows, read_run_rows
 
 logger = logging.getLogger(__name__)
 
 
 def estimate_pass(folder: Path, settings: EntrapmentSettings, *, claimed_fdr: float) -> dict[str, Any]:
-    """Estimate the false discovery proportion of the precursors that a pass reports.
+    """Estimate the false discovery proportion of the precursors that a pass finds at the precursor FDR.
+
+    The precursors are those before the protein FDR. That takes away entrapment proteins, which have no true precursor
+    to hold them, and leaves wrong precursors of true proteins: what is left has fewer entrapments than its error.
 
     Parameters
     ----------
@@ -54,14 +57,17 @@ def estimate_pass(folder: Path, settings: EntrapmentSettings, *, claimed_fdr: fl
         k=k,
         r=settings.ratio,
     )
-    rows = read_rows(folder)
+    rows = read_run_rows(folder)
+    if rows is None:
+        rows = read_rows(folder)
+        logger.info(f"Entrapment is counted after the protein FDR, and low for that: {folder / 'quant'} has no tables.")
     targets = rows[(rows["decoy"] == 0) & (rows["q"] <= claimed_fdr)]
     found = discoveries(targets, LEVELS[0], entrapment)
     estimate = estimate_fdp(found, r=entrapment.r, design=entrapment.design, k=k, generator=np.random.default_rng(0))
     said = verdict(estimate, claimed_fdr)
     logger.info(
         f"Entrapment ({settings.design}): {estimate.n_entrapment:,} of {estimate.n_entrapment + estimate.n_target:,} "
-        f"precursors; estimated FDP {estimate.upper:.2%} ({estimate.interval_low:.2%} to "
+        f"precursors before the protein FDR; estimated FDP {estimate.upper:.2%} ({estimate.interval_low:.2%} to "
         f"{estimate.interval_high:.2%}), claimed {claimed_fdr:.2%}: {said}"
     )
     return {

@@ -159,6 +159,39 @@ def read_rows(folder: Path) -> pd.DataFrame:
     return rows.rename(columns=REQUIRED | OPTIONAL)
 
 
+def read_run_rows(folder: Path) -> pd.DataFrame | None:
+    """Read the precursors of all runs at the precursor FDR, before the protein FDR, decoys included.
+
+    Parameters
+    ----------
+    folder : Path
+        Output folder with ``quant/<run>/psm.parquet``.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        Columns ``run, sequence, mods, mod_sites, charge, proteins, decoy, q, proba``; None where there are no tables,
+        as where results of another folder were used.
+
+    Raises
+    ------
+    QuantificationError
+        If a table cannot be read or lacks a column.
+    """
+    columns = ["sequence", "mods", "mod_sites", "charge", "proteins", "decoy", "qval", "proba"]
+    parts = []
+    for path in sorted((folder / "quant").glob("*/psm.parquet")):
+        try:
+            parts.append(pd.read_parquet(path, columns=columns).assign(run=path.parent.name))
+        except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
+            raise QuantificationError(f"{path} cannot be read: {error}.", ADVICE) from error
+    if not parts:
+        return None
+    rows = pd.concat(parts, ignore_index=True).rename(columns={"qval": "q"})
+    text = ["sequence", "mods", "mod_sites", "proteins"]
+    return rows.fillna(dict.fromkeys(text, "")).astype(dict.fromkeys(text, "str"))
+
+
 def _there(path: Path) -> Path:
     if not path.is_file():
         raise QuantificationError(f"{path} does not exist.", ADVICE)

@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 
 from alphadia_tl.simulate.proteome import ABSENT_PREFIX
-from alphadia_tl.simulate.truth import score_search
+from alphadia_tl.simulate.truth import score_runs, score_search
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 SCRIPTS = Path(sys.executable).parent
@@ -34,6 +34,9 @@ class Search:
 
     def score(self, folder="."):
         return score_search(self.folder / folder, self.truth)
+
+    def score_of_runs(self, folder="."):
+        return score_runs(self.folder / folder, self.truth)
 
     def frozen_config(self):
         return yaml.safe_load((self.folder / "frozen_config.yaml").read_text())

@@ -39,7 +39,7 @@ def test_one_switch_finds_more_true_precursors_at_no_higher_true_fdp(flag_on):
 def test_the_error_of_both_passes_is_estimated_and_entrapment_did_not_train(flag_on):
     identified = flag_on.provenance()["identified"]
     for name, folder in (("first_pass", "transfer"), ("second_pass", ".")):
-        told, score = identified[name], flag_on.score(folder)
+        told, score = identified[name], flag_on.score_of_runs(folder)
         assert told["entrapment"] == score.entrapment
         assert told["fdp"] == pytest.approx(4 * score.entrapment / score.reported)
         assert told["verdict"] in ("valid", "inconclusive", "invalid")

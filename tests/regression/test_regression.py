@@ -22,13 +22,13 @@ def same_instruments(tmp_path_factory, weights):
     code, log = call("alphadia-tl", ["--config", path, "-o", folder / "out"], experiment.home.resolve())
     assert code == 0, log[-3000:]
     search = Search(folder / "out", code, log, experiment.read_truth())
-    return search.score("transfer"), search.score()
+    return search.score_of_runs("transfer"), search.score_of_runs()
 
 
 def test_where_the_instruments_do_not_differ_nothing_is_lost(same_instruments):
     first, second = same_instruments
     assert first.true > 500
     # Searches of one library with other random states differ: 2,512, 2,494 and 2,500 true precursors with the first
-    # library, 2,458, 2,510 and 2,503 with the tuned one.
+    # library, 2,463, 2,510 and 2,503 with the tuned one.
     assert second.true >= 0.95 * first.true
     assert second.fdp <= first.fdp + 3 * noise_of_fdp(first.to_mapping()) + 0.005

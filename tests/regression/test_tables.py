@@ -4,10 +4,9 @@ from regression.tables import drift_table, estimates_table, gap_closed, main_tab
 
 
 def row(arm, true, reported, cell="all, seed 1", ahead=()):
-    return {
-        "cell": cell, "arm": arm, "true": true, "reported": reported, "fdp": 1 - true / reported, "seconds": 60.0,
-        "true_by_false": list(ahead),
-    }  # fmt: skip
+    counted = {"true": true, "reported": reported, "fdp": 1 - true / reported, "misplaced": 3}
+    rest = {"cell": cell, "arm": arm, "seconds": 60.0, "true_by_false": list(ahead)}
+    return {**counted, **rest, "after_protein_fdr": counted}
 
 
 @pytest.mark.parametrize(("on", "closed"), [(150, 0.5), (200, 1.0), (100, 0.0), (90, -0.1)])
@@ -38,6 +37,6 @@ def test_estimates_and_drift_stand_beside_what_is_known():
                "tail_decoys_second": 0.05, "rt_agreement_gained": 0.7, "rt_agreement_lost": None,
                "misplaced_growth": 0.01, "alarms": ["Drift"]}  # fmt: skip
     told = {"fdp": 0.02, "fdp_interval": [0.01, 0.03], "verdict": "inconclusive"}
-    rows = [row("on", 150, 155) | {"estimate": told, "drift": figures, "misplaced": 3}, row("off", 100, 101)]
+    rows = [row("on", 150, 155) | {"estimate": told, "drift": figures}, row("off", 100, 101)]
     assert "| 3.23% | 1.94% | 2.00% (1.00% to 3.00%) | inconclusive |" in estimates_table(rows)
     assert drift_table(rows).endswith("| 1.200 | 0.900 → 0.800 | 0.040 → 0.050 | 0.700 (–) | 0.010 | 1 |")

@@ -7,7 +7,7 @@ import pytest
 
 from alphadia_tl.errors import DataError
 from alphadia_tl.simulate.demo import SearchResult, format_table
-from alphadia_tl.simulate.truth import Score, score_precursors, score_search
+from alphadia_tl.simulate.truth import Score, score_precursors, score_runs, score_search
 
 TRUTH = pd.DataFrame(
     {
@@ -84,3 +84,19 @@ def test_table_shows_each_search_and_its_stages():
     assert text[3].split()[3] == "2.50%"
     assert "failed" in text[4]
     assert text[5] == "on: tuning 55 s"
+
+
+def test_precursors_of_runs_are_counted_before_the_protein_fdr(tmp_path):
+    reported = found(TRUE)
+    runs = reported.rename(columns=lambda c: c.removeprefix("precursor."))
+    runs = runs.rename(columns={"rt.observed": "rt_observed", "pg.proteins": "proteins"}).assign(proba=0.1, decoy=0)
+    decoy = runs.assign(decoy=1)
+    beyond = runs.assign(qval=0.02)
+    for run in ("a", "b"):
+        folder = tmp_path / "quant" / run
+        folder.mkdir(parents=True)
+        pd.concat([runs, decoy, beyond]).to_parquet(folder / "psm.parquet")
+    assert score_runs(tmp_path, TRUTH).true == 2
+    assert score_runs(tmp_path, TRUTH).reported == 2
+    with pytest.raises(DataError, match="No tables of runs"):
+        score_runs(tmp_path / "absent", TRUTH)

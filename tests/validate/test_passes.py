@@ -70,3 +70,25 @@ def test_entrapment_peptides_that_a_target_may_explain_are_not_counted(folder, t
     left_out = int(table.loc[marked & table["precursor.qval"].le(0.01), "precursor.sequence"].isin(peptides).sum())
     assert left_out >= 2
     assert estimate_pass(folder, settings, claimed_fdr=0.01)["entrapment"] == 8 - left_out
+
+
+def test_entrapments_that_the_protein_fdr_takes_away_are_counted(folder, caplog):
+    caplog.set_level("INFO")
+    settings = EntrapmentSettings(prefix=PREFIX, design="foreign")
+    assert estimate_pass(folder, settings, claimed_fdr=0.01)["entrapment"] == 8
+    assert "counted after the protein FDR" in caplog.text
+    table = pd.read_parquet(folder / "precursors.parquet")
+    names = ("sequence", "mods", "mod_sites", "charge", "decoy", "qval", "proba")
+    runs = table.rename(columns={f"precursor.{n}": n for n in names} | {"pg.proteins": "proteins"})
+    marked = runs["proteins"].str.startswith(PREFIX)
+    (folder / "quant" / "run_1").mkdir(parents=True)
+    runs[[*names, "proteins"]].to_parquet(folder / "quant" / "run_1" / "psm.parquet")
+    table[~marked].to_parquet(folder / "precursors.parquet")  # as the protein FDR leaves it
+    assert estimate_pass(folder, settings, claimed_fdr=0.01)["entrapment"] == 8
+
+
+def test_a_damaged_table_of_a_run_is_an_error(folder):
+    (folder / "quant" / "run_1").mkdir(parents=True)
+    (folder / "quant" / "run_1" / "psm.parquet").write_bytes(b"PAR1")
+    with pytest.raises(QuantificationError, match=r"psm\.parquet cannot be read"):
+        estimate_pass(folder, EntrapmentSettings(prefix=PREFIX, design="foreign"), claimed_fdr=0.01)
