@@ -8,6 +8,7 @@ A search that has a row in the results is not run again: the run can be stopped 
 
 import argparse
 import json
+import re
 import sys
 import time
 from dataclasses import asdict
@@ -70,12 +71,18 @@ def run_arm(cell: Cell, arm: str, work: Path) -> dict[str, Any]:
     result = run_search(experiment, folder / arm, chosen.title, chosen.config, oracle=chosen.oracle)
     row = {"cell": cell.name, "arm": arm, "code": result.code, "seconds": round(result.seconds, 1)}
     if result.score is None:
-        return row
+        return row | {"error": last_error(folder / f"{arm}.log")}
     return (
         row
         | measured(folder / arm, experiment.read_truth())
         | {"stages": {k: round(v, 1) for k, v in result.stages.items()}}
     )
+
+
+def last_error(log: Path) -> str:
+    """Return what a search that failed said last."""
+    found = re.findall(r"ERROR: (.*)", log.read_text(encoding="utf-8", errors="replace"))
+    return found[-1].replace("\x1b[0m", "").strip() if found else ""
 
 
 def measured(output: Path, truth_df: pd.DataFrame) -> dict[str, Any]:

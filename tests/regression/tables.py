@@ -36,18 +36,22 @@ def main_table(rows: list[Row]) -> str:
     """Return the table with one line per experiment and search."""
     by_cell: dict[str, dict[str, Row]] = {}
     for row in rows:
-        if "true" in row:
-            by_cell.setdefault(row["cell"], {})[row["arm"]] = row
+        by_cell.setdefault(row["cell"], {})[row["arm"]] = row
     lines = [
         "| experiment | search | at 1 % FDR | true | true FDP | gap closed | true at the one-pass FDP | "
         "true after the protein FDR | seconds |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for cell, arms in by_cell.items():
+        done = {arm: row for arm, row in arms.items() if "true" in row}
         for arm in (a for a in ARMS if a in arms):
             row = arms[arm]
-            closed = gap_closed(arms["off"], row, arms["oracle"]) if {"off", "oracle"} <= arms.keys() else float("nan")
-            matched = f"{true_at(row, arms['off']['fdp']):,}" if "off" in arms else "–"
+            if "true" not in row:
+                what = f"exit code {row['code']}: {row.get('error', '')}"
+                lines.append(f"| {cell} | {ARMS[arm].title} | {what} | | | | | | {row['seconds']:.0f} |")
+                continue
+            closed = gap_closed(done["off"], row, done["oracle"]) if {"off", "oracle"} <= done.keys() else float("nan")
+            matched = f"{true_at(row, done['off']['fdp']):,}" if "off" in done else "–"
             part = "" if arm in ("off", "oracle") else _percent(closed)
             lines.append(
                 f"| {cell} | {ARMS[arm].title} | {row['reported']:,} | {row['true']:,} | {row['fdp']:.2%} ± "

@@ -23,9 +23,10 @@ def test_true_precursors_are_counted_at_the_longest_list_of_an_fdp(fdp, expected
 def test_the_tables_hold_every_search_and_the_change_of_the_fdp():
     rows = [row("off", 100, 101), row("on", 150, 155), row("oracle", 200, 202)]
     rows += [row("off", 100, 102, "all, seed 2"), row("on", 160, 165, "all, seed 2")]
-    rows += [{"cell": "all, seed 3", "arm": "off", "code": 1, "seconds": 3.0}]
+    rows += [{"cell": "all, seed 3", "arm": "off", "code": 1, "seconds": 3.0, "error": "no space"}]
     table = main_table(rows)
-    assert table.count("\n") == 1 + 5
+    assert table.count("\n") == 1 + 6
+    assert "| all, seed 3 | one pass | exit code 1: no space | | | | | | 3 |" in table
     assert "| 50 % |" in table
     line = next(x for x in own_hits_table(rows).splitlines() if x.startswith("| alphadia_tl |"))
     change = ((150 / 155 - 100 / 101) + (160 / 165 - 100 / 102)) / -2
