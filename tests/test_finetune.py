@@ -256,7 +256,7 @@ def test_saved_models_are_loaded_by_peptdeep_and_by_us(manager, tmp_path):
 
 def test_models_that_cannot_be_written_are_an_error(manager, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="could not be written"):
         manager.save_models(tmp_path / "file" / "models")
 
 

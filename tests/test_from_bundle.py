@@ -141,6 +141,8 @@ def test_tuning_goes_on_from_a_bundle_and_keeps_its_history(tmp_path, finetuned,
 class Step:
     """Stands for alphaDIA's search step."""
 
+    raw_path_list = ()
+
     def __init__(self, config, found):
         self.config = config
         self.found = found

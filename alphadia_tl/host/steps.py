@@ -49,7 +49,7 @@ def make_step(
 
 def config_of(step: Any) -> dict[str, Any]:
     """Return the effective config of a search step as plain values."""
-    return copy.deepcopy(dict(step.config.data))
+    return copy.deepcopy(dict(step.config))
 
 
 def quant_folder(step: Any) -> Path:
@@ -59,7 +59,7 @@ def quant_folder(step: Any) -> Path:
 
 def reuse_quantification(step: Any) -> None:
     """Make a search step take the results of the runs that have been searched already."""
-    step.config.data["general"]["reuse_quant"] = True
+    step.config["general"]["reuse_quant"] = True
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def missing_runs_are_searched() -> Iterator[None]:
     find = SearchStep._get_reusable_quant_folders
 
     def find_what_is_there(step: Any) -> dict[str, str]:
-        general = step.config.data["general"]
+        general = step.config["general"]
         fail_fast, general["fail_fast"] = general["fail_fast"], False
         try:
             return dict(find(step))
