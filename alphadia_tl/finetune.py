@@ -200,6 +200,7 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         result, folds = else_on_cpu(
             interface,
             lambda: tune_in_turns(task, interface.model, data, tune_once, n_folds=self.cross_fit, wanted=wanted),
+            tunes=True,
         )
         if folds:
             self.fold_networks[task.name] = folds

@@ -112,7 +112,7 @@ class Manifest:
         facts : mapping
             Plain values that `facts` gives back.
         """
-        written = {self._name(path): stamp(path) for path in files}
+        written = {self.name(path): stamp(path) for path in files}
         self._write(stage, {"inputs": dict(inputs), "finished": True, "files": written, "facts": dict(facts)})
 
     def facts(self, stage: str) -> dict[str, Any]:
@@ -123,7 +123,8 @@ class Manifest:
         self._stages[stage] = entry
         write_yaml(self.path, {"stages": self._stages})
 
-    def _name(self, path: Path) -> str:
+    def name(self, path: Path) -> str:
+        """Return a path as it is noted: relative to the folder, which may be moved, where it is in it."""
         try:
             return str(path.relative_to(self.path.parent))
         except ValueError:  # such as runs in a --quant-dir

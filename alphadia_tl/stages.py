@@ -73,7 +73,7 @@ def first_pass(
     inputs = _search_inputs(host.config_of(step), step.raw_path_list, {"weights": weights})
     state = manifest.state(FIRST_PASS, inputs)
     if state == "finished":
-        return [], [Path(p) for p in manifest.facts(FIRST_PASS)["runs"]]
+        return [], [folder / name for name in manifest.facts(FIRST_PASS)["runs"]]
     if state == "begun" and not repeatable:
         logger.info("All runs are searched again: alphaDIA predicts the library, in another order each time.")
         state = "new"
@@ -86,7 +86,7 @@ def first_pass(
     if not errors:  # else the next call tries the failed files once more
         files = [*(p for f in folders for p in f.glob("*.parquet")), folder / host.SPECLIB_FILE]
         there = [p for p in files if p.is_file()]
-        manifest.finish(FIRST_PASS, inputs, there, {"runs": [str(f.resolve()) for f in folders]})
+        manifest.finish(FIRST_PASS, inputs, there, {"runs": [manifest.name(f) for f in folders]})
     return errors, folders
 
 

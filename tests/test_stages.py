@@ -72,6 +72,15 @@ def test_a_finished_first_pass_is_not_searched_again(search):
     assert [f.resolve() for f in first[1]] == [f.resolve() for f in again[1]]
 
 
+def test_a_finished_first_pass_is_found_after_its_folder_was_moved(search):
+    search()
+    search.folder.parent.rename(search.folder.parents[1] / "moved")
+    search.folder = search.folder.parents[1] / "moved" / "transfer"
+    _, folders = search()
+    assert search.searched == []
+    assert all((f / "psm.parquet").is_file() for f in folders)
+
+
 def _other_weights(search):
     search("another file")
 

@@ -15,7 +15,9 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def else_on_cpu(interface: ModelInterface, run: Callable[[], T], others: Sequence[torch.nn.Module] = ()) -> T:
+def else_on_cpu(
+    interface: ModelInterface, run: Callable[[], T], others: Sequence[torch.nn.Module] = (), *, tunes: bool = False
+) -> T:
     """Run; where memory is out, once more from the same weights with the model on the CPU, where it stays.
 
     Parameters
@@ -26,8 +28,10 @@ def else_on_cpu(interface: ModelInterface, run: Callable[[], T], others: Sequenc
         May be called again from the start.
     others : sequence of torch.nn.Module
         Networks that run with it.
+    tunes : bool
+        Whether running changes the weights, which are put back before the second time.
     """
-    start = {k: v.detach().cpu().clone() for k, v in interface.model.state_dict().items()}
+    start = {k: v.detach().cpu().clone() for k, v in interface.model.state_dict().items()} if tunes else None
     try:
         return run()
     except torch.OutOfMemoryError as error:
@@ -36,6 +40,7 @@ def else_on_cpu(interface: ModelInterface, run: Callable[[], T], others: Sequenc
     interface.set_device("cpu")
     for network in (interface.model, *others):
         network.to("cpu")
-    interface.model.load_state_dict(start)
+    if start is not None:
+        interface.model.load_state_dict(start)
     torch.cuda.empty_cache()
     return run()

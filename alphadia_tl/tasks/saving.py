@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -30,9 +31,16 @@ def save_networks(
         files |= {folder / f"fold_{i}" / f"{name}.pth": network for i, network in enumerate(folds, start=1)}
     try:
         for file, network in files.items():
-            state = {k: v.detach().cpu() for k, v in network.state_dict().items()}
-            write_whole(file, lambda part, state=state: torch.save(state, part))  # type: ignore[misc]
+            content = _serialised(network)
+            write_whole(file, lambda part, content=content: part.write_bytes(content))  # type: ignore[misc]
         for old in set(folder.glob("fold_*/*.pth")) - files.keys():
             old.unlink()
     except (OSError, RuntimeError) as e:
         raise OutputError(f"The models cannot be written to {folder}: {e}.", "Check permissions and space.") from e
+
+
+def _serialised(network: torch.nn.Module) -> bytes:
+    # not straight into the file: torch writes the file's name, here a temporary one, into the archive
+    buffer = io.BytesIO()
+    torch.save({k: v.detach().cpu() for k, v in network.state_dict().items()}, buffer)
+    return buffer.getvalue()

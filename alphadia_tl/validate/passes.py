@@ -60,7 +60,7 @@ def estimate_pass(folder: Path, settings: EntrapmentSettings, *, claimed_fdr: fl
     rows = read_run_rows(folder)
     if rows is None:
         rows = read_rows(folder)
-        logger.info(f"Entrapment is counted after the protein FDR, and low for that: {folder / 'quant'} has no tables.")
+        logger.info(f"Entrapment is counted after the protein FDR, and low for that: {folder} has no tables of runs.")
     targets = rows[(rows["decoy"] == 0) & (rows["q"] <= claimed_fdr)]
     found = discoveries(targets, LEVELS[0], entrapment)
     estimate = estimate_fdp(found, r=entrapment.r, design=entrapment.design, k=k, generator=np.random.default_rng(0))

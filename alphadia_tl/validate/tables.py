@@ -159,19 +159,31 @@ def read_rows(folder: Path) -> pd.DataFrame:
     return rows.rename(columns=REQUIRED | OPTIONAL)
 
 
+def run_tables(folder: Path) -> list[Path]:
+    """Return the tables of the runs that a search reports on: its own, or those of the folders that it took them from.
+
+    Folders of runs that are not in its config (of an earlier call in the same output folder) are left out.
+    """
+    config = read_mapping(_there(folder / CONFIG_FILE))
+    taken = (config.get("general") or {}).get("reuse_quant_from") or []
+    folders = [Path(f) for f in taken] or [Path(config.get("quant_directory") or folder / "quant")]
+    runs = {Path(raw).stem for raw in config.get("raw_paths") or ()}
+    found = sorted(path for quant in folders for path in quant.glob("*/psm.parquet"))
+    return [path for path in found if not runs or path.parent.name in runs]
+
+
 def read_run_rows(folder: Path) -> pd.DataFrame | None:
     """Read the precursors of all runs at the precursor FDR, before the protein FDR, decoys included.
 
     Parameters
     ----------
     folder : Path
-        Output folder with ``quant/<run>/psm.parquet``.
+        Output folder of a search; see `run_tables`.
 
     Returns
     -------
     pandas.DataFrame or None
-        Columns ``run, sequence, mods, mod_sites, charge, proteins, decoy, q, proba``; None where there are no tables,
-        as where results of another folder were used.
+        Columns ``run, sequence, mods, mod_sites, charge, proteins, decoy, q, proba``; None where there are no tables.
 
     Raises
     ------
@@ -180,7 +192,7 @@ def read_run_rows(folder: Path) -> pd.DataFrame | None:
     """
     columns = ["sequence", "mods", "mod_sites", "charge", "proteins", "decoy", "qval", "proba"]
     parts = []
-    for path in sorted((folder / "quant").glob("*/psm.parquet")):
+    for path in run_tables(folder):
         try:
             parts.append(pd.read_parquet(path, columns=columns).assign(run=path.parent.name))
         except (OSError, ValueError, pyarrow.lib.ArrowException) as error:

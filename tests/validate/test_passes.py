@@ -87,6 +87,22 @@ def test_entrapments_that_the_protein_fdr_takes_away_are_counted(folder, caplog)
     assert estimate_pass(folder, settings, claimed_fdr=0.01)["entrapment"] == 8
 
 
+@pytest.mark.parametrize("taken", [True, False])
+def test_tables_that_a_pass_took_from_another_folder_are_its_own(folder, tmp_path, taken):
+    """As where nothing was accepted: both passes must be judged alike."""
+    config = yaml.safe_load((folder / "frozen_config.yaml").read_text())
+    config.setdefault("general", {})["reuse_quant_from"] = [str(tmp_path / "first")] if taken else []
+    config["raw_paths"] = ["/data/run_1.raw"]
+    (folder / "frozen_config.yaml").write_text(yaml.safe_dump(config))
+    runs = pd.DataFrame({"sequence": ["AK", "CK"], "mods": "", "mod_sites": "", "charge": 2, "decoy": 0, "qval": 0.001,
+                         "proba": 0.1, "proteins": ["P1", PREFIX + "P2"]})  # fmt: skip
+    for name in ("run_1", "of_an_earlier_call"):
+        (tmp_path / "first" / name).mkdir(parents=True)
+        runs.assign(sequence=runs["sequence"] + name).to_parquet(tmp_path / "first" / name / "psm.parquet")
+    settings = EntrapmentSettings(prefix=PREFIX, design="foreign")
+    assert estimate_pass(folder, settings, claimed_fdr=0.01)["entrapment"] == (1 if taken else 8)
+
+
 def test_a_damaged_table_of_a_run_is_an_error(folder):
     (folder / "quant" / "run_1").mkdir(parents=True)
     (folder / "quant" / "run_1" / "psm.parquet").write_bytes(b"PAR1")
