@@ -133,7 +133,7 @@ def _watch_drift(outcome: StepOutcome, before: Path, after: Path) -> None:
     """
     try:
         figures = measure_folders(before, after)
-    except (OSError, ValueError, KeyError) as error:
+    except (QuantificationError, ValueError, KeyError) as error:
         found = [f"Drift between the passes was not measured: {error}"]
     else:
         if figures is None:

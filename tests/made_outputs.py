@@ -45,6 +45,18 @@ def _sequence(number):
     return "".join(letters[(number // 18**i) % 18] for i in range(7)) + "K"
 
 
+def write_runs(folder, *tables):
+    """Write the tables of the runs, which hold what the protein FDR takes away as well."""
+    table = pd.concat(tables, ignore_index=True)
+    names = {f"precursor.{c}": c for c in ("sequence", "mods", "mod_sites", "charge", "decoy", "qval", "proba")}
+    names |= {"raw.name": "run", "pg.proteins": "proteins", "precursor.rt.observed": "rt_observed"}
+    for run, part in table.rename(columns=names)[list(names.values())].groupby("run"):
+        path = folder / "quant" / run / "psm.parquet"
+        path.parent.mkdir(parents=True)
+        part.drop(columns="run").to_parquet(path)
+    return folder
+
+
 def write_output(folder, *tables, file_format="parquet", fdr=0.01, mbr=False, log=None, provenance=None, **settings):
     """Write an output folder; with `mbr` the tables are of the step before it and its own is empty."""
     table = pd.concat(tables, ignore_index=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from alphadia_tl.errors import DataError
 from alphadia_tl.simulate.proteome import ABSENT_PREFIX
+from alphadia_tl.validate.run_tables import read_tables, run_tables
 
 __all__ = ["Score", "read_runs", "score_precursors", "score_runs", "score_search"]
 
@@ -139,13 +140,13 @@ def read_runs(output: Path) -> pd.DataFrame:
     DataError
         If the folder holds no such tables.
     """
-    paths = sorted((output / "quant").glob("*/psm.parquet"))
-    if not paths:
+    tables = run_tables(output)
+    if not tables:
         raise DataError(f"No tables of runs in '{output / 'quant'}'.", "Did the search end without an error?")
     names = {"rt_observed": "precursor.rt.observed", "proteins": "pg.proteins"}
     names |= {c: f"precursor.{c}" for c in [*_KEY, "qval", "proba"]}
-    found = pd.concat([pd.read_parquet(path, columns=[*names, "decoy"]) for path in paths], ignore_index=True)
-    return found[found["decoy"] == 0].drop(columns="decoy").rename(columns=names)
+    found = read_tables(tables, [*names, "decoy"])
+    return found[found["decoy"] == 0].drop(columns=["decoy", "run"]).rename(columns=names)
 
 
 def score_runs(output: Path, truth_df: pd.DataFrame, **kwargs: float) -> Score:

@@ -21,6 +21,15 @@ from alphadia_tl.validate.verdicts import count_verdicts, error_verdicts, versus
 COLUMNS = ("level", "run", "arm", "metric", "value")
 SEARCH_LEVEL = "search"
 FEW_ENTRAPMENTS = 10
+BEFORE = (
+    "Targets, entrapments and errors of precursors and peptides are those before the protein FDR; what is identified, "
+    "gained and lost is counted after it. The protein FDR hides errors: entrapment proteins go, misplaced precursors "
+    "of true proteins stay."
+)
+AFTER = (
+    "The errors of precursors and peptides are estimated after the protein FDR and are too low for that: the tables of "
+    "the runs are gone in {names}."
+)
 Row = tuple[str, str, str, str, float]
 
 
@@ -85,13 +94,19 @@ def compare(
     names = [o.name for o in outputs]
     if len(names) < 2 or len(set(names)) < len(names):
         raise SettingsError(f"A comparison needs at least two searches of different names, not {names}.")
+    said = list(_notes(outputs, entrapment))
+    if entrapment is not None and _nobody_has(outputs, entrapment):
+        said.append(f"No protein starts with {entrapment.prefix!r} in any search: no error is estimated.")
+        entrapment = None
     rows: list[Row] = []
     verdicts: list[str] = []
     for level in LEVELS:
+        judged = _judged(outputs, level)
         for run in [ALL_RUNS, *sorted({run for o in outputs for run in o.runs})]:
-            found = [_of_run(o, run) for o in outputs]
-            estimates = [_count(rows, level, run, *pair, entrapment) for pair in zip(names, found, strict=True)]
-            matched = _match(rows, level, run, names, found, entrapment)
+            found = [_of_run(o.rows, run) for o in outputs]
+            for name, identified in zip(names, found, strict=True):
+                rows.append((level.name, run, name, "identified", float(len(best_rows(identified, level)))))
+            estimates, matched = _errors(rows, level, run, names, [_of_run(r, run) for r in judged], entrapment)
             if run == ALL_RUNS:
                 verdicts += error_verdicts(level.name, outputs, estimates)
                 verdicts += count_verdicts(level.name, names, [len(best_rows(f, level)) for f in found], matched)
@@ -103,34 +118,59 @@ def compare(
         claimed_fdr=tuple(o.claimed_fdr for o in outputs),
         table=pd.DataFrame(rows, columns=list(COLUMNS)),
         verdicts=tuple(verdicts),
-        notes=(*notes, *_notes(outputs, entrapment)),
+        notes=(*notes, *said),
         measured=entrapment is not None,
     )
 
 
-def _of_run(output: SearchOutput, run: str) -> pd.DataFrame:
-    return output.rows if run == ALL_RUNS else output.rows[output.rows["run"] == run]
+def _of_run(rows: pd.DataFrame, run: str) -> pd.DataFrame:
+    return rows if run == ALL_RUNS else rows[rows["run"] == run]
 
 
-def _count(
-    rows: list[Row], level: Level, run: str, name: str, found: pd.DataFrame, entrapment: Entrapment | None
-) -> FdpEstimate | None:
-    rows.append((level.name, run, name, "identified", float(len(best_rows(found, level)))))
-    if entrapment is None or found.empty:
-        return None
-    estimate = estimate_fdp(
-        discoveries(found, level, entrapment),
-        r=entrapment.r,
-        design=entrapment.design,
-        k=entrapment.k,
-        generator=np.random.default_rng(0),
+def _judged(outputs: Sequence[SearchOutput], level: Level) -> list[pd.DataFrame]:
+    """Return the identifications in which entrapments are counted: of all searches before the protein FDR, or of none.
+
+    The protein FDR takes away entrapment proteins, which have no true precursor to hold them, and leaves wrong
+    precursors of true proteins: what is left has fewer entrapments than its error.
+    """
+    before = [o.run_rows for o in outputs if o.run_rows is not None]
+    if level.name == "protein group" or len(before) < len(outputs):
+        return [o.rows for o in outputs]
+    return before
+
+
+def _errors(
+    rows: list[Row],
+    level: Level,
+    run: str,
+    names: Sequence[str],
+    judged: Sequence[pd.DataFrame],
+    entrapment: Entrapment | None,
+) -> tuple[list[FdpEstimate | None], list[tuple[int, float]]]:
+    """Note the errors of each search, and the targets where the errors of all are the smallest of them."""
+    if entrapment is None:
+        return [None] * len(names), []
+    lists = [discoveries(found, level, entrapment) for found in judged]
+    estimates = [_estimate(found, entrapment) if len(found) else None for found in lists]
+    for name, estimate in zip(names, estimates, strict=True):
+        rows += [
+            (level.name, run, name, metric if metric.startswith("n_") else f"fdp_{metric}", float(value))
+            for metric, value in (asdict(estimate) if estimate else {}).items()
+            if value is not None
+        ]
+    whole = [combined(e.n_target, e.n_entrapment, entrapment.r) for e in estimates if e]
+    limit = min(whole, default=0.0)
+    numbers = [int((~d.is_entrapment[: matched_prefix(d, entrapment.r, limit)]).sum()) for d in lists]
+    for name, number in zip(names, numbers, strict=True):
+        rows.append((level.name, run, name, "targets_at_matched_fdp", float(number)))
+        rows.append((level.name, run, name, "matched_fdp", limit))
+    return estimates, [(number, limit) for number in numbers]
+
+
+def _estimate(found: Discoveries, entrapment: Entrapment) -> FdpEstimate:
+    return estimate_fdp(
+        found, r=entrapment.r, design=entrapment.design, k=entrapment.k, generator=np.random.default_rng(0)
     )
-    rows += [
-        (level.name, run, name, metric if metric.startswith("n_") else f"fdp_{metric}", float(value))
-        for metric, value in asdict(estimate).items()
-        if value is not None
-    ]
-    return estimate
 
 
 def matched_prefix(found: Discoveries, ratio: float, limit: float) -> int:
@@ -152,22 +192,6 @@ def matched_prefix(found: Discoveries, ratio: float, limit: float) -> int:
     return 0
 
 
-def _match(
-    rows: list[Row], level: Level, run: str, names: Sequence[str], found: Sequence[pd.DataFrame], e: Entrapment | None
-) -> list[tuple[int, float]]:
-    """Note the targets of each search where the combined estimates of all are the smallest of them."""
-    if e is None:
-        return []
-    lists = [discoveries(f, level, e) for f in found]
-    whole = [combined(int((~d.is_entrapment).sum()), int(d.is_entrapment.sum()), e.r) for d in lists if len(d)]
-    limit = min(whole, default=0.0)
-    numbers = [int((~d.is_entrapment[: matched_prefix(d, e.r, limit)]).sum()) for d in lists]
-    for name, number in zip(names, numbers, strict=True):
-        rows.append((level.name, run, name, "targets_at_matched_fdp", float(number)))
-        rows.append((level.name, run, name, "matched_fdp", limit))
-    return [(number, limit) for number in numbers]
-
-
 def _targets(rows: pd.DataFrame, level: Level, entrapment: Entrapment | None) -> pd.DataFrame:
     if entrapment is None:
         return rows
@@ -178,7 +202,7 @@ def _pairs(level: Level, outputs: Sequence[SearchOutput], entrapment: Entrapment
     base, *others = outputs
     for other in others:
         for run in [ALL_RUNS, *sorted(set(base.runs) & set(other.runs))]:
-            one, two = (_targets(_of_run(o, run), level, entrapment) for o in (base, other))
+            one, two = (_targets(_of_run(o.rows, run), level, entrapment) for o in (base, other))
             first, second = set(one[level.key]), set(two[level.key])
             shared = shared_table(one, two, level.quantified)
             counts = {"shared": first & second, "gained": second - first, "lost": first - second}
@@ -212,8 +236,16 @@ def _notes(outputs: Sequence[SearchOutput], entrapment: Entrapment | None) -> It
             yield f"{versus(other.name, base.name)}: other settings differ too: {'; '.join(differ)}."
     if entrapment is None:
         return
-    numbers = {o.name: int(entrapment_rows(o.rows, LEVELS[0], entrapment).sum()) for o in outputs}
-    if not any(numbers.values()):
-        yield f"No protein starts with {entrapment.prefix!r} in any search: was the FASTA one with entrapment?"
-    elif few := [name for name, number in numbers.items() if number < FEW_ENTRAPMENTS]:
+    without = [o.name for o in outputs if o.run_rows is None]
+    yield BEFORE if not without else AFTER.format(names=", ".join(without))
+    judged = zip(outputs, _judged(outputs, LEVELS[0]), strict=True)
+    numbers = {o.name: int(entrapment_rows(rows, LEVELS[0], entrapment).sum()) for o, rows in judged}
+    if few := [name for name, number in numbers.items() if number < FEW_ENTRAPMENTS]:
         yield f"Fewer than {FEW_ENTRAPMENTS} entrapments in {', '.join(few)}: the estimates are rough."
+
+
+def _nobody_has(outputs: Sequence[SearchOutput], entrapment: Entrapment) -> bool:
+    """Tell whether the prefix may be a wrong one: nothing has it, and no table of twins or of peptides left out."""
+    if entrapment.target_of or entrapment.left_out:
+        return False
+    return not any(entrapment_rows(rows, LEVELS[0], entrapment).any() for rows in _judged(outputs, LEVELS[0]))

@@ -12,15 +12,10 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-import pyarrow.parquet as pq
-
 from alphadia_tl.validate.drift_figures import COLUMNS, DriftFigures, measure
+from alphadia_tl.validate.run_tables import read_tables, run_tables
 
 __all__ = ["DriftFigures", "DriftLimits", "alarms", "measure", "measure_folders"]
-
-QUANT_FOLDER = "quant"
-PSM_FILE = "psm.parquet"
 
 
 @dataclass(frozen=True)
@@ -154,18 +149,13 @@ def measure_folders(first: Path, second: Path) -> DriftFigures | None:
 
     Raises
     ------
-    OSError, ValueError, KeyError
+    QuantificationError
         If a table cannot be read.
     """
-    tables = [{p.parent.name: p for p in sorted((f / QUANT_FOLDER).glob(f"*/{PSM_FILE}"))} for f in (first, second)]
+    tables = [run_tables(folder, own=True) for folder in (first, second)]
     runs = sorted(tables[0].keys() & tables[1].keys())
     if not runs:
         return None
-    one, two = (pd.concat([_read(found[run], run) for run in runs], ignore_index=True) for found in tables)
+    needed = [name for name in COLUMNS if name not in ("run", "rt_calibrated")]
+    one, two = (read_tables({run: found[run] for run in runs}, needed, ["rt_calibrated"]) for found in tables)
     return measure(one, two)
-
-
-def _read(path: Path, run: str) -> pd.DataFrame:
-    there = set(pq.read_schema(path).names)
-    wanted = [name for name in COLUMNS if name in there or name != "rt_calibrated"]
-    return pd.read_parquet(path, columns=[n for n in wanted if n != "run"]).assign(run=run)

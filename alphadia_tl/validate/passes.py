@@ -12,8 +12,9 @@ from alphadia_tl.settings import EntrapmentSettings
 from alphadia_tl.validate.estimators import estimate_fdp, verdict
 from alphadia_tl.validate.levels import Entrapment
 from alphadia_tl.validate.marked import LEVELS, discoveries, read_left_out, read_twins
-from alphadia_tl.validate.stages import read_mapping
-from alphadia_tl.validate.tables import CONFIG_FILE, read_rows, read_run_rows
+from alphadia_tl.validate.run_tables import read_run_rows, targets_at
+from alphadia_tl.validate.search_files import CONFIG_FILE, read_mapping
+from alphadia_tl.validate.tables import read_rows
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +62,7 @@ def estimate_pass(folder: Path, settings: EntrapmentSettings, *, claimed_fdr: fl
     if rows is None:
         rows = read_rows(folder)
         logger.info(f"Entrapment is counted after the protein FDR, and low for that: {folder} has no tables of runs.")
-    targets = rows[(rows["decoy"] == 0) & (rows["q"] <= claimed_fdr)]
-    found = discoveries(targets, LEVELS[0], entrapment)
+    found = discoveries(targets_at(rows, claimed_fdr), LEVELS[0], entrapment)
     estimate = estimate_fdp(found, r=entrapment.r, design=entrapment.design, k=k, generator=np.random.default_rng(0))
     said = verdict(estimate, claimed_fdr)
     logger.info(

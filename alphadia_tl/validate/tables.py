@@ -12,10 +12,10 @@ import pyarrow.lib
 import pyarrow.parquet as pq
 
 from alphadia_tl.errors import QuantificationError
-from alphadia_tl.validate.stages import read_mapping, read_provenance, stage_seconds
+from alphadia_tl.validate.run_tables import read_run_rows, targets_at
+from alphadia_tl.validate.search_files import CONFIG_FILE, read_mapping, read_provenance, stage_seconds
 
 PRECURSORS_STEM = "precursors"
-CONFIG_FILE = "frozen_config.yaml"
 LIBRARY_FOLDER = "library"  # of the step before match between runs
 ADVICE = "Give the output folder of a finished alphaDIA search."
 
@@ -59,6 +59,9 @@ class SearchOutput:
     rows : pandas.DataFrame
         One row per run and precursor at the claimed FDR, without decoys: the values of `REQUIRED` but ``decoy``, and
         of `OPTIONAL` (NaN where there was no column). ``rt`` in seconds, ``proba`` lower is better.
+    run_rows : pandas.DataFrame or None
+        The same before the protein FDR, as far as `run_tables.read_run_rows` has it; None where the tables of the runs
+        are gone.
     claimed_fdr : float
         ``fdr.fdr`` of the search.
     mbr : bool
@@ -74,6 +77,7 @@ class SearchOutput:
     name: str
     folder: Path
     rows: pd.DataFrame
+    run_rows: pd.DataFrame | None
     claimed_fdr: float
     mbr: bool
     settings: Mapping[str, Any]
@@ -113,10 +117,12 @@ def read_output(folder: Path, name: str, *, without_mbr: bool = False) -> Search
     rows = read_rows(where)
     fdr = _number(settings, where)
     at_fdr = rows["decoy"].eq(0) & rows["q"].le(fdr) & rows["pg_q"].le(fdr)
+    run_rows = read_run_rows(where)
     return SearchOutput(
         name=name,
         folder=folder,
         rows=rows[at_fdr].drop(columns="decoy").reset_index(drop=True),
+        run_rows=None if run_rows is None else targets_at(run_rows, fdr),
         claimed_fdr=fdr,
         mbr=mbr,
         settings=settings,
@@ -157,51 +163,6 @@ def read_rows(folder: Path) -> pd.DataFrame:
         rows[name] = float("nan")
     rows = rows.fillna(dict.fromkeys(TEXT, "")).astype(dict.fromkeys(TEXT, "str"))
     return rows.rename(columns=REQUIRED | OPTIONAL)
-
-
-def run_tables(folder: Path) -> list[Path]:
-    """Return the tables of the runs that a search reports on: its own, or those of the folders that it took them from.
-
-    Folders of runs that are not in its config (of an earlier call in the same output folder) are left out.
-    """
-    config = read_mapping(_there(folder / CONFIG_FILE))
-    taken = (config.get("general") or {}).get("reuse_quant_from") or []
-    folders = [Path(f) for f in taken] or [Path(config.get("quant_directory") or folder / "quant")]
-    runs = {Path(raw).stem for raw in config.get("raw_paths") or ()}
-    found = sorted(path for quant in folders for path in quant.glob("*/psm.parquet"))
-    return [path for path in found if not runs or path.parent.name in runs]
-
-
-def read_run_rows(folder: Path) -> pd.DataFrame | None:
-    """Read the precursors of all runs at the precursor FDR, before the protein FDR, decoys included.
-
-    Parameters
-    ----------
-    folder : Path
-        Output folder of a search; see `run_tables`.
-
-    Returns
-    -------
-    pandas.DataFrame or None
-        Columns ``run, sequence, mods, mod_sites, charge, proteins, decoy, q, proba``; None where there are no tables.
-
-    Raises
-    ------
-    QuantificationError
-        If a table cannot be read or lacks a column.
-    """
-    columns = ["sequence", "mods", "mod_sites", "charge", "proteins", "decoy", "qval", "proba"]
-    parts = []
-    for path in run_tables(folder):
-        try:
-            parts.append(pd.read_parquet(path, columns=columns).assign(run=path.parent.name))
-        except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
-            raise QuantificationError(f"{path} cannot be read: {error}.", ADVICE) from error
-    if not parts:
-        return None
-    rows = pd.concat(parts, ignore_index=True).rename(columns={"qval": "q"})
-    text = ["sequence", "mods", "mod_sites", "proteins"]
-    return rows.fillna(dict.fromkeys(text, "")).astype(dict.fromkeys(text, "str"))
 
 
 def _there(path: Path) -> Path:

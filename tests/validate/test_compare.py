@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from made_outputs import precursors, write_output
+from made_outputs import precursors, write_output, write_runs
 
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.validate.compare import compare, matched_prefix
@@ -78,6 +78,31 @@ def test_wrong_identifications_among_the_gained_cost_matched_targets(outputs):
     assert c.value("precursor", "on", "targets_at_matched_fdp") == pytest.approx(1001, abs=2)
 
 
+@pytest.mark.parametrize("gone", [None, "off", "on"])
+def test_entrapments_that_the_protein_fdr_takes_away_are_counted(tmp_path, gone):
+    """Of all searches or, where the tables of one are gone, of none: they must be judged alike."""
+    reported = pd.concat([precursors(range(1000)), precursors([4000, 4001], proteins=FALSE)])
+    taken = {"off": precursors(range(5000, 5020), proteins=FALSE), "on": precursors(range(5000, 5010), proteins=FALSE)}
+    beyond = precursors(range(6000, 6500), proteins=FALSE, **{"precursor.qval": 0.02})
+    decoys = precursors(range(7000, 7500), proteins=FALSE, **{"precursor.decoy": 1})
+    for arm, entrapments in taken.items():
+        write_output(tmp_path / arm, reported)
+        if arm != gone:
+            write_runs(tmp_path / arm, reported, entrapments, beyond, decoys)
+    c = compare([read_output(tmp_path / arm, arm) for arm in taken], ENTRAPMENT)
+    expected = {"off": 2, "on": 2} if gone else {"off": 22, "on": 12}
+    for arm, number in expected.items():
+        assert c.value("precursor", arm, "n_entrapment") == number
+        assert c.value("peptide", arm, "n_entrapment") == number / 2
+        assert c.value("protein group", arm, "n_entrapment") == 1
+        assert c.value("precursor", arm, "n_target") == 1000
+        assert c.value("precursor", arm, "identified") == 1002
+    said = [note for note in c.notes if "protein FDR" in note]
+    assert len(said) == 1
+    assert ("too low" in said[0]) == (gone is not None)
+    assert gone is None or f"gone in {gone}." in said[0]
+
+
 def test_entrapments_are_neither_gained_nor_lost(outputs):
     c = compare(
         outputs(off=[precursors(range(8))], on=[precursors(range(8)), precursors(range(100, 108), proteins=FALSE)]),
@@ -87,9 +112,16 @@ def test_entrapments_are_neither_gained_nor_lost(outputs):
     assert any("Fewer than 10 entrapments in off, on" in note for note in c.notes)
 
 
-def test_a_prefix_that_no_protein_has_is_told(outputs):
-    c = compare(outputs(off=[precursors(range(8))], on=[precursors(range(8))]), ENTRAPMENT)
-    assert any("was the FASTA one with entrapment" in note for note in c.notes)
+def test_a_prefix_that_no_protein_has_gives_no_estimate(outputs):
+    """Else a mistyped prefix would show a search without errors."""
+    found = outputs(off=[precursors(range(8))], on=[precursors(range(8))])
+    c = compare(found, ENTRAPMENT)
+    assert any("No protein starts with 'ENTRAPMENT_'" in note for note in c.notes)
+    assert not c.measured
+    assert not any("valid" in text for text in c.verdicts)
+    known = compare(found, Entrapment("ENTRAPMENT_", {"ACK": "CAK"}))
+    assert known.measured
+    assert known.value("precursor", "on", "n_entrapment") == 0
 
 
 def test_a_search_that_found_nothing_has_no_estimate_and_does_not_decide_the_match(outputs):

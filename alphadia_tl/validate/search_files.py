@@ -1,4 +1,4 @@
-"""How long the stages of a finished search took."""
+"""What a search left beside its tables: its config, what the plugin wrote down, how long its stages took."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import yaml
 
 from alphadia_tl.errors import QuantificationError
 
+CONFIG_FILE = "frozen_config.yaml"
 LOG_FILE = "log.txt"
 PROVENANCE_FILES = ("transfer/alphadia_tl.yaml", "alphadia_tl.yaml")
 TOTAL = "total"

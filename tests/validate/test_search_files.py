@@ -1,7 +1,7 @@
 import pytest
 
 from alphadia_tl.errors import QuantificationError
-from alphadia_tl.validate.stages import stage_seconds
+from alphadia_tl.validate.search_files import stage_seconds
 
 LOG = """0:00:01.500000 INFO: date: 2026-11-23
 0:00:02.000000 INFO: =================== Running step 'transfer' ===================
