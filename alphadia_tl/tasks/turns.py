@@ -1,4 +1,4 @@
-"""Small data sets are tuned several times, each time with other peptides held out, to tell whether tuning helps."""
+"""Where held-out peptides are few or in doubt, tuning is repeated with others held out, to tell whether it helps."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from scipy.stats import mstats, trim_mean
 
 from alphadia_tl.tasks.base import Task, TaskData
 from alphadia_tl.tasks.held_out import HeldOut
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 MAX_TURNS = 5
 ENOUGH_IF_CLEAR = 50
 CLEAR = 3.0
+IN_DOUBT = 2.0
+ENOUGH_IN_DOUBT = 500
 
 
 def tune_in_turns(
@@ -102,13 +105,19 @@ def take_turns(first: TuneResult, tune_again: Callable[[int], TuneResult], wante
     wanted : int
         Held-out peptides with which one can tell.
     """
-    turns = n_turns(first.n_peptides["test"], sum(first.n_peptides.values()), wanted)
-    if turns == 1 or (first.n_peptides["test"] >= ENOUGH_IF_CLEAR and is_clear(first)):
+    held_out, peptides = first.n_peptides["test"], sum(first.n_peptides.values())
+    turns, why = n_turns(held_out, peptides, wanted), "are few"
+    if turns > 1 and held_out >= ENOUGH_IF_CLEAR and is_clear(first):
+        turns = 1
+    elif turns == 1 and is_in_doubt(first):
+        turns, why = n_turns(held_out, peptides, ENOUGH_IN_DOUBT), "say that it helps, but it may be chance"
+    if turns == 1:
         return first
     logger.info(
-        "%s: %d held-out peptides are few; tuning %d more times with others held out, to tell whether it helps",
+        "%s: %d held-out peptides %s; tuning %d more times with others held out, to tell whether it helps",
         first.name.upper(),
-        first.n_peptides["test"],
+        held_out,
+        why,
         turns - 1,
     )
     return pooled([first, *(tune_again(turn) for turn in range(1, turns))])
@@ -132,11 +141,31 @@ def take_folds(tune_fold: Callable[[int], TuneResult], n_folds: int) -> TuneResu
 
 def is_clear(result: TuneResult) -> bool:
     """Return whether the mean gain per held-out peptide is more than three standard errors away from zero."""
-    change = result.scores_after - result.scores_before
+    gain = _gains(result)
+    return bool(gain.size > 1 and abs(gain.mean()) > CLEAR * gain.std(ddof=1) / math.sqrt(gain.size))
+
+
+def is_in_doubt(result: TuneResult) -> bool:
+    """Return whether the trimmed mean gain per held-out peptide is above zero by less than two standard errors.
+
+    The gate would keep the pretrained model for want of held-out peptides, not for want of a gain. (Of a trimmed mean
+    the standard error is that of the winsorised values, Tukey and McLaughlin 1963.)
+    """
+    gain, trimmed = _gains(result), result.headline.trimmed
+    if gain.size < 2:
+        return False
+    error = float(mstats.trimmed_stde(gain, limits=(trimmed, trimmed)))
+    return bool(0 < trim_mean(gain, trimmed) < IN_DOUBT * error)
+
+
+def _gains(result: TuneResult) -> NDArray[np.float64]:
+    """Return how much better each held-out peptide is scored after tuning than before."""
+    sign = 1.0 if result.headline.higher_is_better else -1.0
+    change = sign * (result.scores_after - result.scores_before)
     valid = np.isfinite(change)
     _, peptide = np.unique(result.test_groups[valid], return_inverse=True)
-    gain = np.bincount(peptide, weights=change[valid]) / np.bincount(peptide)
-    return bool(gain.size > 1 and abs(gain.mean()) > CLEAR * gain.std(ddof=1) / math.sqrt(gain.size))
+    gains: NDArray[np.float64] = np.bincount(peptide, weights=change[valid]) / np.bincount(peptide)
+    return gains
 
 
 def pooled(results: list[TuneResult]) -> TuneResult:

@@ -77,6 +77,38 @@ def test_a_clear_result_takes_no_further_turn_unless_the_set_is_small(peptides, 
     assert take_turns(turn(0), turn, 400).turns == turns
 
 
+@pytest.mark.parametrize(
+    ("peptides", "gain", "outlier", "turns"),
+    [
+        (150, 0.05, 0.0, 4),  # one standard error above zero
+        (150, 0.2, 0.0, 1),
+        (150, -0.05, 0.0, 1),
+        (150, -0.2, 0.0, 1),
+        (150, 0.2, -100.0, 1),  # one of which nothing is known says nothing about the others
+        (300, 0.03, 0.0, 2),
+        (600, 0.02, 0.0, 1),  # five hundred that leave a doubt leave a small gain
+    ],
+)
+@pytest.mark.parametrize("name", ["rt", "ms2"])
+def test_a_gain_that_may_be_chance_takes_further_turns(name, peptides, gain, outlier, turns):
+    direction = 1 if get_task(name).headline.higher_is_better else -1
+    noise = np.resize([-0.6, 0.6], peptides)  # standard error 0.05 with 150
+
+    def turn(number):
+        result = made(number, peptides, name="rt")
+        gains = gain + noise
+        gains[0] += outlier
+        return replace(
+            result,
+            headline=get_task(name).headline,
+            before=dict.fromkeys([get_task(name).headline.name], 1.0),
+            after=dict.fromkeys([get_task(name).headline.name], 1.0),
+            scores_after=result.scores_before + direction * gains,
+        )
+
+    assert take_turns(turn(0), turn, 100).turns == turns
+
+
 @pytest.mark.parametrize(("name", "averaged"), [("rt", True), ("charge", False)])
 def test_all_turns_start_alike_and_their_mean_is_used(name, averaged, tmp_path, monkeypatch):
     for each in ("rt", "ms2", "charge", "ccs"):
