@@ -15,9 +15,12 @@ from alphadia_tl.errors import DataError, QuantificationError
 from alphadia_tl.outcome import StepOutcome, finish
 from alphadia_tl.settings import EntrapmentSettings
 from alphadia_tl.validate.drift import alarms, measure_folders
-from alphadia_tl.validate.passes import estimate_pass
+from alphadia_tl.validate.passes import count_before_protein_fdr, estimate_pass
 
 logger = logging.getLogger(__name__)
+
+BEFORE_PROTEIN_FDR = "precursors_before_protein_fdr"
+FEWER = 0.95  # of the precursors: about what searches with other random states differ by, and some
 
 Search = Callable[[Path, Mapping[str, Any]], list[Path]]
 """Takes the output folder and config to merge in; returns the quantification folders of the runs."""
@@ -105,9 +108,34 @@ def finish_rounds(outcomes: list[StepOutcome], final_folder: Path) -> None:
     for number, outcome in enumerate(outcomes):
         if len(outcomes) > 1:
             logger.info(f"Round {number + 1} of {len(outcomes)}, passes before and after it:")
+        _look_before_protein_fdr(outcome, folders[number : number + 2], counts[number : number + 2])
         _watch_drift(outcome, folders[number], folders[number + 1])
         _estimate_errors(outcome, folders[number : number + 2], counts[number : number + 2])
         finish(outcome, first_pass=counts[number], second_pass=counts[number + 1])
+
+
+def _look_before_protein_fdr(outcome: StepOutcome, folders: list[Path], counts: list[dict[str, Any] | None]) -> None:
+    """Add to the counts of each pass what it found before the protein FDR; warn where the later one reports fewer."""
+    fdr = outcome.provenance.get("fdr")
+    first, second = counts
+    if fdr is None or first is None or second is None:
+        return
+    try:
+        before = [count_before_protein_fdr(folder, claimed_fdr=fdr) for folder in folders]
+    except QuantificationError as error:  # the search is done and stays
+        outcome.warnings.append(f"Precursors before the protein FDR were not counted: {error}")
+        logger.warning(outcome.warnings[-1])
+        return
+    for count, number in zip((first, second), before, strict=True):
+        if number is not None:
+            count[BEFORE_PROTEIN_FDR] = number
+    if second["precursors"] < FEWER * first["precursors"]:
+        found = f"{second['precursors']:,} precursors, the one before {first['precursors']:,}"
+        taken = "" if None in before else f"before the protein FDR they are {before[1]:,} and {before[0]:,}. "
+        outcome.warnings.append(
+            f"The pass after tuning reports {found}; {taken}Tables of the pass before: {folders[0]}"
+        )
+        logger.warning(outcome.warnings[-1])
 
 
 def _estimate_errors(outcome: StepOutcome, folders: list[Path], counts: list[dict[str, Any] | None]) -> None:

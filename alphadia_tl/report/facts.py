@@ -37,9 +37,10 @@ class TrainingFacts(TypedDict, total=False):
 
 
 class PassFacts(TypedDict, total=False):
-    """What one search pass found at 1 % FDR; ``fdp`` is an estimate of the true false discovery proportion, 0 to 1."""
+    """What one search pass found at the claimed FDR; ``fdp`` estimates the true false discovery proportion, 0 to 1."""
 
     precursors: int
+    precursors_before_protein_fdr: int
     proteins: int
     fdp: float | None
     fdp_interval: list[float]

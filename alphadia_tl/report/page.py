@@ -16,7 +16,11 @@ from alphadia_tl.report.drawing import Drawing
 from alphadia_tl.report.facts import DecisionFacts, Facts, PassFacts
 from alphadia_tl.report.plotly_figure import to_div
 
-QUANTITIES = (("precursors", "Precursors"), ("proteins", "Protein groups"))
+QUANTITIES = (
+    ("precursors", "Precursors"),
+    ("precursors_before_protein_fdr", "before the protein FDR"),
+    ("proteins", "Protein groups"),
+)
 NOT_MEASURED = "not measured"
 # The page may not load anything from anywhere.
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -88,6 +92,7 @@ def _pass_rows(first: PassFacts | None, second: PassFacts | None) -> list[dict[s
             "change": words.change(one.get(key), two.get(key)),
         }
         for key, name in QUANTITIES
+        if key in {*one, *two, "precursors", "proteins"}
     ]
     if any(p.get("fdp") is not None for p in (one, two)):
         shown = [_error(p) for p in (one, two)]
@@ -171,6 +176,7 @@ def render_report(facts: Facts, drawings: Mapping[str, Sequence[Drawing]]) -> st
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         headline=headline(facts.get("decisions", ()), first, second),
         pass_rows=_pass_rows(first, second) if first or second else [],
+        claimed_fdr=words.percent(provenance.get("fdr", 0.01)),
         fdp_measured=any((p or {}).get("fdp") is not None for p in (first, second)),
         models=models,
         stages=stages(seconds),

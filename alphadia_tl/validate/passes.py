@@ -19,6 +19,24 @@ from alphadia_tl.validate.tables import read_rows
 logger = logging.getLogger(__name__)
 
 
+PRECURSOR = ["sequence", "mods", "mod_sites", "charge"]
+
+
+def count_before_protein_fdr(folder: Path, *, claimed_fdr: float) -> int | None:
+    """Count the precursors that a pass finds at the precursor FDR, in any run; None where it has no tables of runs.
+
+    With few proteins one decoy decides at the protein FDR about several of them: the number that is left says less of
+    a library than this one.
+
+    Raises
+    ------
+    QuantificationError
+        If a table cannot be read.
+    """
+    rows = read_run_rows(folder)
+    return None if rows is None else len(targets_at(rows, claimed_fdr).drop_duplicates(PRECURSOR))
+
+
 def estimate_pass(folder: Path, settings: EntrapmentSettings, *, claimed_fdr: float) -> dict[str, Any]:
     """Estimate the false discovery proportion of the precursors that a pass finds at the precursor FDR.
 
