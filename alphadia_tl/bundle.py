@@ -18,6 +18,7 @@ import yaml
 from alphadia_tl.errors import OutputError
 
 GIB = 1024**3
+CHECKPOINTS = ".checkpoints"
 PACKAGES = ("alphadia_tl", "alphadia", "peptdeep", "alphabase", "torch", "numpy", "pandas")
 
 
@@ -86,6 +87,11 @@ class Bundle:
     def figures(self) -> Path:
         """Folder of the report's figures as SVG."""
         return self.folder / "figures"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of trainings that are not finished; removed when the models are written."""
+        return self.folder / CHECKPOINTS
 
     def results(self) -> list[Path]:
         """Return the files that the step has written and nothing writes again: models, libraries, tables."""

@@ -190,7 +190,8 @@ def decide(result: Scored, *, confidence: float, generator: np.random.Generator)
     elif not np.isfinite(after):
         reason = f"pretrained model kept: the tuned one could not be scored ({change})"
     else:
-        reason = f"pretrained model kept: {change}; gain per peptide {low:+.4f} to {high:+.4f}, it may be chance"
+        why = "but the metric over all is no better" if low > 0 else "it may be chance"
+        reason = f"pretrained model kept: {change}; gain per peptide {low:+.4f} to {high:+.4f}, {why}"
     return Decision(
         model=result.name,
         accepted=accepted,

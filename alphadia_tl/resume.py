@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ import pyarrow.lib
 import pyarrow.parquet as pq
 import yaml
 
-from alphadia_tl.bundle import write_yaml
+from alphadia_tl.bundle import CHECKPOINTS, write_yaml
 from alphadia_tl.errors import OutputError
 
 __all__ = ["Manifest", "forget", "hash_of", "remove_damaged_runs", "stamp", "stamps", "the_only_search"]
@@ -135,6 +136,8 @@ def forget(folder: Path) -> None:
     """Take nothing in an output folder as done, in none of its stages (``--force``)."""
     for path in folder.rglob(FILE_NAME):
         path.unlink()
+    for path in folder.rglob(CHECKPOINTS):
+        shutil.rmtree(path)
 
 
 def remove_damaged_runs(quant: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -108,6 +109,7 @@ def run_step(
     with outcome.timed("transfer library"):
         library = _library(settings, quant_folders, transfer_library, outcome)
     manager = start_manager(settings)
+    manager.checkpoints = outcome.bundle.checkpoints
     outcome.provenance = _provenance(settings, manager)
     if manager.instrument_warning:
         outcome.warnings.append(manager.instrument_warning)
@@ -119,6 +121,7 @@ def run_step(
         save_models(manager, outcome)
         write_stats(outcome.bundle.stats, outcome.history)
         outcome.write_provenance()
+    shutil.rmtree(outcome.bundle.checkpoints, ignore_errors=True)
     if speclib is not None:
         with outcome.timed("library prediction"):
             regenerate_library(settings, manager, outcome, speclib)

@@ -77,7 +77,9 @@ def test_a_small_but_steady_gain_is_seen_through_the_spread_between_peptides():
 
 
 def test_a_model_with_a_worse_headline_is_refused_whatever_the_pairs_say():
-    assert not _decide(Result(ERRORS, ERRORS * 0.9, after={"error": 1.01})).accepted
+    decision = _decide(Result(ERRORS, ERRORS * 0.9, after={"error": 1.01}))
+    assert not decision.accepted
+    assert decision.reason.endswith("but the metric over all is no better")
 
 
 def test_single_wild_rows_do_not_decide():

@@ -3,6 +3,7 @@ import os
 import pandas as pd
 import pytest
 
+from alphadia_tl.bundle import Bundle
 from alphadia_tl.errors import OutputError
 from alphadia_tl.resume import Manifest, forget, hash_of, remove_damaged_runs, stamp, stamps, the_only_search
 
@@ -71,7 +72,11 @@ def test_a_damaged_manifest_means_all_again(finished, caplog, text):
 
 def test_force_forgets_all_stages_of_all_folders(finished):
     Manifest(finished / "transfer").begin("first pass", INPUTS)
+    checkpoints = Bundle(finished / "transfer").checkpoints
+    checkpoints.mkdir()
+    (checkpoints / "rt_0.pt").write_bytes(b"a training")
     forget(finished)
+    assert not checkpoints.exists()
     assert Manifest(finished).state("tuning", INPUTS) == "new"
     assert Manifest(finished / "transfer").state("first pass", INPUTS) == "new"
 

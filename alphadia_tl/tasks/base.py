@@ -132,6 +132,8 @@ class Task(Protocol):
         Most epochs of annealing on training and validation rows.
     averages_turns : bool
         Whether the weights of several turns are averaged where a small set took them.
+    averaged_rows : int
+        Turns are taken for their mean alone until they have this many rows in all.
     wanted_peptides : int
         Held-out peptides with which one can tell whether tuning helped.
     max_batch : int
@@ -147,6 +149,7 @@ class Task(Protocol):
     weight_decay: float
     last_epochs: int
     averages_turns: bool
+    averaged_rows: int
     wanted_peptides: int
     max_batch: int
     reduced_precision: bool

@@ -57,6 +57,7 @@ class CcsTask:
     weight_decay = 0.1
     last_epochs = 20
     averages_turns = True
+    averaged_rows = 4000
     wanted_peptides = 100
     max_batch = 256
     reduced_precision = False

@@ -73,6 +73,7 @@ class ChargeTask:
     weight_decay = 0.0
     last_epochs = 0
     averages_turns = False  # the cutoff is chosen with the first turn's probabilities
+    averaged_rows = 0
     wanted_peptides = 400  # cross entropy is a mean with a heavy tail
     max_batch = 128
     reduced_precision = True

@@ -53,6 +53,7 @@ class Ms2Task:
     weight_decay = 0.3
     last_epochs = 8
     averages_turns = True
+    averaged_rows = 0
     wanted_peptides = 100
     max_batch = 128
     reduced_precision = True

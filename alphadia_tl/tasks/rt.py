@@ -33,6 +33,7 @@ class RtTask:
     weight_decay = 1.0
     last_epochs = 12
     averages_turns = True
+    averaged_rows = 4000
     wanted_peptides = 100
     max_batch = 256
     reduced_precision = False

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from alphadia_tl.tasks.predict import choose_dtype
 from alphadia_tl.tasks.result import TuneResult
 from alphadia_tl.tasks.sanity import check_pretrained
 from alphadia_tl.training import (
+    Checkpoint,
     Examples,
     FitResult,
     FitSettings,
@@ -32,6 +34,7 @@ from alphadia_tl.training import (
     auto_batch_size,
     auto_passes,
     fit,
+    identity_of,
     infer,
 )
 
@@ -72,6 +75,7 @@ def tune(
     n_folds: int = 1,
     baseline: Callable[[Examples], Examples] | None = None,
     from_scratch: bool = False,
+    checkpoints: Path | None = None,
 ) -> TuneResult:
     """Tune ``network`` in place on ``data``.
 
@@ -97,6 +101,8 @@ def tune(
         How the rows are put to the pretrained network where it is to be compared as something else asked it before.
     from_scratch : bool
         The network's weights are random: what they predict is not checked.
+    checkpoints : Path, optional
+        Folder in which a training that was killed has left how far it had come, and in which this one does.
 
     Returns
     -------
@@ -140,6 +146,10 @@ def tune(
         return loss, evaluation.metrics
 
     generator = torch.Generator().manual_seed(seed)
+    checkpoint = None
+    if checkpoints is not None:
+        identity = identity_of(network, parts["train"], parts["validation"], fit_settings, task.name, seed, dtype)
+        checkpoint = Checkpoint(checkpoints / f"{task.name}_{turn}.pt", identity)
     result = fit(
         network,
         parts["train"],
@@ -151,6 +161,7 @@ def tune(
         history=history,
         dtype=dtype,
         start_loss=warm_loss,
+        checkpoint=checkpoint,
     )
     improved = result.best_loss <= val_loss
     if not improved:

@@ -78,7 +78,7 @@ def tune_in_turns(
         result = take_folds(turn_of, n_folds)
         folds = [copy.deepcopy(n) for n in networks]
     else:
-        result, folds = take_turns(turn_of(0), turn_of, wanted), []
+        result, folds = take_turns(turn_of(0), turn_of, wanted, task.averaged_rows), []
     if len(networks) > 1 and (folds or task.averages_turns):
         average_turns(task, networks, data, held_out)
     return result, folds
@@ -90,7 +90,9 @@ def n_turns(held_out_peptides: int, all_peptides: int, wanted: int) -> int:
     return max(1, min(MAX_TURNS, possible, math.ceil(wanted / max(1, held_out_peptides))))
 
 
-def take_turns(first: TuneResult, tune_again: Callable[[int], TuneResult], wanted: int) -> TuneResult:
+def take_turns(
+    first: TuneResult, tune_again: Callable[[int], TuneResult], wanted: int, averaged_rows: int = 0
+) -> TuneResult:
     """Add held-out scores of further turns to a result.
 
     What the turns tell together is whether tuning on this data, with these settings, helps peptides that it has
@@ -104,23 +106,31 @@ def take_turns(first: TuneResult, tune_again: Callable[[int], TuneResult], wante
         Tunes the start weights once more, in the turn given, whose test peptides no other turn has.
     wanted : int
         Held-out peptides with which one can tell.
+    averaged_rows : int
+        Rows of all turns together below which turns are taken for the mean of their weights alone.
     """
     held_out, peptides = first.n_peptides["test"], sum(first.n_peptides.values())
-    turns, why = n_turns(held_out, peptides, wanted), "are few"
-    if turns > 1 and held_out >= ENOUGH_IF_CLEAR and is_clear(first):
-        turns = 1
-    elif turns == 1 and is_in_doubt(first):
-        turns, why = n_turns(held_out, peptides, ENOUGH_IN_DOUBT), "say that it helps, but it may be chance"
-    if turns == 1:
-        return first
-    logger.info(
-        "%s: %d held-out peptides %s; tuning %d more times with others held out, to tell whether it helps",
-        first.name.upper(),
-        held_out,
-        why,
-        turns - 1,
-    )
-    return pooled([first, *(tune_again(turn) for turn in range(1, turns))])
+    results = [first]
+
+    def until(turns: int, why: str) -> None:
+        if turns > len(results):
+            logger.info(
+                "%s: %s; tuning %d more times with other peptides held out",
+                first.name.upper(),
+                why,
+                turns - len(results),
+            )
+        results.extend(tune_again(turn) for turn in range(len(results), turns))
+
+    if held_out < ENOUGH_IF_CLEAR or not is_clear(first):
+        until(n_turns(held_out, peptides, wanted), f"{held_out} held-out peptides are few to tell whether it helps")
+    rows = sum(first.n_rows.values())
+    if averaged_rows // max(1, rows) > 1:
+        turns = min(n_turns(held_out, peptides, peptides), averaged_rows // max(1, rows))
+        until(turns, f"of {rows} rows the mean of several models is better than one")
+    if is_in_doubt(pooled(results)):
+        until(n_turns(held_out, peptides, ENOUGH_IN_DOUBT), "it seems to help, but that may be chance")
+    return pooled(results) if len(results) > 1 else first
 
 
 def take_folds(tune_fold: Callable[[int], TuneResult], n_folds: int) -> TuneResult:
@@ -146,16 +156,19 @@ def is_clear(result: TuneResult) -> bool:
 
 
 def is_in_doubt(result: TuneResult) -> bool:
-    """Return whether the trimmed mean gain per held-out peptide is above zero by less than two standard errors.
+    """Return whether tuning seems to help, and the gate would yet keep the pretrained model.
 
-    The gate would keep the pretrained model for want of held-out peptides, not for want of a gain. (Of a trimmed mean
-    the standard error is that of the winsorised values, Tukey and McLaughlin 1963.)
+    That is, the trimmed mean gain per held-out peptide is above zero, but by less than two standard errors (those of
+    the winsorised values, Tukey and McLaughlin 1963), or the headline is no better.
     """
-    gain, trimmed = _gains(result), result.headline.trimmed
-    if gain.size < 2:
+    gain, headline = _gains(result), result.headline
+    if gain.size < 2 or trim_mean(gain, headline.trimmed) <= 0:
         return False
-    error = float(mstats.trimmed_stde(gain, limits=(trimmed, trimmed)))
-    return bool(0 < trim_mean(gain, trimmed) < IN_DOUBT * error)
+    winsorized = np.asarray(mstats.winsorize(gain, limits=(headline.trimmed, headline.trimmed)))
+    error = winsorized.std(ddof=1) / ((1 - 2 * headline.trimmed) * math.sqrt(gain.size))
+    before, after = result.before[headline.name], result.after[headline.name]
+    better = after > before if headline.higher_is_better else after < before
+    return bool(not better or trim_mean(gain, headline.trimmed) < IN_DOUBT * error)
 
 
 def _gains(result: TuneResult) -> NDArray[np.float64]:

@@ -1,17 +1,20 @@
 """The epoch loop: schedule, early stopping, batches, history. Torch only."""
 
 from alphadia_tl.training.annealing import anneal
+from alphadia_tl.training.checkpoint import Checkpoint, identity_of
 from alphadia_tl.training.examples import Batch, Examples, SparseSites, length_batches, training_steps
 from alphadia_tl.training.history import HISTORY_COLUMNS, History
 from alphadia_tl.training.inference import infer
-from alphadia_tl.training.loop import FitResult, FitSettings, auto_batch_size, auto_passes, fit
+from alphadia_tl.training.loop import FitResult, fit
 from alphadia_tl.training.precision import autocast, hardware_has_bf16, select_dtype
 from alphadia_tl.training.schedule import CustomScheduler
+from alphadia_tl.training.settings import FitSettings, auto_batch_size, auto_passes
 from alphadia_tl.training.stopping import EarlyStopping, StopReason
 
 __all__ = [
     "HISTORY_COLUMNS",
     "Batch",
+    "Checkpoint",
     "CustomScheduler",
     "EarlyStopping",
     "Examples",
@@ -26,6 +29,7 @@ __all__ = [
     "autocast",
     "fit",
     "hardware_has_bf16",
+    "identity_of",
     "infer",
     "length_batches",
     "select_dtype",

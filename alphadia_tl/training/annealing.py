@@ -11,7 +11,8 @@ import torch
 from alphadia_tl.training.epoch import make_optimizer, seeded, train_epoch
 from alphadia_tl.training.examples import Examples
 from alphadia_tl.training.inference import Forward, Loss
-from alphadia_tl.training.loop import FitResult, FitSettings
+from alphadia_tl.training.loop import FitResult
+from alphadia_tl.training.settings import FitSettings
 
 __all__ = ["anneal"]
 

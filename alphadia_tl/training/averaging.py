@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 
@@ -37,6 +38,14 @@ class AveragedWeights:
         self._steps += 1
         keep = min(self._limit, (1 + self._steps) / (10 + self._steps))
         torch._foreach_lerp_(self._average, [p.detach() for p in self._parameters], 1 - keep)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the average and the number of steps in it."""
+        return {"average": self._average, "steps": self._steps}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take what `state_dict` returned."""
+        self._average, self._steps = list(state["average"]), state["steps"]
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 import math
 import sys
@@ -14,63 +13,26 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from alphadia_tl.training.averaging import AveragedWeights
-from alphadia_tl.training.epoch import make_optimizer, seeded, train_epoch
+from alphadia_tl.training.checkpoint import Checkpoint
+from alphadia_tl.training.epoch import seeded, train_epoch
 from alphadia_tl.training.examples import Examples
 from alphadia_tl.training.history import History
 from alphadia_tl.training.inference import Forward, Loss
-from alphadia_tl.training.schedule import CustomScheduler
-from alphadia_tl.training.stopping import EarlyStopping, StopReason
+from alphadia_tl.training.settings import FitSettings
+from alphadia_tl.training.state import TrainingState
+from alphadia_tl.training.stopping import StopReason
 
-__all__ = ["FitResult", "FitSettings", "auto_batch_size", "auto_passes", "fit"]
+__all__ = ["FitResult", "fit"]
 
 logger = logging.getLogger(__name__)
 
 Validate = Callable[[], tuple[float, Mapping[str, float]]]
 
-MIN_STEPS = 30
-MIN_BATCH = 8
 BACK_OFF_ABOVE = 1.1
 BACK_OFF_FACTOR = 0.3
 MAX_BACK_OFFS = 8
 _EPOCH_LINE = "Epoch %d  Lr: %.5f  Training loss: %.4f  validation loss: %.4f"
 _BACK_OFF_LINE = "Epoch %d: the validation loss left its best by far; back to epoch %d, learning rate %.6f"
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """How long and how fast to train.
-
-    Parameters
-    ----------
-    max_lr : float
-        Highest learning rate.
-    batch_size : int
-        Rows per optimizer step.
-    epochs, warmup_epochs, lr_patience, stopping_patience, test_interval : int
-        See the config section ``transfer_learning``; all in epochs.
-    weight_decay : float
-        A step shrinks the weights by this, times the learning rate.
-    averaged_epochs : float
-        Epochs over which the weights that are validated and kept are averaged.
-    passes : int
-        How often an epoch goes over the rows.
-    """
-
-    max_lr: float
-    batch_size: int
-    epochs: int = 50
-    warmup_epochs: int = 5
-    lr_patience: int = 3
-    stopping_patience: int = 12
-    test_interval: int = 1
-    weight_decay: float = 0.0
-    averaged_epochs: float = 2.0
-    passes: int = 1
-
-    def steps(self, n_rows: int) -> int:
-        """Return about how many steps an epoch has."""
-        return self.passes * math.ceil(n_rows / self.batch_size)
 
 
 @dataclass(frozen=True)
@@ -98,32 +60,6 @@ class FitResult:
     best_lr: float = 0.0
 
 
-def auto_batch_size(n_rows: int, cap: int = 256) -> int:
-    """Choose the rows per step so that an epoch has at least 30 steps where the data allows it."""
-    return max(MIN_BATCH, min(cap, n_rows // MIN_STEPS))
-
-
-def auto_passes(n_rows: int, batch_size: int) -> int:
-    """Choose how often an epoch goes over the rows, so that it has at least 30 steps."""
-    return math.ceil(MIN_STEPS / math.ceil(n_rows / batch_size))
-
-
-@dataclass
-class _Best:
-    """The best weights so far."""
-
-    loss: float
-    weights: dict[str, Any]
-    epoch: int = -1
-    lr: float = 0.0
-
-    def see(self, epoch: int, loss: float, lr: float, network: torch.nn.Module) -> None:
-        """Keep the network's weights if the loss is the lowest yet."""
-        if loss < self.loss:
-            self.epoch, self.loss, self.lr = epoch, loss, lr
-            self.weights = copy.deepcopy(network.state_dict())
-
-
 def fit(
     network: torch.nn.Module,
     examples: Examples,
@@ -136,6 +72,7 @@ def fit(
     history: History | None = None,
     dtype: torch.dtype | None = None,
     start_loss: float = math.inf,
+    checkpoint: Checkpoint | None = None,
 ) -> FitResult:
     """Train ``network`` in place and leave it with the weights of its best epoch.
 
@@ -163,6 +100,8 @@ def fit(
         Autocast type; None for fp32.
     start_loss : float
         Validation loss of the start weights, which are restored if no epoch is better.
+    checkpoint : Checkpoint, optional
+        What to take the training up from, and where to leave it.
 
     Returns
     -------
@@ -170,53 +109,70 @@ def fit(
         Best epoch, epochs trained and reason to stop.
     """
     history = History("") if history is None else history
-    optimizer = make_optimizer(network, settings.max_lr, settings.weight_decay)
-    scheduler = CustomScheduler(optimizer, settings.max_lr, settings.warmup_epochs, settings.lr_patience)
-    stopping = EarlyStopping(max(1, math.ceil(settings.stopping_patience / settings.test_interval)))
-    averaged = AveragedWeights(network, settings.averaged_epochs * settings.steps(len(examples)))
-    best = _Best(start_loss, copy.deepcopy(network.state_dict()))
-    reason, train_loss, epoch, back_offs = StopReason.MAX_EPOCHS, math.inf, -1, 0
-    with seeded(generator, examples.lengths.device), _progress(settings.epochs) as bar:
-        for epoch in range(settings.epochs):
-            scheduler.step(epoch, train_loss)
-            lr = scheduler.get_last_lr()[0]
-            train_loss = train_epoch(
-                network,
-                examples,
-                forward,
-                loss,
-                optimizer,
-                settings.batch_size,
-                generator,
-                dtype=dtype,
-                passes=settings.passes,
-                after_step=averaged.update,
-            )
-            history.add(epoch, "train", {"train_loss": train_loss, "lr": lr})
+    device = examples.lengths.device
+    state = TrainingState(
+        network, settings, n_rows=len(examples), start_loss=start_loss, generator=generator, history=history
+    )
+    with seeded(generator, device), _progress(settings.epochs) as bar:
+        if checkpoint is not None and (saved := checkpoint.load(device)) is not None:
+            state.restore(saved)
+            bar.update(state.epochs)
+            logger.info("Taken up from a checkpoint: %d epochs are trained already", state.epochs)
+        while state.reason is None:
+            _train_epoch(state, examples, forward, loss, validate, settings, dtype)
             bar.update()
-            finite = math.isfinite(train_loss)
-            if finite and (epoch + 1) % settings.test_interval and epoch + 1 < settings.epochs:
-                continue
-            val_loss = math.nan
-            if finite:
-                with averaged.applied():
-                    val_loss, metrics = validate()
-                    best.see(epoch, val_loss, lr, network)
-                history.add(epoch, "validation", {"val_loss": val_loss, **metrics})
-            logger.info(_EPOCH_LINE, epoch, lr, train_loss, val_loss)
-            if _too_fast(val_loss, best.loss) and back_offs < MAX_BACK_OFFS:
-                back_offs += 1
-                network.load_state_dict(best.weights)
-                optimizer.state.clear()
-                averaged.restart()
-                scheduler.back_off(BACK_OFF_FACTOR)
-                logger.info(_BACK_OFF_LINE, epoch, best.epoch, scheduler.get_last_lr()[0])
-            elif not stopping.step(val_loss):
-                reason = stopping.reason or reason
-                break
-    network.load_state_dict(best.weights)
+            if checkpoint is not None:
+                checkpoint.save(state.to_mapping, finished=state.reason is not None)
+    network.load_state_dict(state.best.weights)
     network.eval()
-    return FitResult(best.epoch, epoch + 1, reason, best.loss, best.lr)
+    return FitResult(state.best.epoch, state.epochs, state.reason, state.best.loss, state.best.lr)
+
+
+def _train_epoch(
+    state: TrainingState,
+    examples: Examples,
+    forward: Forward,
+    loss: Loss,
+    validate: Validate,
+    settings: FitSettings,
+    dtype: torch.dtype | None,
+) -> None:
+    """Train one epoch, validate where it is time to, and decide how to go on."""
+    epoch = state.epochs
+    state.scheduler.step(epoch, state.train_loss)
+    lr = state.scheduler.get_last_lr()[0]
+    state.train_loss = train_epoch(
+        state.network,
+        examples,
+        forward,
+        loss,
+        state.optimizer,
+        settings.batch_size,
+        state.generator,
+        dtype=dtype,
+        passes=settings.passes,
+        after_step=state.averaged.update,
+    )
+    state.epochs += 1
+    last = state.epochs == settings.epochs
+    state.history.add(epoch, "train", {"train_loss": state.train_loss, "lr": lr})
+    finite = math.isfinite(state.train_loss)
+    if finite and state.epochs % settings.test_interval and not last:
+        return
+    val_loss = math.nan
+    if finite:
+        with state.averaged.applied():
+            val_loss, metrics = validate()
+            state.best.see(epoch, val_loss, lr, state.network)
+        state.history.add(epoch, "validation", {"val_loss": val_loss, **metrics})
+    logger.info(_EPOCH_LINE, epoch, lr, state.train_loss, val_loss)
+    if _too_fast(val_loss, state.best.loss) and state.back_offs < MAX_BACK_OFFS:
+        state.back_to_best(BACK_OFF_FACTOR)
+        logger.info(_BACK_OFF_LINE, epoch, state.best.epoch, state.scheduler.get_last_lr()[0])
+    elif not state.stopping.step(val_loss):
+        state.reason = state.stopping.reason
+    if last and state.reason is None:
+        state.reason = StopReason.MAX_EPOCHS
 
 
 def _too_fast(val_loss: float, best_loss: float) -> bool:

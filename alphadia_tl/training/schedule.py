@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -84,6 +85,15 @@ class CustomScheduler:
         self._max_lrs = [lr * factor for lr in self._max_lrs]
         for group in self._optimizer.param_groups:
             group["lr"] *= factor
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the highest learning rates and what the plateau has seen; the optimizer keeps the present ones."""
+        return {"max_lrs": self._max_lrs, "plateau": self._plateau.state_dict()}  # type: ignore[no-untyped-call]
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take what `state_dict` returned."""
+        self._max_lrs = list(state["max_lrs"])
+        self._plateau.load_state_dict(dict(state["plateau"]))  # type: ignore[no-untyped-call]
 
     def get_last_lr(self) -> list[float]:
         """Return the current learning rate of each parameter group."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from enum import StrEnum
 
 __all__ = ["EarlyStopping", "StopReason"]
@@ -50,6 +51,14 @@ class EarlyStopping:
         self._reference = math.inf
         self._counter = 0
         self.reason: StopReason | None = None
+
+    def state_dict(self) -> dict[str, float]:
+        """Return what was seen so far."""
+        return {"reference": self._reference, "counter": self._counter}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Take what `state_dict` returned."""
+        self._reference, self._counter = state["reference"], int(state["counter"])
 
     def step(self, val_loss: float) -> bool:
         """Take the next validation loss.

@@ -1,6 +1,7 @@
 """The step alone, as a cluster runs it: quant folders or a saved transfer library in, a bundle out."""
 
 import hashlib
+import signal
 
 import pytest
 import yaml
@@ -35,17 +36,16 @@ def bundles(flag_on, experiment, tmp_path_factory):
     }
     library = ["--library", flag_on.folder / "transfer" / "speclib.hdf"]
     for name, source in sources.items():
-        arguments = [
-            "finetune",
-            "--config",
-            config,
-            "-o",
-            folder / name,
-            *source,
-            *(library if name == "first" else []),
-        ]
+        output = ["-o", folder / name, *source, *(library if name == "first" else [])]
+        arguments = ["finetune", "--config", config, *output]
+        if name == "again":
+            code, log = call(
+                "alphadia-tl", arguments, experiment.home.resolve(), kill_at=["Fine-tuning Charge", "Epoch 0"]
+            )
+            assert code == -signal.SIGKILL, log[-3000:]
         code, log = call("alphadia-tl", arguments, experiment.home.resolve())
         assert code == 0, log[-3000:]
+        (folder / f"{name}.log").write_text(log)
     return folder
 
 
@@ -54,6 +54,14 @@ def test_the_same_quant_folders_give_the_same_weights_and_decisions(bundles):
     first, again = (yaml.safe_load((bundles / n / "alphadia_tl.yaml").read_text()) for n in ("first", "again"))
     assert first["decisions"] == again["decisions"]
     assert any(d["accepted"] for d in first["decisions"])
+
+
+def test_a_killed_tuning_is_taken_up_where_it_was(bundles):
+    """The RT model was finished then; what comes out is what an undisturbed call gives (above)."""
+    again, first = ((bundles / f"{name}.log").read_text() for name in ("again", "first"))
+    assert "Taken up from a checkpoint: 2 epochs are trained already" in again
+    assert "Taken up" not in first
+    assert not (bundles / "again" / ".checkpoints").exists()
 
 
 def test_a_saved_transfer_library_gives_the_same_weights_as_the_quant_folders(bundles):

@@ -65,7 +65,7 @@ def test_enough_held_out_peptides_take_one_turn():
 
 @pytest.mark.parametrize(
     ("peptides", "gain", "noise", "turns"),
-    [(150, 0.5, 0.1, 1), (150, 0.02, 0.5, 3), (150, -0.5, 0.1, 1), (40, 0.5, 0.1, 5), (60, 0.5, 0.1, 1)],
+    [(150, 0.5, 0.1, 1), (150, 0.1, 0.5, 3), (150, -0.5, 0.1, 1), (40, 0.5, 0.1, 5), (60, 0.5, 0.1, 1)],
 )
 def test_a_clear_result_takes_no_further_turn_unless_the_set_is_small(peptides, gain, noise, turns):
     draw = np.random.default_rng(0)
@@ -85,6 +85,9 @@ def test_a_clear_result_takes_no_further_turn_unless_the_set_is_small(peptides, 
         (150, -0.05, 0.0, 1),
         (150, -0.2, 0.0, 1),
         (150, 0.2, -100.0, 1),  # one of which nothing is known says nothing about the others
+        (90, 0.05, 0.0, 5),  # two are needed in any case, and leave a doubt
+        (90, 0.5, 0.0, 1),
+        (90, -0.05, 0.0, 2),
         (300, 0.03, 0.0, 2),
         (600, 0.02, 0.0, 1),  # five hundred that leave a doubt leave a small gain
     ],
@@ -102,11 +105,20 @@ def test_a_gain_that_may_be_chance_takes_further_turns(name, peptides, gain, out
             result,
             headline=get_task(name).headline,
             before=dict.fromkeys([get_task(name).headline.name], 1.0),
-            after=dict.fromkeys([get_task(name).headline.name], 1.0),
+            after=dict.fromkeys([get_task(name).headline.name], 1.0 + 0.1 * direction),
             scores_after=result.scores_before + direction * gains,
         )
 
     assert take_turns(turn(0), turn, 100).turns == turns
+
+
+@pytest.mark.parametrize(("rows", "turns"), [(200, 5), (1000, 4), (1333, 3), (2000, 2), (2001, 1), (20000, 1)])
+def test_turns_are_taken_for_their_mean_where_rows_are_few(rows, turns):
+    def turn(number):
+        return replace(made(number, 250), n_rows={"train": rows - 250, "test": 250})
+
+    assert take_turns(turn(0), turn, 100, 4000).turns == turns
+    assert take_turns(turn(0), turn, 100, 0).turns == 1
 
 
 @pytest.mark.parametrize(("name", "averaged"), [("rt", True), ("charge", False)])
