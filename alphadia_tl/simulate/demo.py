@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from alphadia_tl.host import deep_merge
 from alphadia_tl.simulate.experiment import DEMO, Experiment, Preset, make_experiment
 from alphadia_tl.simulate.truth import Score, score_search
 
@@ -66,15 +67,13 @@ def run_search(
     title : str
         Row of the table.
     changes : Mapping
-        Sections of the config to update.
+        What the config is updated with.
     oracle : bool, default False
         Search with the perfect library.
     """
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
-    config = experiment.config(oracle=oracle)
-    for section, values in changes.items():
-        config[section] = {**config.get(section, {}), **values}
+    config = deep_merge(experiment.config(oracle=oracle), changes)
     config_path = output.with_suffix(".yaml")
     config_path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     command = [sys.executable, "-m", "alphadia_tl.cli", "--config", str(config_path), "-o", str(output)]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from alphadia_tl.training.examples import Examples, training_steps
 from alphadia_tl.training.inference import Forward, Loss
-from alphadia_tl.training.memory import in_parts
+from alphadia_tl.training.memory import RowLimit, in_parts
 from alphadia_tl.training.precision import autocast
 
 __all__ = ["make_optimizer", "seeded", "train_epoch"]
@@ -35,6 +35,7 @@ def train_epoch(
     *,
     dtype: torch.dtype | None = None,
     passes: int = 1,
+    limit: RowLimit | None = None,
     before_step: Callable[[], None] = lambda: None,
     after_step: Callable[[], None] = lambda: None,
 ) -> float:
@@ -50,10 +51,13 @@ def train_epoch(
         Rows per step.
     passes : int
         How often every row is seen.
+    limit : RowLimit, optional
+        What memory was found to hold in epochs before.
     before_step, after_step : callable
         Called around each step of the optimizer.
     """
     network.train()
+    limit = RowLimit() if limit is None else limit
     device = examples.lengths.device
     total = torch.zeros((), device=device)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -73,7 +77,7 @@ def train_epoch(
     for _ in range(passes):
         for step in training_steps(examples, batch_size, generator):
             before_step()
-            total += in_parts(step, gradients) * sum(map(len, step))
+            total += in_parts(step, gradients, limit) * sum(map(len, step))
             torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
             optimizer.step()
             after_step()

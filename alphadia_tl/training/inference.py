@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from alphadia_tl.training.examples import Batch, Examples, length_batches
-from alphadia_tl.training.memory import in_parts
+from alphadia_tl.training.memory import RowLimit, in_parts
 from alphadia_tl.training.precision import autocast
 
 __all__ = ["Forward", "Loss", "infer"]
@@ -57,7 +57,7 @@ def infer(
     network.eval()
     outputs: Tensor | None = None
     total = 0.0
-    starts = examples.fragment_start()
+    starts, limit = examples.fragment_start(), RowLimit()
 
     def put(batches: list[Tensor]) -> float:
         nonlocal outputs
@@ -82,7 +82,7 @@ def infer(
 
     with torch.inference_mode(), autocast(examples.lengths.device, dtype):
         for rows in length_batches(examples, batch_size):
-            total += in_parts([rows], put)
+            total += in_parts([rows], put, limit)
     network.train(was_training)
     mean_loss = total / len(examples) if loss is not None and len(examples) else math.nan
     return (torch.zeros(0) if outputs is None else outputs), mean_loss

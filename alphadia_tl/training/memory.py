@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-__all__ = ["halves", "in_parts"]
+__all__ = ["RowLimit", "in_parts"]
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def halves(batches: Sequence[Tensor]) -> list[Tensor]:
-    """Return each batch of rows in two parts, single rows as they are."""
-    return [part for rows in batches for part in rows.chunk(2)]
+@dataclass
+class RowLimit:
+    """The most rows that memory has been found to hold at once; None as long as it was enough."""
+
+    rows: int | None = None
+
+    def split(self, batches: Sequence[Tensor]) -> list[Tensor]:
+        """Return the batches, those that are too large in parts."""
+        if self.rows is None:
+            return list(batches)
+        return [part for rows in batches for part in rows.chunk(-(-len(rows) // self.rows))]
 
 
-def in_parts(batches: Sequence[Tensor], run: Callable[[list[Tensor]], T]) -> T:
+def in_parts(batches: Sequence[Tensor], run: Callable[[list[Tensor]], T], limit: RowLimit) -> T:
     """Run on batches of rows; where memory is out, once more on halves of them, down to single rows.
 
     Parameters
@@ -29,20 +38,23 @@ def in_parts(batches: Sequence[Tensor], run: Callable[[list[Tensor]], T]) -> T:
         Row numbers of each batch.
     run : callable
         Takes the batches, and may be called again from the start.
+    limit : RowLimit
+        What was found before, and is found now.
 
     Raises
     ------
     torch.OutOfMemoryError
         When single rows are too much.
     """
-    parts = list(batches)
     while True:
+        parts = limit.split(batches)
+        largest = max(map(len, parts))
         try:
             return run(parts)
         except torch.OutOfMemoryError:
-            if max(map(len, parts)) == 1:
+            if largest == 1:
                 raise
         # not in the handler: its traceback holds the tensors that are in the way
         torch.cuda.empty_cache()
-        parts = halves(parts)
-        logger.warning("GPU memory is out: going on with batches of at most %d rows", max(map(len, parts)))
+        limit.rows = -(-largest // 2)
+        logger.warning("GPU memory is out: going on with batches of at most %d rows", limit.rows)

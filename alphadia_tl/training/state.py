@@ -13,6 +13,7 @@ import torch
 from alphadia_tl.training.averaging import AveragedWeights
 from alphadia_tl.training.epoch import make_optimizer
 from alphadia_tl.training.history import History
+from alphadia_tl.training.memory import RowLimit
 from alphadia_tl.training.schedule import CustomScheduler
 from alphadia_tl.training.settings import FitSettings
 from alphadia_tl.training.stopping import EarlyStopping, StopReason
@@ -64,6 +65,8 @@ class TrainingState:
         How often the best weights were put back.
     reason : StopReason or None
         Why the training ended; None while it goes on.
+    row_limit : RowLimit
+        What memory holds at once; found anew where a training is taken up, maybe on another device.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class TrainingState:
         self.stopping = EarlyStopping(max(1, math.ceil(settings.stopping_patience / settings.test_interval)))
         self.averaged = AveragedWeights(network, settings.averaged_epochs * settings.steps(n_rows))
         self.best = Best(start_loss, copy.deepcopy(network.state_dict()))
+        self.row_limit = RowLimit()
         self.epochs, self.train_loss, self.back_offs = 0, math.inf, 0
         self.reason: StopReason | None = None if settings.epochs else StopReason.MAX_EPOCHS
 

@@ -68,16 +68,20 @@ def _spread(values: pd.Series) -> str:
 def sizes_table(frame: pd.DataFrame) -> str:
     """Return one line per domain and size: pretrained, stock and ours, with the gate's decisions."""
     plain = _plain(frame)
+    of_class = (plain["tuner"] == "stock_class").any()
+    columns = ["rows", "seeds", "pretrained", "stock", "ours, shipped", "ours against stock", "tail: stock, ours",
+               "tuned models used", "epochs: stock, ours", "seconds: stock, ours"]  # fmt: skip
+    if of_class:
+        columns.insert(4, "stock, defaults of the class")
     parts = []
     for model, of_model in plain.groupby("model", sort=False):
         head = (
             f"**{model.upper()}**: {UNIT[model]}; median of the seeds [lowest, highest].\n\n"
-            "| data | rows | seeds | pretrained | stock | stock, defaults of the class | ours, shipped | "
-            "ours against stock | tail: stock, ours | "
-            "tuned models used | epochs: stock, ours | seconds: stock, ours |\n" + "|---|" + "---:|" * 11
+            f"| data | {' | '.join(columns)} |\n" + "|---|" + "---:|" * len(columns)
         )
         lines = [head]
-        for (domain, size), cell in of_model.groupby(["domain", "size"], sort=False):
+        by_size = of_model.assign(order=of_model["size"].replace(0, 10**9)).sort_values(["domain", "order"])
+        for (domain, size), cell in by_size.groupby(["domain", "size"], sort=False):
             stock, ours = (cell[cell["tuner"] == t] for t in ("stock", "ours"))
             if stock.empty or ours.empty:
                 continue
@@ -85,7 +89,7 @@ def sizes_table(frame: pd.DataFrame) -> str:
             change = ours["shipped"].median() / stock["tuned"].median() - 1
             lines.append(
                 f"| {domain.split('/')[1]} | {size or 'all'} | {len(ours)} | {1000 * ours['pretrained'].iloc[0]:.1f} | "
-                f"{_spread(stock['tuned'])} | {_spread(other) if len(other) else ''} | "
+                f"{_spread(stock['tuned'])} | {(_spread(other) if len(other) else '') + ' | ' if of_class else ''}"
                 f"{_spread(ours['shipped'])} | {100 * change:+.0f} % | "
                 f"{1000 * stock['tuned_tail'].median():.0f}, {1000 * ours['shipped_tail'].median():.0f} | "
                 f"{int(ours['accepted'].sum())} of {len(ours)} | "
@@ -102,6 +106,8 @@ def never_worse(frame: pd.DataFrame) -> str:
     lines = []
     for tuner, column in (("ours", "shipped"), ("stock", "tuned"), ("stock_class", "tuned")):
         rows = plain[plain["tuner"] == tuner]
+        if rows.empty:
+            continue
         higher = rows["model"].isin(HIGHER)
         worse = np.where(higher, rows[column] < rows["pretrained"], rows[column] > rows["pretrained"])
         beyond = rows["gain_high"] < 0

@@ -45,11 +45,14 @@ class Search:
         return yaml.safe_load((self.folder / "transfer" / "alphadia_tl.yaml").read_text())
 
 
-def call(command, arguments, home, kill_at=()):
-    """Run a command as a user would, with ``home`` as the home folder; kill it when it has logged all texts in turn."""
+def call(command, arguments, home, prefix=(), *, kill_at=()):
+    """Run a command as a user would, with ``home`` as the home folder; kill it when it has logged all texts in turn.
+
+    ``prefix``: a command that runs it.
+    """
     environment = {**os.environ, "HOME": str(home), "USERPROFILE": str(home)}
     process = subprocess.Popen(
-        [str(SCRIPTS / command), *map(str, arguments)],
+        [*map(str, prefix), str(SCRIPTS / command), *map(str, arguments)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

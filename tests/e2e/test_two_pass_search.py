@@ -6,6 +6,7 @@ import re
 import pandas as pd
 import pytest
 from alphabase.spectral_library.base import SpecLibBase
+from markupsafe import escape
 
 from e2e.support import ON, ONLY_RT
 
@@ -120,13 +121,18 @@ def test_without_the_flag_alphadia_runs_as_ever(flag_off, stock):
     assert flag_off.score().reported == pytest.approx(stock.score().reported, rel=0.03)
 
 
+ODD_NAME = "Ångström <b>&amp; \"run\" 'n°2' 100%"
+
+
 @pytest.fixture(scope="module")
-def two_files(search, flag_on, experiment, mzml_file):
-    """Two formats, a library, MBR; killed at the second file of the first pass, and at that of the second pass."""
+def two_files(search, flag_on, experiment, mzml_file, tmp_path_factory):
+    """Two formats, an odd name, a library, MBR; killed at the second file of the first and of the second pass."""
+    odd = tmp_path_factory.mktemp("of 'Ω'") / f"{ODD_NAME}.HDF"
+    odd.symlink_to(experiment.raw_files[1].resolve())
     second_file = "Loading raw file 2/2"
     return search(
         {
-            "raw_paths": [str(mzml_file.resolve()), str(experiment.raw_files[1].resolve())],
+            "raw_paths": [str(mzml_file.resolve()), str(odd)],
             "library_path": str(flag_on.folder / "transfer" / "speclib.hdf"),
             "library_prediction": {"enabled": False},
             "general": {"mbr_step_enabled": True},
@@ -144,8 +150,18 @@ def test_two_formats_a_library_and_mbr_work_together(two_files):
     assert two_files.provenance()["transfer_library"]["runs"] == 2
     assert two_files.frozen_config()["search"]["target_num_candidates"] == 5
     runs = pd.read_parquet(two_files.folder / "precursors.parquet", columns=["raw.name"])["raw.name"]
-    assert set(runs) == {"run_1", "run_2"}
+    assert set(runs) == {"run_1", ODD_NAME}
     assert (two_files.folder / "library" / "precursors.parquet").exists()
+
+
+def test_a_raw_file_with_an_odd_name_is_searched_learnt_from_and_reported(two_files):
+    assert two_files.code == 0, two_files.log[-3000:]
+    transfer = two_files.folder / "transfer"
+    assert ODD_NAME in json.loads((transfer / "report.json").read_text())["runs"]
+    assert (transfer / "quant" / ODD_NAME).is_dir()
+    page = (transfer / "report.html").read_text()
+    assert escape(ODD_NAME) in page
+    assert "Ångström <b>" not in page
 
 
 def test_a_killed_search_goes_on_where_it_was(two_files):

@@ -4,8 +4,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
+from small_disk import SMALL_DISK, may_mount
 
-from alphadia_tl.host import host_version
+from alphadia_tl.host import deep_merge, host_version
 from e2e.support import ON, ONLY_RT, SHARED, call
 
 pytestmark = pytest.mark.slow
@@ -27,6 +29,20 @@ def test_a_wrong_config_stops_before_anything_runs(search):
     assert result.code == 1
     assert "above 0 and below 1" in result.log
     assert "Loading spectral library" not in result.log
+
+
+@may_mount
+def test_a_disk_without_space_is_found_before_the_search(experiment, tmp_path):
+    output = tmp_path / "small"
+    output.mkdir()
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(deep_merge(experiment.config(), ON)))
+    code, log = call(
+        "alphadia-tl", ["--config", config, "-o", output], experiment.home.resolve(), [*SMALL_DISK, output]
+    )
+    assert code == 1
+    assert f"{output} has 0.0 GiB free" in log
+    assert "Loading spectral library" not in log
 
 
 def test_the_check_that_the_gui_makes_prints_alphadias_version_first():

@@ -1,9 +1,12 @@
 """The weight files of a bundle."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
+from small_disk import SMALL_DISK, may_mount
 
 from alphadia_tl.tasks.saving import save_networks
 
@@ -31,3 +34,26 @@ def test_files_of_folds_that_are_no_longer_used_are_removed(tmp_path, network):
     save_networks(tmp_path, {"rt": network}, {"rt": [network, network]})
     save_networks(tmp_path, {"rt": network}, {"rt": [network]})
     assert [str(f.relative_to(tmp_path)) for f in sorted(tmp_path.rglob("*.pth"))] == ["fold_1/rt.pth", "rt.pth"]
+
+
+WRITE_TWICE = """
+import sys, torch
+from pathlib import Path
+from alphadia_tl.errors import OutputError
+from alphadia_tl.tasks.saving import save_networks
+folder = Path(sys.argv[1])
+save_networks(folder, {"rt": torch.nn.Linear(3, 2)}, {})
+try:
+    save_networks(folder, {"rt": torch.nn.Linear(1000, 4000)}, {})
+except OutputError as e:
+    print(e)
+print([f.name for f in folder.iterdir()], list(torch.load(folder / "rt.pth")["bias"].shape))
+"""
+
+
+@may_mount
+def test_a_full_disk_keeps_the_old_weights_and_leaves_nothing_half_written(tmp_path):
+    command = [*SMALL_DISK, str(tmp_path), sys.executable, "-c", WRITE_TWICE, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "No space left on device" in done.stdout
+    assert done.stdout.splitlines()[-1] == "['rt.pth'] [2]"

@@ -2,9 +2,9 @@ import pytest
 import torch
 from small_network import Net, forward, loss, made
 
-from alphadia_tl.training import infer
+from alphadia_tl.training import FitSettings, fit, infer
 from alphadia_tl.training.epoch import make_optimizer, train_epoch
-from alphadia_tl.training.memory import in_parts
+from alphadia_tl.training.memory import RowLimit, in_parts
 
 
 def short_of_memory(forward, limit):
@@ -28,9 +28,32 @@ def test_batches_are_halved_until_they_fit_and_no_row_is_lost(limit, largest):
         seen.extend(batches)
         return len(batches)
 
-    assert in_parts([torch.arange(37), torch.arange(37, 40)], run) == len(seen)
+    assert in_parts([torch.arange(37), torch.arange(37, 40)], run, RowLimit()) == len(seen)
     assert torch.cat(seen).tolist() == list(range(40))
     assert max(map(len, seen)) == largest
+
+
+def test_what_memory_holds_is_found_once(caplog):
+    calls, limit = [], RowLimit()
+
+    def run(batches):
+        calls.append(max(map(len, batches)))
+        if calls[-1] > 10:
+            raise torch.OutOfMemoryError
+
+    for _ in range(3):
+        in_parts([torch.arange(37)], run, limit)
+    assert calls == [37, 19, 10, 10, 10]
+    assert len(caplog.records) == 2
+
+
+def test_a_training_asks_once_how_much_memory_holds(caplog):
+    """Not in each step, nor in each epoch."""
+    network, examples = Net(), made()
+    settings = FitSettings(max_lr=0.01, batch_size=64, epochs=3)
+    generator = torch.Generator().manual_seed(1)
+    fit(network, examples, short_of_memory(forward, 5), loss, lambda: (1.0, {}), settings, generator)
+    assert sum(r.levelname == "WARNING" for r in caplog.records) == 4  # 30, 15, 8, 4
 
 
 def test_where_single_rows_are_too_much_it_is_told():
@@ -38,7 +61,7 @@ def test_where_single_rows_are_too_much_it_is_told():
         raise torch.OutOfMemoryError("no")
 
     with pytest.raises(torch.OutOfMemoryError):
-        in_parts([torch.arange(4)], run)
+        in_parts([torch.arange(4)], run, RowLimit())
 
 
 def _epoch(limit):

@@ -1,0 +1,196 @@
+"""Start-up, the transfer library, and the prediction and storage of spectral libraries."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from timing.measure import Row, row, timed
+
+ROWS = (2_000, 4_000, 8_000, 16_000)
+RUNS = (1, 2, 4, 8)
+PRECURSORS_PER_RUN = 3_000
+STORED = 100_000
+
+
+def startup() -> Iterator[Row]:
+    """Time from the command to its version."""
+
+    def run(module: str) -> list[float]:
+        return timed(
+            lambda: subprocess.run([sys.executable, "-m", module, "--version"], check=True, capture_output=True)
+        )[1]
+
+    yield row("start-up (--version)", 1, run("alphadia_tl.cli"), run("alphadia.cli"))
+
+
+def collect() -> Iterator[Row]:
+    """Collect the transfer library from quantification folders, quality control included."""
+    sys.path.append(str(Path(__file__).parents[2] / "tests"))
+    from alphabase.peptide.fragment import get_charged_frag_types
+    from alphadia.outputtransform.outputaccumulator import AccumulationBroadcaster, TransferLearningAccumulator
+    from library.conftest import make_precursors, write_run
+
+    from alphadia_tl.library import collect as collect_ours
+    from alphadia_tl.settings import TransferLibrarySettings
+
+    types = list(get_charged_frag_types(["b", "y"], 2))
+    precursors = make_precursors(PRECURSORS_PER_RUN // 2, np.random.default_rng(0))
+    with tempfile.TemporaryDirectory() as folder:
+        folders = [write_run(Path(folder) / f"run_{i}", precursors, seed=i).folder for i in range(max(RUNS))]
+        for n in RUNS:
+
+            def ours(n: int = n) -> Any:
+                settings = TransferLibrarySettings()
+                return collect_ours(folders[:n], settings, types, fail_fast=True, generator=np.random.default_rng(0))
+
+            def stock(n: int = n) -> Any:
+                accumulator = TransferLearningAccumulator(
+                    keep_top=3, norm_delta_max=True, precursor_correlation_cutoff=0.5, fragment_correlation_ratio=0.75
+                )
+                broadcaster = AccumulationBroadcaster(
+                    folder_list=[str(f) for f in folders[:n]],
+                    number_of_processes=4,
+                    processing_kwargs={"charged_frag_types": types},
+                )
+                broadcaster.subscribe(accumulator)
+                broadcaster.run()
+                return accumulator.consensus_speclibase
+
+            library, our_seconds = timed(ours)
+            _, stock_seconds = timed(stock)
+            rate = n * len(precursors) / statistics.median(our_seconds)
+            note = f"{rate:,.0f} rows/s; {len(library.precursor_df):,} observations kept"
+            yield row(f"transfer library, {len(precursors):,} precursors a run", n, our_seconds, stock_seconds, note)
+
+
+def predict() -> Iterator[Row]:
+    """Predict RT, MS2 and mobility of a digest."""
+    import torch
+    from alphadia.libtransform.prediction import PeptDeepPrediction
+    from finetuning.domains import DATA
+    from finetuning.tuners import WEIGHTS, installed_weights
+
+    from alphadia_tl.finetune import FinetuneManager
+    from alphadia_tl.host.prediction import prediction_class
+
+    if not DATA.is_dir():
+        print("predict: skipped, the measured weights are not there (ALPHADIA_TL_DATA)")
+        return
+    threads = os.cpu_count() or 1
+    torch.set_num_threads(threads)
+    digest = digest_of(max(ROWS))
+    with installed_weights():
+        full = digest.precursor_df
+        manager = FinetuneManager("cpu", models=WEIGHTS, nce=25, instrument="Lumos")
+
+        def run(step_class: type, n: int) -> Any:
+            step = step_class(use_gpu=False, mp_process_num=threads, nce=25, peptdeep_model_type="generic")
+            library = digest.copy()
+            library._precursor_df = full.sample(min(n, len(full)), random_state=0).reset_index(drop=True)
+            return step.forward(library)
+
+        for n in ROWS:
+            ours, our_seconds = timed(lambda n=n: run(prediction_class(manager), n), 2)
+            stock, stock_seconds = timed(lambda n=n: run(PeptDeepPrediction, n), 2)
+            size = len(ours.precursor_df)
+            rate = size / statistics.median(our_seconds)
+            yield row(
+                "library prediction (RT, MS2, CCS, m/z)",
+                size,
+                our_seconds,
+                stock_seconds,
+                f"{rate:,.0f} precursors/s; {_agreement(ours, stock)}",
+            )
+        yield from _floor(manager, full.head(2000))
+
+
+def storage() -> Iterator[Row]:
+    """Write a library and load it again."""
+    from alphabase.spectral_library.base import SpecLibBase
+
+    from alphadia_tl.speclib.storage import load_library, save_library
+
+    library = made_library(STORED)
+    size = len(library.precursor_df)
+    with tempfile.TemporaryDirectory() as name:
+        ours, stock = Path(name) / "ours.hdf", Path(name) / "stock.hdf"
+        _, our_seconds = timed(lambda: save_library(library, ours))
+        _, stock_seconds = timed(lambda: library.save_hdf(str(stock)))
+        megabytes = ours.stat().st_size / 1e6
+        yield row(
+            "writing a library", size, our_seconds, stock_seconds, f"{megabytes:.0f} MB; ours flushed to the disk"
+        )
+        _, our_seconds = timed(lambda: load_library(ours))
+        _, stock_seconds = timed(lambda: SpecLibBase().load_hdf(str(stock), load_mod_seq=True))
+        yield row("loading a library", size, our_seconds, stock_seconds)
+
+
+def made_library(n: int, seed: int = 1) -> Any:
+    """Return a digest of a random proteome with ``n`` precursors and random fragments."""
+    import pandas as pd
+
+    library = digest_of(n, seed)
+    types = library.charged_frag_types
+    rows = int((library._precursor_df["nAA"] - 1).sum())
+    rng = np.random.default_rng(seed)
+    library._fragment_mz_df = pd.DataFrame(rng.uniform(200, 2000, (rows, len(types))), columns=types)
+    library._fragment_intensity_df = pd.DataFrame(rng.random((rows, len(types)), np.float32), columns=types)
+    stop = (library._precursor_df["nAA"] - 1).cumsum()
+    library._precursor_df["frag_stop_idx"] = stop
+    library._precursor_df["frag_start_idx"] = stop - library._precursor_df["nAA"] + 1
+    return library
+
+
+def digest_of(n: int, seed: int = 1) -> Any:
+    """Return a digest of a random proteome with at least ``n`` precursors, cut to ``n``."""
+    from alphadia.libtransform.fasta_digest import FastaDigest
+
+    from alphadia_tl.simulate.proteome import random_proteome
+
+    with tempfile.TemporaryDirectory() as name:
+        fasta = Path(name) / "proteome.fasta"
+        random_proteome(max(120, n // 100), np.random.default_rng(seed)).write_fasta(fasta)
+        digest = FastaDigest(precursor_charge=[2, 4], precursor_mz=[400, 1200])([str(fasta)])
+    digest._precursor_df = digest.precursor_df.head(n).reset_index(drop=True)
+    return digest
+
+
+def _agreement(ours: Any, stock: Any) -> str:
+    from alphadia_tl.metrics import spectral_similarity
+
+    key = ["sequence", "mods", "mod_sites", "charge"]
+    both = ours.precursor_df.merge(stock.precursor_df, on=key, suffixes=("", "_stock"))
+    ends = [(both[f"frag_start_idx{s}"].to_numpy(), both[f"frag_stop_idx{s}"].to_numpy()) for s in ("", "_stock")]
+    rows = [np.concatenate([np.arange(a, b) for a, b in zip(*e, strict=True)]) for e in ends]
+    mine, theirs = (lib._fragment_intensity_df.to_numpy()[r] for lib, r in zip((ours, stock), rows, strict=True))
+    counts = ends[0][1] - ends[0][0]
+    pcc = spectral_similarity(mine, theirs, np.ones(mine.shape, bool), counts)["PCC"]
+    rt = np.abs(both["rt_pred"] - both["rt_pred_stock"]).max()
+    return f"median PCC to alphaDIA's {np.nanmedian(pcc):.5f}, largest RT difference {rt:.5f}"
+
+
+def _floor(manager: Any, df: Any) -> Iterator[Row]:
+    """Compare the MS2 forward pass with the matrix products that it consists of."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    with counter:
+        manager.predict_ms2_array(df)
+    flops = counter.get_total_flops()
+    _, seconds = timed(lambda: manager.predict_ms2_array(df))
+    dtype = torch.bfloat16 if manager.precision == "auto" else torch.float32
+    a = torch.randn(2048, 2048).to(dtype)
+    _, product = timed(lambda: a @ a, 5)
+    floor = flops / (2 * 2048**3 / min(product))
+    note = f"{flops / len(df) / 1e6:.0f} MFLOP a precursor; floor: large matrix products in the same precision"
+    yield row("MS2 forward pass against its floor (stock = floor)", len(df), seconds, [floor] * len(seconds), note)

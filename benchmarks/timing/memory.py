@@ -1,0 +1,71 @@
+"""Peak memory of predicting and writing large libraries, each in a process of its own.
+
+python benchmarks/timing/memory.py 1000000    # what the stage starts
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+SIZES = (125_000, 250_000, 500_000, 1_000_000)
+
+
+def memory() -> Iterator[dict[str, object]]:
+    """Predict and write libraries of doubling size."""
+    from finetuning.domains import DATA
+
+    from timing.measure import row
+
+    if not DATA.is_dir():
+        print("memory: skipped, the measured weights are not there (ALPHADIA_TL_DATA)")
+        return
+    for size in SIZES:
+        done = subprocess.run([sys.executable, __file__, str(size)], check=True, capture_output=True, text=True)
+        told = json.loads(done.stdout.splitlines()[-1])
+        note = (
+            f"{told['peak_gb']:.2f} GB at most, {told['before_gb']:.2f} GB with the digest alone; "
+            f"{size / told['predict']:,.0f} precursors/s; of it {told['write']:.0f} s writing"
+        )
+        yield row("predicting and writing, memory", size, [told["predict"] + told["write"]], note=note)
+
+
+def peak_gb() -> float:
+    """Return the most memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def main(size: int) -> None:
+    """Predict one library and print what it took."""
+    import torch
+    from finetuning.tuners import WEIGHTS
+
+    from alphadia_tl.finetune import FinetuneManager
+    from alphadia_tl.host.prediction import prediction_class
+    from alphadia_tl.speclib.storage import save_library
+    from timing.libraries import digest_of
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    digest = digest_of(size)
+    manager = FinetuneManager("cpu", models=WEIGHTS, nce=25, instrument="Lumos")
+    step = prediction_class(manager)(use_gpu=False, mp_process_num=1, nce=25, peptdeep_model_type="generic")
+    before = peak_gb()
+    started = time.perf_counter()
+    library = step.forward(digest)
+    predicted = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        save_library(library, Path(folder) / "speclib.hdf")
+    told = {"before_gb": before, "predict": predicted - started, "write": time.perf_counter() - predicted}
+    print(json.dumps(told | {"peak_gb": peak_gb(), "size": len(library.precursor_df)}))
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    main(int(sys.argv[1]))

@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+import torch
+from small_network import Net, forward, loss, made
+
+from alphadia_tl.training import FitSettings, fit
+from alphadia_tl.training.state import Best
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def _path(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+def test_the_weights_of_each_epoch_are_watched_and_the_training_is_as_without():
+    from timing.tuning import watched
+
+    def train():
+        network = Net()
+        losses = iter([3.0, 1.0, 2.0])
+        settings = FitSettings(max_lr=0.01, batch_size=16, epochs=3)
+        generator = torch.Generator().manual_seed(1)
+        fit(network, made(), forward, loss, lambda: (next(losses), {}), settings, generator)
+        return network.state_dict()
+
+    torch.manual_seed(0)
+    alone = train()
+    original = Best.see
+    torch.manual_seed(0)
+    with watched() as epochs:
+        together = train()
+    assert Best.see is original
+    assert [seconds for seconds, _ in epochs.seen] == sorted(seconds for seconds, _ in epochs.seen)
+    assert len(epochs.seen) == 3
+    for name, value in alone.items():
+        assert torch.equal(value, together[name])
+        assert torch.equal(value, epochs.seen[1][1][name])  # the epoch of the lowest loss
+
+
+def test_a_line_has_the_ratio_and_its_spread_or_says_that_alphadia_was_not_run():
+    from timing.measure import row, table
+
+    lines = table([row("a", 1000, [1.0, 2.0, 4.0], [8.0, 8.0, 8.0], "x"), row("b", 5, [1.0])]).splitlines()
+    assert lines[2] == "| a | 1,000 | 2.00 | 8.00 | 4.0 (2.0 to 8.0) | x |"
+    assert lines[3] == "| b | 5 | 1.00 | not run |  |  |"
