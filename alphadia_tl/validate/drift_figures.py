@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import rankdata
 
+from alphadia_tl.validate.expected_times import EXPECTED
+
 KEY = ("run", "sequence", "mods", "mod_sites", "charge")
 #: Columns of ``psm.parquet`` that `measure` reads.
 COLUMNS = ("run", "sequence", "mods", "mod_sites", "charge", "decoy", "proba", "rt_observed", "rt_calibrated")
@@ -39,9 +41,10 @@ class DriftFigures:
     tail_decoys_first, tail_decoys_second : float or None
         Decoys' share of the worst quarter by score.
     rt_tolerance : float or None
-        Seconds; 95 % of the shared precursors have an RT within it of the calibrated one, in the second pass.
+        Seconds; 95 % of the shared precursors have an RT within it of the expected one, in the second pass.
     rt_agreement_gained, rt_agreement_decoys : float or None
-        Shares within ``rt_tolerance``. That of the decoys is what wrong identifications with good scores reach.
+        Shares within ``rt_tolerance``. That of the decoys is what wrong identifications with good scores reach; None
+        where the library of the pass before says what is expected, as decoys are not in it.
     rt_agreement_lost : float or None
         The same of the lost precursors, in the first pass, by what its shared ones keep.
     charge_plausible_gained : float or None
@@ -95,9 +98,11 @@ def measure(first: pd.DataFrame, second: pd.DataFrame) -> DriftFigures:
     ----------
     first, second : pandas.DataFrame
         Targets and decoys up to the FDR, as in ``psm.parquet``, runs below each other: columns `COLUMNS`; ``decoy`` is
-        0 or 1, ``proba`` is lower for better ones, retention times are in seconds. Without ``rt_calibrated`` nothing
-        is said about retention times.
+        0 or 1, ``proba`` is lower for better ones, retention times are in seconds. Expected is ``rt_expected`` where
+        both have it (`expected_times`), else ``rt_calibrated``, by the pass's own library; without either nothing is
+        said about retention times.
     """
+    column = EXPECTED if EXPECTED in first and EXPECTED in second else "rt_calibrated"
     one, two = _targets(first), _targets(second)
     shared = two.index.isin(one.index)
     kept = one.index.isin(two.index)
@@ -114,8 +119,8 @@ def measure(first: pd.DataFrame, second: pd.DataFrame) -> DriftFigures:
         separation_second=separation(second),
         tail_decoys_first=tail_decoys(first),
         tail_decoys_second=tail_decoys(second),
-        **_rt_agreement(two[shared], two[~shared], second),
-        rt_agreement_lost=_rt_agreement(one[kept], one[~kept], first)["rt_agreement_gained"],
+        **_rt_agreement(two[shared], two[~shared], second, column),
+        rt_agreement_lost=_rt_agreement(one[kept], one[~kept], first, column)["rt_agreement_gained"],
         charge_plausible_gained=_charge_plausible(two[shared], two[~shared]),
     )
 
@@ -159,13 +164,15 @@ def _share(values: npt.NDArray[np.bool_]) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
-def _rt_agreement(shared: pd.DataFrame, gained: pd.DataFrame, psm: pd.DataFrame) -> dict[str, float | None]:
+def _rt_agreement(
+    shared: pd.DataFrame, gained: pd.DataFrame, psm: pd.DataFrame, column: str
+) -> dict[str, float | None]:
     names = ("rt_tolerance", "rt_agreement_gained", "rt_agreement_decoys")
-    if "rt_calibrated" not in psm or len(shared) == 0:
+    if column not in psm or len(shared) == 0:
         return dict.fromkeys(names)
 
     def error(rows: pd.DataFrame) -> npt.NDArray[np.float64]:
-        found = (rows["rt_observed"] - rows["rt_calibrated"]).abs().astype(float)
+        found = (rows["rt_observed"] - rows[column]).abs().astype(float)
         return found[np.isfinite(found)].to_numpy()
 
     known = error(shared)

@@ -61,6 +61,11 @@ ARMS = {
     "on": Arm("alphadia_tl", {"alphadia_tl": {"enabled": True}}),
     "cross_fit": Arm("alphadia_tl, cross_fit 2", {"alphadia_tl": {"enabled": True, "cross_fit": 2}}),
     "rounds": Arm("alphadia_tl, 2 rounds", {"alphadia_tl": {"enabled": True, "rounds": 2}}),
+    "lenient": Arm("alphadia_tl, trained at 5 % FDR", {"alphadia_tl": {"enabled": True}, "fdr": {"fdr": 0.05}}),
+    "few": Arm(
+        "alphadia_tl, 500 training precursors", {"alphadia_tl": {"enabled": True, "max_training_precursors": 500}}
+    ),
+    "short": Arm("alphadia_tl, 10 epochs", {"alphadia_tl": {"enabled": True}, "transfer_learning": {"epochs": 10}}),
     "stock": Arm("alphaDIA's transfer step", {"general": {"transfer_step_enabled": True}}),
     "pseudo_reverse": Arm(
         "alphadia_tl, pseudo-reversed decoys",
@@ -70,7 +75,8 @@ ARMS = {
     "memorised": Arm("hits of a lenient pass learnt by heart", {}, memorised=True),
 }
 BASIC_ARMS = ("off", "on", "oracle", "memorised")
-ALL_ARMS = (*BASIC_ARMS, "stock", "rounds", "cross_fit", "pseudo_reverse")
+OWN_HITS_ARMS = (*BASIC_ARMS, "cross_fit", "lenient", "few", "short")
+ALL_ARMS = (*OWN_HITS_ARMS, "stock", "rounds", "pseudo_reverse")
 
 
 def shift(kind: str, seed: int = 1, base: Preset = SMALL, **acquisition: Any) -> Preset:
@@ -84,10 +90,10 @@ CELLS = [
     Cell("none", shift("none"), BASIC_ARMS),
     Cell("retention only", shift("retention"), BASIC_ARMS),
     Cell("fragmentation only", shift("fragmentation"), BASIC_ARMS),
-    Cell("all, seed 2", shift("all", 2), (*BASIC_ARMS, "cross_fit")),
-    Cell("all, seed 3", shift("all", 3), (*BASIC_ARMS, "cross_fit")),
-    Cell("all, seed 4", shift("all", 4), (*BASIC_ARMS, "cross_fit")),
-    Cell("all, seed 5", shift("all", 5), (*BASIC_ARMS, "cross_fit")),
+    Cell("all, seed 2", shift("all", 2), OWN_HITS_ARMS),
+    Cell("all, seed 3", shift("all", 3), OWN_HITS_ARMS),
+    Cell("all, seed 4", shift("all", 4), OWN_HITS_ARMS),
+    Cell("all, seed 5", shift("all", 5), OWN_HITS_ARMS),
     Cell("all, wide windows", shift("all", n_windows=6), BASIC_ARMS),
     Cell("all, two runs", replace(shift("all"), n_runs=2), BASIC_ARMS),
     Cell("all, demo size", shift("all", base=DEMO), ALL_ARMS),

@@ -68,7 +68,7 @@ def own_hits_table(rows: list[Row]) -> str:
         "|---|---:|---:|---:|",
     ]
     off = {r["cell"]: r for r in rows if r["arm"] == "off" and "true" in r and r["cell"].startswith("all, seed")}
-    for arm in ("on", "cross_fit", "rounds", "stock", "oracle", "memorised"):
+    for arm in (a for a in ARMS if a != "off"):
         pairs = [(off[r["cell"]], r) for r in rows if r["arm"] == arm and r["cell"] in off and "true" in r]
         if not pairs:
             continue

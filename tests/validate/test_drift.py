@@ -49,7 +49,7 @@ DECOYS = rows(15, seed=2, decoy=1, proba=(0.02, 0.2), rt_error=None)
 FIRST = a_pass(SHARED, rows(50, seed=3), DECOYS)
 HEALTHY = a_pass(
     SHARED,
-    rows(200, seed=4, proba=(1e-5, 0.1), rt_error=7),
+    rows(200, seed=4, proba=(1e-5, 0.1), rt_error=5.5),
     rows(16, seed=5, decoy=1, proba=(0.02, 0.2), rt_error=None),
 )
 
