@@ -155,7 +155,7 @@ class TrainingSettings(Section):
     test_fraction: float = documented(0.1, "Fraction of the peptides scored once, before and after.")
     test_interval: int = documented(1, "Validate every n epochs.")
     lr_patience: int = documented(3, "Epochs without progress of the training loss before the learning rate is halved.")
-    epochs: int = documented(50, "At most this many epochs.")
+    epochs: int | None = documented(None, "At most this many epochs. null: the model's own default, 50; 20 for MS2.")
     warmup_epochs: int = documented(5, "Epochs over which the learning rate grows to max_lr.")
 
     def __post_init__(self) -> None:
@@ -171,7 +171,8 @@ class TrainingSettings(Section):
         check(total <= 1 + 1e-9, f"{s}.*_fraction", round(total, 6), "a sum of at most 1")
         check(self.test_interval >= 1, f"{s}.test_interval", self.test_interval, "at least 1")
         check(self.lr_patience >= 0, f"{s}.lr_patience", self.lr_patience, "at least 0")
-        check(self.epochs >= 1, f"{s}.epochs", self.epochs, "at least 1")
+        if self.epochs is not None:
+            check(self.epochs >= 1, f"{s}.epochs", self.epochs, "at least 1")
         check(self.warmup_epochs >= 0, f"{s}.warmup_epochs", self.warmup_epochs, "at least 0")
 
     @property

@@ -126,6 +126,8 @@ class Task(Protocol):
         The metric that decides.
     max_lr : float
         Default of the highest learning rate.
+    epochs : int
+        Default of the most epochs.
     weight_decay : float
         An optimizer step shrinks the weights by this, times the learning rate.
     last_epochs : int
@@ -146,6 +148,7 @@ class Task(Protocol):
     title: str
     headline: Headline
     max_lr: float
+    epochs: int
     weight_decay: float
     last_epochs: int
     averages_turns: bool

@@ -54,6 +54,7 @@ class CcsTask:
     title = "CCS"
     headline = Headline("median_relative_abs_error", higher_is_better=False)
     max_lr = 1e-3
+    epochs = 50
     weight_decay = 0.1
     last_epochs = 20
     averages_turns = True

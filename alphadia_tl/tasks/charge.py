@@ -70,6 +70,7 @@ class ChargeTask:
     title = "Charge"
     headline = Headline("ce_loss", higher_is_better=False, trimmed=0.0)
     max_lr = 3e-4
+    epochs = 50
     weight_decay = 0.0
     last_epochs = 0
     averages_turns = False  # the cutoff is chosen with the first turn's probabilities

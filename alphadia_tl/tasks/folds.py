@@ -64,7 +64,7 @@ def fold_settings(settings: TrainingSettings, n_folds: int) -> TrainingSettings:
         train_fraction=train,
         validation_fraction=rest * settings.validation_fraction / learnt,
         test_fraction=1 / n_folds,
-        epochs=max(1, round(settings.epochs * share)),
+        epochs=None if settings.epochs is None else max(1, round(settings.epochs * share)),
         warmup_epochs=round(settings.warmup_epochs * share),
     )
 

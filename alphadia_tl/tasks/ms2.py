@@ -49,7 +49,8 @@ class Ms2Task:
     name = "ms2"
     title = "MS2"
     headline = Headline("SA-median", higher_is_better=True)
-    max_lr = 1e-4
+    max_lr = 2e-4
+    epochs = 20
     weight_decay = 0.3
     last_epochs = 8
     averages_turns = True

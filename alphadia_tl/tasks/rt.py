@@ -30,6 +30,7 @@ class RtTask:
     title = "RT"
     headline = Headline("median_abs_error_calibrated", higher_is_better=False)
     max_lr = 1e-3
+    epochs = 50
     weight_decay = 1.0
     last_epochs = 12
     averages_turns = True

@@ -118,7 +118,7 @@ def tune(
     device = next(network.parameters()).device
     prepared = task.prepare(data)
     if n_folds > 1:
-        settings = fold_settings(settings, n_folds)
+        settings = fold_settings(replace(settings, epochs=settings.epochs or task.epochs), n_folds)
     rows = split_rows(task, prepared.sequences, settings, seed, turn, n_folds)
     parts = {name: prepared.examples.select(torch.from_numpy(r)).to(device) for name, r in rows.items()}
     dtype = choose_dtype(task, network, parts["train"], precision)
@@ -273,7 +273,7 @@ def _fit_settings(task: Task, settings: TrainingSettings, n_rows: int) -> FitSet
         weight_decay=task.weight_decay,
         batch_size=batch_size,
         passes=1 if settings.batch_size else auto_passes(n_rows, batch_size),
-        epochs=settings.epochs,
+        epochs=settings.epochs or task.epochs,
         warmup_epochs=settings.warmup_epochs,
         lr_patience=settings.lr_patience,
         stopping_patience=settings.stopping_patience,

@@ -32,7 +32,7 @@ def test_folds_are_about_equal_and_change_with_the_seed():
 
 @pytest.mark.parametrize("n_folds", [2, 3, 5, 10])
 def test_all_folds_together_cost_no_more_than_one_model(n_folds):
-    one = TrainingSettings()
+    one = TrainingSettings(epochs=50)
     fold = fold_settings(one, n_folds)
     cost = n_folds * fold.train_fraction * fold.epochs
     assert cost == pytest.approx(one.train_fraction * one.epochs, rel=0.12)

@@ -51,6 +51,32 @@ def test_history_is_the_long_table_with_all_metrics(result):
     assert not frame.duplicated(["epoch", "data_split", "metric_name"]).any()
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "n_folds", "epochs"),
+    [("rt", None, 1, 50), ("ms2", None, 1, 20), ("ms2", 7, 1, 7), ("rt", 70, 1, 70), ("ms2", None, 2, 18)],
+)
+def test_a_model_has_its_own_most_epochs_unless_the_user_gives_a_number(monkeypatch, name, given, n_folds, epochs):
+    class Enough(Exception):
+        pass
+
+    def fit(*args, **kwargs):
+        raise Enough(args[5].epochs)
+
+    monkeypatch.setattr(tuning, "fit", fit)
+    network, data = new_network(name, seed=1).model, TaskData(PEPTIDES, FRAGMENTS if name == "ms2" else None)
+    with pytest.raises(Enough) as stopped:
+        tune(
+            get_task(name),
+            network,
+            data,
+            TrainingSettings(epochs=given),
+            n_folds=n_folds,
+            precision="fp32",
+            from_scratch=True,
+        )
+    assert stopped.value.args == (epochs,)
+
+
 def test_before_and_after_are_scored_on_the_same_test_rows(result):
     assert result.scores_before.shape == result.scores_after.shape == (result.n_rows["test"],)
     assert result.test_groups.shape == (result.n_rows["test"],)
