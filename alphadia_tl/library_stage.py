@@ -15,17 +15,27 @@ from alphadia_tl.step_settings import StepSettings
 
 logger = logging.getLogger(__name__)
 
+UNCHANGED = "the library stays as it is: only the charge model was accepted, and no charge states are filtered"
+
 
 def regenerate_library(settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome, speclib: Path) -> None:
-    """Write the tuned library; a model whose predictions turn out unusable goes back to its pretrained weights."""
+    """Write the tuned library; a model whose predictions turn out unusable goes back to its pretrained weights.
+
+    Where no accepted model changes the library, none is written, and one of an earlier call is removed.
+    """
+    outcome.regeneration = None
     while outcome.accepted:
         cutoff = _charge_cutoff(settings, manager, outcome)
+        changing = [m for m in outcome.accepted if m != "charge" or cutoff is not None]
+        if not changing:
+            outcome.warnings.append(UNCHANGED)
+            break
         try:
             outcome.regeneration = regenerate(
                 speclib,
                 outcome.bundle.tuned_library,
                 predictor=manager,
-                accepted=[m for m in outcome.accepted if m != "charge" or cutoff is not None],
+                accepted=changing,
                 charged_frag_types=settings.predicted_frag_types,
                 charge_cutoff=cutoff,
             )
@@ -38,6 +48,7 @@ def regenerate_library(settings: StepSettings, manager: FinetuneManager, outcome
             save_models(manager, outcome)
         else:
             return
+    outcome.bundle.tuned_library.unlink(missing_ok=True)
 
 
 def _charge_cutoff(settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome) -> float | None:

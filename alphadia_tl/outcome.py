@@ -41,7 +41,7 @@ class StepOutcome:
     rt_bins : pandas.DataFrame or None
         Counts and errors along the gradient; None where the RT model was not tuned.
     regeneration : RegenerationSummary or None
-        None where nothing was accepted, so that no library was written.
+        None where nothing that changes the library was accepted, so that none was written.
     modifications : pandas.DataFrame
         What was learnt about each modification.
     seconds : dict

@@ -195,10 +195,12 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
 
         bundle: Bundle = self._step_outcome.bundle
         config = library_config(bundle.tuned_library)
-        if self._step_outcome.accepted:
+        if self._step_outcome.regeneration is not None:
             logger.info(f"The final pass searches the library predicted by the tuned models: {bundle.tuned_library}")
             return config
-        logger.info("Nothing was accepted: the quantification of the pass before is used, nothing is searched again.")
+        logger.info(
+            "The library stays as it was: the quantification of the pass before is used, nothing is searched again."
+        )
         return host.deep_merge(
             config,
             {

@@ -55,7 +55,7 @@ def run_rounds(rounds: int, folder: Path, search: Search, tune: Tune) -> list[St
     that one round's charge model dropped can come back, and models that are not accepted leave what the first pass
     searched with.
 
-    A round that accepts nothing is the last one: a further one would search and tune the same again.
+    A round that leaves the library as it was is the last one: a further one would search and tune the same again.
 
     Parameters
     ----------
@@ -91,9 +91,9 @@ def run_rounds(rounds: int, folder: Path, search: Search, tune: Tune) -> list[St
         if rounds > 1:
             outcome.provenance["round"] = {"number": number, "of": rounds, "base_library": str(base)}
             outcome.write_provenance()
-        if not outcome.accepted:
+        if outcome.regeneration is None:
             if number < rounds:
-                logger.info(f"Round {number} accepted no model: no further round is done.")
+                logger.info(f"Round {number} left the library as it was: no further round is done.")
                 _make_last(outcome, folder)
             break
         # always a new search: the folder may hold another library's quantification from an earlier call

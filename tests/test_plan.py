@@ -10,6 +10,7 @@ from alphadia_tl.bundle import Bundle
 from alphadia_tl.gate import Decision
 from alphadia_tl.outcome import StepOutcome
 from alphadia_tl.plan import TransferLearningPlan
+from alphadia_tl.speclib import RegenerationSummary
 
 
 def test_the_callers_config_is_left_alone(tmp_path):
@@ -78,7 +79,8 @@ def test_every_round_starts_from_the_users_weights_and_requantifies_fragments(mo
 
     def run_step(settings, folder, *, quant_folders, speclib):
         tuned.append((settings, folder, speclib))
-        return StepOutcome(Bundle(folder), decisions=[Decision("rt", True, "better")])
+        made = RegenerationSummary(str(speclib), "", ("rt",), 1, 1, 1, 1, None)
+        return StepOutcome(Bundle(folder), decisions=[Decision("rt", True, "better")], regeneration=made)
 
     monkeypatch.setattr(host, "run_first_pass", run_first_pass)
     monkeypatch.setattr(step, "preflight", lambda settings, folder: manager)
@@ -100,9 +102,12 @@ def test_every_round_starts_from_the_users_weights_and_requantifies_fragments(mo
     assert plan._second_pass_config()["library_path"] == str(transfer / "speclib.tuned.hdf")
 
 
-def test_a_last_round_without_acceptance_reuses_its_own_search(tmp_path):
+@pytest.mark.parametrize(
+    "decision", [Decision("rt", False, "worse"), Decision("charge", True, "better, but no charge state is filtered")]
+)
+def test_a_last_round_that_leaves_the_library_as_it_was_reuses_its_own_search(tmp_path, decision):
     plan = TransferLearningPlan(str(tmp_path), {"alphadia_tl": {"enabled": True, "rounds": 2}})
-    plan._step_outcome = StepOutcome(Bundle(tmp_path / "transfer"), decisions=[Decision("rt", False, "worse")])
+    plan._step_outcome = StepOutcome(Bundle(tmp_path / "transfer"), decisions=[decision])
     config = plan._second_pass_config()
     assert config["library_path"] == str(tmp_path / "transfer" / "speclib.hdf")
     assert config["general"] == {"reuse_quant": True, "reuse_quant_from": [str(tmp_path / "transfer" / "quant")]}

@@ -10,6 +10,7 @@ from alphadia_tl.bundle import Bundle
 from alphadia_tl.gate import Decision
 from alphadia_tl.outcome import StepOutcome
 from alphadia_tl.rounds import finish_rounds, run_rounds
+from alphadia_tl.speclib import RegenerationSummary
 
 
 class Made:
@@ -36,6 +37,7 @@ class Made:
         outcome = StepOutcome(Bundle(folder), decisions=[Decision("rt", accepted, "because")])
         if accepted:
             outcome.bundle.tuned_library.write_text(f"tuned {len(self.tunings)}")
+            outcome.regeneration = RegenerationSummary(str(speclib), "", ("rt",), 1, 1, 1, 1, None)
         outcome.write_provenance()
         return outcome
 
