@@ -52,7 +52,7 @@ def main_table(rows: list[Row]) -> str:
                 continue
             closed = gap_closed(done["off"], row, done["oracle"]) if {"off", "oracle"} <= done.keys() else float("nan")
             matched = f"{true_at(row, done['off']['fdp']):,}" if "off" in done else "–"
-            part = "" if arm in ("off", "oracle") else _percent(closed)
+            part = "" if arm == "off" or ARMS[arm].oracle or ARMS[arm].memorised else _percent(closed)
             lines.append(
                 f"| {cell} | {ARMS[arm].title} | {row['reported']:,} | {row['true']:,} | {row['fdp']:.2%} ± "
                 f"{noise_of_fdp(row):.2%} | {part} | {matched} | {row['after_protein_fdr']['true']:,} | "
