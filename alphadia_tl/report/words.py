@@ -31,6 +31,14 @@ def number(value: Any) -> str:
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
+def together(values: Sequence[Any], between: str) -> str:
+    """Write values that are read side by side, with as many decimals as give the largest three significant digits."""
+    known = [abs(v) for v in values if v is not None and math.isfinite(v)]
+    largest = max(known, default=0.0)
+    decimals = min(8, max(0, 2 - math.floor(math.log10(largest)))) if largest > 0 else 0
+    return between.join(DASH if v is None or not math.isfinite(v) else f"{v:,.{decimals}f}" for v in values)
+
+
 def percent(value: Any) -> str:
     """Write a fraction as a percentage."""
     return DASH if value is None or math.isnan(value) else f"{100 * value:.2g} %"
@@ -98,4 +106,4 @@ def _plain(item: Any) -> Any:
     return item if isinstance(item, bool | int | float | str) or item is None else str(item)
 
 
-FILTERS = {f.__name__: f for f in (count, number, percent, duration, model, metric, label, value, as_yaml)}
+FILTERS = {f.__name__: f for f in (count, number, together, percent, duration, model, metric, label, value, as_yaml)}

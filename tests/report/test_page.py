@@ -118,7 +118,7 @@ def test_first_screen_says_what_came_out(facts):
     for words in (
         "18,950 precursors in the second pass, 16,412 in the first: +2,538 (+15.5 %)",
         "Tuned models in use: Retention time, Fragment intensities.",
-        "0.02317 → 0.00912",
+        "0.0232 → 0.0091",
         "0.712 → 0.791",
         "the data has no ion mobility",
         "lab_3.hdf was left out",
@@ -150,8 +150,8 @@ def test_training_tells_stop_reason_and_restored_epoch(facts):
 
 def test_the_gradient_is_shown_bin_by_bin(facts):
     text = " ".join(re.sub("<[^>]+>", " ", render_report(facts)).split())
-    assert "0.8–0.9 200 40 0.02 → 0.0071" in text
-    assert "0.9–1 100 40 0.02 → – not learnt" in text
+    assert "0.8–0.9 200 40 0.0200 → 0.0071" in text
+    assert "0.9–1 100 40 0.0200 → – not learnt" in text
 
 
 def test_provenance_is_complete(facts):

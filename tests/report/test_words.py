@@ -24,6 +24,24 @@ def test_change(before, after, expected):
 
 
 @pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.0392, 0.006074], "0.0392 – 0.0061"),
+        ([0.4014, 0.2444], "0.401 – 0.244"),
+        ([12.34, 0.5], "12.3 – 0.5"),
+        ([1234.5, 2.0], "1,234 – 2"),
+        ([-0.02, 0.01], "-0.0200 – 0.0100"),
+        ([None, 0.5], "– – 0.500"),
+        ([float("nan"), None], "– – –"),
+        ([0.0, 0.0], "0 – 0"),
+        ([1e-30, 0.0], "0.00000000 – 0.00000000"),
+    ],
+)
+def test_values_side_by_side_have_the_same_decimals(values, expected):
+    assert words.together(values, " – ") == expected
+
+
+@pytest.mark.parametrize(
     ("item", "expected"),
     [
         (True, "yes"),
