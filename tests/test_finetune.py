@@ -198,7 +198,7 @@ def test_missing_zip_is_a_clear_error(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("settings", [None, {"epochs": 3}, TrainingSettings(epochs=3)])
 def test_settings_may_be_a_mapping(folder, settings):
-    assert FinetuneManager("cpu", settings, models=folder).settings.epochs == (50 if settings is None else 3)
+    assert FinetuneManager("cpu", settings, models=folder).settings.epochs == (None if settings is None else 3)
 
 
 def test_unknown_settings_are_refused(folder):

@@ -36,7 +36,7 @@ def test_contradictions_are_refused(tmp_path, config, message):
 def test_only_keys_that_the_user_wrote_replace_the_plugins_training_defaults(tmp_path):
     settings = _settings(tmp_path)
     assert settings.training.batch_size is None
-    assert settings.training.epochs == 50
+    assert settings.training.epochs is None
     assert _settings(tmp_path, {"transfer_learning": {"batch_size": 2000}}).training.batch_size == 2000
 
 

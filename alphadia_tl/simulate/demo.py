@@ -146,7 +146,7 @@ def run_demo(
     Returns
     -------
     int
-        0, or the exit code of the first search that failed.
+        0, or the exit code of the first search that failed; the others are run all the same.
     """
     write = write or _say
     write(f"Making the experiment in {output} (reused when it is there) ...\n")
@@ -172,10 +172,9 @@ def run_demo(
         result = run_search(experiment, output / name, title, changes, oracle=perfect)
         if result.code != 0:
             write(_failure(result, output / f"{name}.log"))
-            return result.code
         results.append(result)
     write("\n" + format_table(results) + "\n")
-    return 0
+    return next((r.code for r in results if r.code != 0), 0)
 
 
 @contextlib.contextmanager

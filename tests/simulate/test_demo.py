@@ -24,15 +24,23 @@ def test_a_failed_search_is_no_row_of_zeros():
 
 
 @pytest.mark.parametrize("code", [1, 127])
-def test_a_failed_search_ends_the_demo_with_its_exit_code_and_the_end_of_its_log(tmp_path, monkeypatch, code):
+def test_a_failed_search_costs_no_other_and_gives_its_exit_code_and_the_end_of_its_log(tmp_path, monkeypatch, code):
     class Made:
         folder = tmp_path
 
     (tmp_path / "experiment.yaml").write_text("true_precursors: 1\nlibrary_precursors: 2\n")
-    (tmp_path / "off.log").write_text("first\nTL_WEIGHTS: no weights\n")
+    (tmp_path / "stock_transfer.log").write_text("first\nValueError: could not broadcast\n")
+
+    def run_search(experiment, output, title, changes, *, oracle):
+        failed = output.name == "stock_transfer"
+        return SearchResult(title, code if failed else 0, 1.0, None if failed else SCORE)
+
     monkeypatch.setattr(demo, "make_experiment", lambda folder, preset, mzml: Made())
-    monkeypatch.setattr(demo, "run_search", lambda *args, **kwargs: SearchResult("off", code, 1.0, None))
+    monkeypatch.setattr(demo, "run_search", run_search)
     said = []
-    assert run_demo(tmp_path, write=said.append) == code
-    assert "TL_WEIGHTS: no weights" in said[-1]
-    assert f"exit code {code}" in said[-1]
+    assert run_demo(tmp_path, stock_transfer=True, oracle=True, write=said.append) == code
+    [told] = [text for text in said if "ValueError: could not broadcast" in text]
+    assert f"exit code {code}" in told
+    rows = said[-1].splitlines()
+    assert len([row for row in rows if "2,000" in row]) == 3
+    assert len([row for row in rows if "failed" in row]) == 1
