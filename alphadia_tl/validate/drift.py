@@ -161,5 +161,5 @@ def measure_folders(first: Path, second: Path) -> DriftFigures | None:
         return None
     needed = [name for name in COLUMNS if name not in ("run", "rt_calibrated")]
     one, two = (read_tables({run: found[run] for run in runs}, needed, ["rt_calibrated"]) for found in tables)
-    times = library_times(first)
+    times = library_times(first, [*one["sequence"], *two["sequence"]])
     return measure(one, two) if times is None else measure(*with_expected_times(one, two, times))

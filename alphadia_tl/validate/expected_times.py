@@ -5,6 +5,7 @@ The library of the pass itself is no judge: models that have learnt a wrong iden
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import h5py
@@ -23,15 +24,18 @@ PRECURSOR = ["sequence", "mods", "mod_sites", "charge"]
 TIMES = ("rt_library", "rt", "rt_norm", "rt_pred", "rt_norm_pred", "irt")
 WINDOW = 101  # precursors of the running median, over the library's times
 MIN_SHARED = 50  # precursors of a run, or nothing is expected of it
+ROWS = 200_000  # of a library that are in memory at once
 
 
-def library_times(folder: Path) -> pd.DataFrame | None:
-    """Read the retention times of the library that a search saved.
+def library_times(folder: Path, sequences: Iterable[str]) -> pd.DataFrame | None:
+    """Read retention times from the library that a search saved.
 
     Parameters
     ----------
     folder : Path
         Output folder of the search.
+    sequences : iterable of str
+        Stripped sequences that are wanted; a library has many more than are found.
 
     Returns
     -------
@@ -53,11 +57,18 @@ def library_times(folder: Path) -> pd.DataFrame | None:
             time = next((name for name in TIMES if name in columns), None)
             if time is None:
                 return None
-            texts = {name: columns[name].asstr()[:] for name in PRECURSOR[:-1]}
-            numbers = {"charge": columns["charge"][:].astype(np.int64), "rt_library": columns[time][:].astype(float)}
+            wanted, n = pd.Index(sequences).unique(), len(columns["sequence"])
+            parts = [_part(columns, time, slice(i, min(i + ROWS, n)), wanted) for i in range(0, n, ROWS)]
     except (OSError, KeyError, TypeError) as error:
         raise QuantificationError(f"{path} cannot be read: {error}.", "Is it a library that alphaDIA saved?") from error
-    return pd.DataFrame({**texts, **numbers}).drop_duplicates(PRECURSOR, ignore_index=True)
+    return pd.concat(parts).drop_duplicates(PRECURSOR, ignore_index=True) if parts else None
+
+
+def _part(columns: h5py.Group, time: str, rows: slice, wanted: pd.Index) -> pd.DataFrame:
+    texts = {name: columns[name].asstr()[rows] for name in PRECURSOR[:-1]}
+    numbers = {"charge": columns["charge"][rows].astype(np.int64), "rt_library": columns[time][rows].astype(float)}
+    part = pd.DataFrame({**texts, **numbers})
+    return part[part["sequence"].isin(wanted)]
 
 
 def with_expected_times(

@@ -6,6 +6,7 @@ import pytest
 from alphabase.spectral_library.base import SpecLibBase
 
 from alphadia_tl.errors import QuantificationError
+from alphadia_tl.validate import expected_times
 from alphadia_tl.validate.drift import alarms, measure, measure_folders
 from alphadia_tl.validate.expected_times import EXPECTED, library_times, with_expected_times
 from validate.test_drift import DECOYS, GRADIENT, SHARED, a_pass, rows
@@ -70,22 +71,25 @@ def test_times_are_laid_onto_each_run_and_nothing_is_expected_where_little_is_kn
 
 
 @pytest.mark.parametrize("name", ["rt", "rt_norm", "rt_pred", "irt"])
-def test_the_saved_library_is_read_whatever_its_column_is_called(tmp_path, name):
+def test_the_saved_library_is_read_whatever_its_column_is_called(tmp_path, monkeypatch, name):
     saved(tmp_path, TIMES.rename(columns={"rt_library": name}))
-    read = library_times(tmp_path)
+    monkeypatch.setattr(expected_times, "ROWS", 500)
+    read = library_times(tmp_path, TIMES["sequence"])
     pd.testing.assert_frame_equal(read, TIMES.reset_index(drop=True), check_dtype=False)
+    some = library_times(tmp_path, SHARED["sequence"])
+    assert set(some["sequence"]) == set(SHARED["sequence"])
 
 
 def test_without_a_library_or_times_in_it_there_is_none(tmp_path):
-    assert library_times(tmp_path) is None
+    assert library_times(tmp_path, ["PEPTIDEK"]) is None
     saved(tmp_path, TIMES.drop(columns="rt_library"))
-    assert library_times(tmp_path) is None
+    assert library_times(tmp_path, ["PEPTIDEK"]) is None
 
 
 def test_a_damaged_library_is_named(tmp_path):
     (tmp_path / "speclib.hdf").write_text("no")
     with pytest.raises(QuantificationError, match=r"speclib\.hdf"):
-        library_times(tmp_path)
+        library_times(tmp_path, ["PEPTIDEK"])
 
 
 def test_folders_are_compared_by_the_library_of_the_first(tmp_path):
