@@ -41,7 +41,7 @@ def test_a_disk_without_space_is_found_before_the_search(experiment, tmp_path):
         "alphadia-tl", ["--config", config, "-o", output], experiment.home.resolve(), [*SMALL_DISK, output]
     )
     assert code == 1
-    assert f"{output} has 0.0 GiB free" in log
+    assert f"{output / 'transfer'} has 0.0 GiB free" in log
     assert "Loading spectral library" not in log
 
 
