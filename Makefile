@@ -1,10 +1,12 @@
 # Two commands do all on a fresh machine with Python 3.11 or newer: `make demo` and `make test`.
 PYTHON ?= python3
+# Each search in a test is a process; without bytecode its imports take twice as long.
+unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: demo test lint types unit docs regression clean
+.PHONY: demo test lint types unit docs regression cluster-test clean
 
 $(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)
@@ -46,5 +48,10 @@ regression: $(VENV)/.installed-test
 	$(BIN)/pytest -m regression
 	$(BIN)/python tests/regression/runner.py --work regression_output --docs docs
 
+# A real Slurm on this machine; needs root and Debian's slurmctld, slurmd, slurm-client and munge.
+cluster-test: $(VENV)/.installed-test
+	$(UV) --editable '.[slurm]'
+	$(BIN)/python tests/cluster/slurm.py --work cluster_output
+
 clean:
-	rm -rf $(VENV) demo_output
+	rm -rf $(VENV) demo_output cluster_output

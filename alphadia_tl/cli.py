@@ -12,7 +12,8 @@ from alphadia_tl.errors import TransferLearningError
 
 EPILOG = (
     "Sub-commands: 'alphadia-tl demo', 'alphadia-tl finetune', 'alphadia-tl report', 'alphadia-tl compare', "
-    "'alphadia-tl entrapment', 'alphadia-tl register', 'alphadia-tl config' (each with --help). "
+    "'alphadia-tl entrapment', 'alphadia-tl workflow', 'alphadia-tl register', 'alphadia-tl config' (each with "
+    "--help). "
     "Without one, all flags are alphaDIA's; transfer learning runs where the config has "
     "'alphadia_tl: {enabled: true}'. An interrupted search goes on with the same command; --force does all again."
 )
@@ -78,6 +79,18 @@ def _report(arguments: Sequence[str]) -> int:
     return report_main(arguments)
 
 
+def _workflow(arguments: Sequence[str]) -> int:
+    from alphadia_tl.workflow.command import main as workflow_main
+
+    return workflow_main(arguments)
+
+
+def _job(arguments: Sequence[str]) -> int:
+    from alphadia_tl.workflow.job_command import main as job_main
+
+    return job_main(arguments)
+
+
 def _register(arguments: Sequence[str]) -> int:
     from alphadia_tl.register_command import register
 
@@ -106,6 +119,8 @@ SUB_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "compare": _compare,
     "entrapment": _entrapment,
     "report": _report,
+    "workflow": _workflow,
+    "job": _job,
     "register": _register,
     "unregister": _unregister,
     "config": _config,

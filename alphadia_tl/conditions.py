@@ -91,7 +91,8 @@ def note_nce(settings: StepSettings, manager: FinetuneManager, outcome: StepOutc
     search = manager.nce_search
     outcome.provenance["nce"] = float(manager.nce)
     outcome.provenance["library_prediction_nce"] = settings.nce
-    outcome.provenance["nce_curve"] = {nce: round(angle, 5) for nce, angle in search.curve.items()} if search else None
+    curve = {nce: round(angle, 5) for nce, angle in search.curve.items()} if search else None
+    outcome.provenance["nce_curve"] = curve or outcome.provenance.get("nce_curve")
     if manager.nce != settings.nce:
         logger.info(f"The MS2 model was tuned with NCE {manager.nce:.1f}, and predicts with it.")
     elif search is not None and search.chosen != settings.nce:

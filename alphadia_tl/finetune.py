@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,7 @@ from alphadia_tl.tasks.device import else_on_cpu
 from alphadia_tl.tasks.folds import predict_by_fold
 from alphadia_tl.tasks.frames import PredictionMixin
 from alphadia_tl.tasks.instrument import instrument_group
+from alphadia_tl.tasks.parts import PredictionParts, in_chunks, network_fingerprint
 from alphadia_tl.tasks.saving import save_networks
 from alphadia_tl.tasks.turns import tune_in_turns
 from alphadia_tl.training import Examples
@@ -89,6 +90,10 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
     ----------
     results : dict of str to TuneResult
         Results of the models tuned so far.
+    parts : PredictionParts or None
+        Predictions that other processes may have made; those that are missing are added.
+    instead : callable or None
+        Asked first, with the model's name and the table; what it returns is taken as the prediction, if anything.
     fold_networks : dict of str to list of torch.nn.Module
         With cross-fitting, the networks of each tuned model, one per fold.
     weights : dict of str to Weights
@@ -128,6 +133,8 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         self.results: dict[str, TuneResult] = {}
         self.cross_fit = cross_fit
         self.checkpoints = checkpoints
+        self.parts: PredictionParts | None = None
+        self.instead: Callable[[str, pd.DataFrame], NDArray[Any] | None] | None = None
         self.fold_networks: dict[str, list[torch.nn.Module]] = {}
         self.weights: dict[str, Weights] = {}
         self.nce_search: NceSearch | None = None
@@ -270,8 +277,7 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
             chosen = float(nce)
         baseline = partial(with_nce, nce=before) if chosen != before else None
         history = self._tune(self._task("ms2", chosen), data, baseline)
-        self._pretrained_nce = before if self._pretrained_nce is None else self._pretrained_nce
-        self.nce = chosen
+        self.use_nce(chosen)
         return history
 
     def restore_pretrained(self, name: str) -> None:
@@ -288,15 +294,65 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         networks = {name: self.interface(name).model for name in self.weights}
         save_networks(Path(folder), networks, self.fold_networks)
 
+    def load_tuned(self, folder: Path, names: Collection[str]) -> None:
+        """Put tuned weights that `save_models` wrote in the place of the start weights, which can be restored.
+
+        Raises
+        ------
+        WeightsError
+            When a file is missing, damaged or of another architecture.
+        """
+        for name in names:
+            interface = self.interface(name)
+            types = self.charged_frag_types if name == "ms2" else None
+            interface.model.load_state_dict(build_model(find_weights(name, folder), "cpu", types).model.state_dict())
+            folds = sorted(path.parent for path in folder.glob(f"fold_*/{name}.pth"))
+            networks = [
+                build_model(find_weights(name, fold), "cpu", types).model.to(interface.device) for fold in folds
+            ]
+            if networks:
+                self.fold_networks[name] = networks
+
+    def use_nce(self, nce: float) -> None:
+        """Predict with a collision energy; restoring the pretrained MS2 model brings back the one before."""
+        self._pretrained_nce = float(self.nce) if self._pretrained_nce is None else self._pretrained_nce
+        self.nce = nce
+
     def _predict(self, name: str, df: pd.DataFrame) -> NDArray[Any]:
+        if self.instead is not None and (given := self.instead(name, df)) is not None:
+            return given
         task, interface, folds = self._task(name), self.interface(name), self.fold_networks.get(name, [])
 
-        def run() -> NDArray[Any]:
+        def run(chunk: pd.DataFrame) -> NDArray[Any]:
             if folds:
-                return predict_by_fold(task, folds, df, self.precision, self._seed(name))
-            return predict(task, interface.model, df, self.precision)
+                return predict_by_fold(task, folds, chunk, self.precision, self._seed(name))
+            return predict(task, interface.model, chunk, self.precision)
 
-        return else_on_cpu(interface, run, folds)
+        def run_somewhere(chunk: pd.DataFrame) -> NDArray[Any]:
+            return else_on_cpu(interface, lambda: run(chunk), folds)
+
+        if self.parts is None:
+            return in_chunks(df, run_somewhere)
+        conditions: dict[str, object] = {"precision": self.precision, "seed": self._seed(name) if folds else None}
+        if name == "ms2":
+            conditions |= {"nce": float(self.nce), "instrument": self.instrument, "types": self.charged_frag_types}
+        fingerprint = network_fingerprint(folds or [interface.model], conditions)
+        return in_chunks(df, partial(self._from_parts, self.parts, name, fingerprint, run_somewhere))
+
+    def _from_parts(
+        self,
+        parts: PredictionParts,
+        name: str,
+        fingerprint: str,
+        run: Callable[[pd.DataFrame], NDArray[Any]],
+        chunk: pd.DataFrame,
+    ) -> NDArray[Any]:
+        path = parts.path(name, fingerprint, chunk)
+        values = parts.take(path)
+        if values is None:
+            values = run(chunk)
+            parts.put(path, values)
+        return values
 
     def predict_all(
         self,

@@ -10,7 +10,7 @@ from alphadia_tl.errors import PredictionError
 from alphadia_tl.finetune import FinetuneManager
 from alphadia_tl.outcome import StepOutcome
 from alphadia_tl.records import save_models
-from alphadia_tl.speclib import choose_charge_cutoff, kept_fraction, regenerate
+from alphadia_tl.speclib import regenerate
 from alphadia_tl.step_settings import StepSettings
 
 logger = logging.getLogger(__name__)
@@ -25,8 +25,7 @@ def regenerate_library(settings: StepSettings, manager: FinetuneManager, outcome
     """
     outcome.regeneration = None
     while outcome.accepted:
-        cutoff = _charge_cutoff(settings, manager, outcome)
-        changing = [m for m in outcome.accepted if m != "charge" or cutoff is not None]
+        changing = outcome.changing
         if not changing:
             outcome.warnings.append(UNCHANGED)
             break
@@ -37,7 +36,7 @@ def regenerate_library(settings: StepSettings, manager: FinetuneManager, outcome
                 predictor=manager,
                 accepted=changing,
                 charged_frag_types=settings.predicted_frag_types,
-                charge_cutoff=cutoff,
+                charge_cutoff=outcome.charge_cutoff,
             )
         except PredictionError as error:
             if error.model is None:
@@ -49,24 +48,3 @@ def regenerate_library(settings: StepSettings, manager: FinetuneManager, outcome
         else:
             return
     outcome.bundle.tuned_library.unlink(missing_ok=True)
-
-
-def _charge_cutoff(settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome) -> float | None:
-    """Return the probability under which charge states leave the library, None to keep them all."""
-    recall = settings.plugin.charge_filter_recall
-    if "charge" not in outcome.accepted or recall >= 1:
-        return None
-    observed = manager.results["charge"].held_out_observed()
-    validation, test = observed["validation"], observed["test"]
-    cutoff = choose_charge_cutoff(validation, recall)
-    kept = kept_fraction(test, cutoff)
-    if kept < recall:
-        message = (
-            f"charge states are not filtered: a cutoff of {cutoff:.4f} would keep {kept:.2%} of the held-out "
-            f"observed ones, {recall:.1%} wanted"
-        )
-        outcome.warnings.append(message)
-        logger.info(message)
-        return None
-    logger.info(f"charge states below probability {cutoff:.4f} leave the library: {kept:.2%} of held-out ones kept")
-    return cutoff

@@ -38,6 +38,8 @@ class StepOutcome:
         Names of the runs it was made from.
     training : dict
         How the training of each tuned model went.
+    charge_cutoff : float or None
+        Probability under which charge states leave the library; None keeps them all.
     rt_bins : pandas.DataFrame or None
         Counts and errors along the gradient; None where the RT model was not tuned.
     regeneration : RegenerationSummary or None
@@ -58,6 +60,7 @@ class StepOutcome:
     library: dict[str, Any] = field(default_factory=dict)
     runs: list[str] = field(default_factory=list)
     training: dict[str, TrainingFacts] = field(default_factory=dict)
+    charge_cutoff: float | None = None
     rt_bins: pd.DataFrame | None = None
     regeneration: RegenerationSummary | None = None
     modifications: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -69,6 +72,11 @@ class StepOutcome:
     def accepted(self) -> tuple[str, ...]:
         """Names of the models whose tuned weights are used."""
         return tuple(d.model for d in self.decisions if d.accepted)
+
+    @property
+    def changing(self) -> list[str]:
+        """Names of the accepted models that change the library."""
+        return [m for m in self.accepted if m != "charge" or self.charge_cutoff is not None]
 
     def reject(self, model: str, problem: str) -> None:
         """Take back the acceptance of a model and say why."""
@@ -84,6 +92,7 @@ class StepOutcome:
             "decisions": [d.to_mapping() for d in self.decisions],
             "training": self.training,
             "transfer_library": self.library,
+            "charge_cutoff": self.charge_cutoff,
             "regeneration": self.regeneration.to_mapping() if self.regeneration else None,
             "warnings": self.warnings,
             "seconds": {k: round(v, 2) for k, v in self.seconds.items()},
@@ -101,6 +110,7 @@ class StepOutcome:
             library=rest.pop("transfer_library"),
             runs=rest.pop("runs"),
             training=rest.pop("training"),
+            charge_cutoff=rest.pop("charge_cutoff", None),
             regeneration=RegenerationSummary.from_mapping(regeneration) if regeneration else None,
             seconds=rest.pop("seconds"),
             warnings=rest.pop("warnings"),

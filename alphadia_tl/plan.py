@@ -17,6 +17,7 @@ from alphadia_tl.bundle import Bundle
 from alphadia_tl.errors import HostError, SettingsError, TransferLearningError
 from alphadia_tl.outcome import StepOutcome
 from alphadia_tl.resume import forget, the_only_search
+from alphadia_tl.runs import sample_note, spread
 from alphadia_tl.settings import PluginSettings
 
 logger = logging.getLogger(__name__)
@@ -99,9 +100,7 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
         if not self._plugin.enabled:
             super().run_step(output_directory, extra_config, step_name)
             return
-        # alphaDIA merges a step's own settings with those of the step before section by section, not key by
-        # key, and so loses some (mbr: search.target_num_candidates)
-        extra_config = host.deep_merge(self._multistep_config.get(step_name, {}), extra_config)
+        extra_config = self._merged(step_name, extra_config)
         if not self._plugin.tune:
             self._run_with_ready_models(output_directory, extra_config, step_name)
             return
@@ -114,7 +113,8 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
             extra_config = host.deep_merge(extra_config, self._second_pass_config())
             whole = host.deep_merge(self._user_config, self._cli_params_config, extra_config)
             continued = stages.second_pass_config(Path(output_directory), whole, extra_config)
-        with host.missing_runs_are_searched() if continued else nullcontext():
+        some = continued or self._plugin.tuning_runs is not None
+        with host.missing_runs_are_searched() if some else nullcontext():
             super().run_step(output_directory, host.deep_merge(extra_config, continued), step_name)
         self._step_outcome.seconds[f"{step_name} step"] = time.perf_counter() - start
         if step_name == host.LIBRARY_STEP:
@@ -125,7 +125,7 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
         from alphadia_tl.step import first_predictor, preflight, run_step
         from alphadia_tl.step_settings import StepSettings, step_settings
 
-        extra_config = host.deep_merge(extra_config, FIRST_PASS_CONFIG, self._prediction_config(output_directory))
+        extra_config = self._first_pass_config(output_directory, extra_config)
         known: list[StepSettings] = []  # of the first round: later ones start from the same weights and seed
         predictors: list[Any] = []  # the pretrained models, for the first round's library
         weights: dict[str, Any] = {}
@@ -144,6 +144,7 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
                 weights.update(manager.weight_sources())
                 predictors.append(first_predictor(manager))
                 host.register_modifications(step.config)
+            host.search_only(step, spread(step.raw_path_list, self._plugin.tuning_runs))
             predictor = predictors.pop() if predictors else None
             predicted = host.config_of(step)["library_prediction"]["enabled"]
             errors, folders = stages.first_pass(
@@ -165,6 +166,13 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
         self._outcomes = run_rounds(self._plugin.rounds, Path(output_directory), search, tune)
         self._step_outcome = self._outcomes[-1]
 
+    def _merged(self, step_name: str, extra_config: dict[str, Any]) -> dict[str, Any]:
+        """Merge what is set for a step key by key; by section, as alphaDIA does, mbr's own search settings are lost."""
+        return host.deep_merge(self._multistep_config.get(step_name, {}), extra_config)
+
+    def _first_pass_config(self, output_directory: Path, extra_config: dict[str, Any]) -> dict[str, Any]:
+        return host.deep_merge(extra_config, FIRST_PASS_CONFIG, self._prediction_config(output_directory))
+
     def _run_with_ready_models(self, output_directory: Path, extra_config: dict[str, Any], step_name: str) -> None:
         if step_name != host.LIBRARY_STEP:
             super().run_step(output_directory, extra_config, step_name)
@@ -180,6 +188,9 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
         host.register_modifications(step.config)
         self._raw_files_with_errors.extend(host.run_search(step, self._ready_models.predictor))
         self._ready_models.finish(host.retention_times(Path(output_directory)))
+
+    def _raw_paths(self) -> list[str]:
+        return list(host.deep_merge(self._user_config, self._cli_params_config).get("raw_paths") or ())
 
     def _prediction_config(self, output_directory: Path) -> dict[str, Any]:
         """Name the models for alphaDIA's own prediction in the way that it understands."""
@@ -212,4 +223,7 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
     def _write_report(self) -> None:
         from alphadia_tl.rounds import finish_rounds
 
+        runs, tuning = len(self._raw_paths()), self._plugin.tuning_runs
+        if tuning is not None and (note := sample_note(tuning, runs)):
+            self._step_outcome.warnings.append(note)
         finish_rounds(self._outcomes, self._library_step_output_dir)

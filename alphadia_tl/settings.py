@@ -73,6 +73,16 @@ class PluginSettings(Section):
         f"Rounds of searching and tuning before the final pass, 1 to {MAX_ROUNDS}. Each further round searches all "
         "files once more, with the library of the round before, and tunes the pretrained models on what it found.",
     )
+    tuning_runs: int | None = documented(
+        None,
+        "The first pass searches, and the models are tuned on, this many runs only, spread evenly over the raw files; "
+        "the final pass searches all. null: all runs.",
+    )
+    tune_again: bool = documented(
+        False,
+        "Workflow only. true: where raw files are added to a finished workflow, the models are tuned again, and all "
+        "files are searched again with the new library. false: the models stay, and only the new files are searched.",
+    )
     models: tuple[str, ...] = documented(
         MODEL_NAMES, "Models that may be tuned. CCS is tuned only where the data has ion mobility."
     )
@@ -114,6 +124,7 @@ class PluginSettings(Section):
     def __post_init__(self) -> None:
         s = self.section
         check(1 <= self.rounds <= MAX_ROUNDS, f"{s}.rounds", self.rounds, f"1 to {MAX_ROUNDS}")
+        check(self.tuning_runs is None or self.tuning_runs >= 1, f"{s}.tuning_runs", self.tuning_runs, "at least 1")
         unknown = [m for m in self.models if m not in MODEL_NAMES]
         check(not unknown, f"{s}.models", list(self.models), f"a list of {', '.join(MODEL_NAMES)}")
         check(len(set(self.models)) == len(self.models), f"{s}.models", list(self.models), "no repeated names")

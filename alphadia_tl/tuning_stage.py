@@ -17,6 +17,7 @@ from alphadia_tl.library import TransferLibrary
 from alphadia_tl.outcome import StepOutcome
 from alphadia_tl.report import TrainingFacts
 from alphadia_tl.rt_bins import by_retention_time
+from alphadia_tl.speclib import choose_charge_cutoff, kept_fraction
 from alphadia_tl.step_settings import StepSettings
 from alphadia_tl.tasks import TuneResult
 
@@ -83,11 +84,33 @@ def tune_models(
         logger.info(f"{name.upper()}: {decision.reason}")
         outcome.decisions.append(decision)
     note_nce(settings, manager, outcome)
+    outcome.charge_cutoff = _charge_cutoff(settings, manager, outcome)
     _look_along_the_gradient(settings, manager, outcome)
     if histories:
         outcome.history = pd.concat(histories, ignore_index=True)
     else:
         outcome.history = pd.DataFrame(columns=["epoch", "property", "data_split", "metric_name", "value"])
+
+
+def _charge_cutoff(settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome) -> float | None:
+    """Return the probability under which charge states leave the library, None to keep them all."""
+    recall = settings.plugin.charge_filter_recall
+    if "charge" not in outcome.accepted or recall >= 1:
+        return None
+    observed = manager.results["charge"].held_out_observed()
+    validation, test = observed["validation"], observed["test"]
+    cutoff = choose_charge_cutoff(validation, recall)
+    kept = kept_fraction(test, cutoff)
+    if kept < recall:
+        message = (
+            f"charge states are not filtered: a cutoff of {cutoff:.4f} would keep {kept:.2%} of the held-out "
+            f"observed ones, {recall:.1%} wanted"
+        )
+        outcome.warnings.append(message)
+        logger.info(message)
+        return None
+    logger.info(f"charge states below probability {cutoff:.4f} leave the library: {kept:.2%} of held-out ones kept")
+    return cutoff
 
 
 def _look_along_the_gradient(settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome) -> None:

@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "alphadia_tl"
 ORDER = [
     "startup",
     "cli",
+    "workflow",
     "plan",
     "register_command",
     "compare_command",
@@ -41,6 +42,7 @@ ORDER = [
     "library",
     "validate",
     "run_facts",
+    "runs",
     "origin",
     "resume",
     "bundle",

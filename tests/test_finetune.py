@@ -14,6 +14,7 @@ from alphadia_tl.errors import OutputError, PredictionError, SettingsError, Weig
 from alphadia_tl.finetune import FinetuneManager
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import new_network
+from alphadia_tl.tasks.parts import PredictionParts
 
 NAMES = ("rt", "ms2", "charge", "ccs")
 PEPTIDES = make_peptides(120, seed=2)
@@ -252,6 +253,70 @@ def test_saved_models_are_loaded_by_peptdeep_and_by_us(manager, tmp_path):
     expected = manager.predict_rt_array(BARE)
     np.testing.assert_array_equal(again.predict_rt_array(BARE), expected)
     np.testing.assert_allclose(stock(rt, BARE)["rt_pred"], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("cross_fit", [1, 2])
+def test_tuned_models_of_a_bundle_predict_as_they_did_and_can_be_taken_back(folder, tmp_path, cross_fit):
+    def make():
+        return FinetuneManager("cpu", SHORT, models=folder, precision="fp32", cross_fit=cross_fit, seed=4)
+
+    tuned, again = make(), make()
+    pretrained = again.predict_rt_array(BARE)
+    FINETUNE["rt"](tuned)
+    tuned.finetune_ms2(PEPTIDES, FRAGMENTS, nce=25.0)
+    tuned.save_models(tmp_path / "models")
+    again.load_tuned(tmp_path / "models", ("rt", "ms2"))
+    again.use_nce(25.0)
+    assert len(again.fold_networks.get("rt", [])) == (cross_fit if cross_fit > 1 else 0)
+    np.testing.assert_array_equal(again.predict_rt_array(BARE), tuned.predict_rt_array(BARE))
+    np.testing.assert_array_equal(again.predict_ms2_array(BARE), tuned.predict_ms2_array(BARE))
+    again.restore_pretrained("rt")
+    again.restore_pretrained("ms2")
+    np.testing.assert_array_equal(again.predict_rt_array(BARE), pretrained)
+    assert again.nce == 30.0
+
+
+def test_a_bundle_without_the_model_is_an_error(manager, tmp_path):
+    with pytest.raises(WeightsError, match=r"rt\.pth"):
+        manager.load_tuned(tmp_path, ("rt",))
+
+
+PREDICT = {
+    "rt": lambda m, df: m.predict_rt_array(df),
+    "ccs": lambda m, df: m.predict_ccs_array(df),
+    "charge": lambda m, df: m.predict_charge_probabilities(df),
+    "ms2": lambda m, df: m.predict_ms2_array(df),
+}
+
+
+@pytest.mark.parametrize("name", PREDICT)
+def test_parts_that_another_process_made_are_the_predictions(folder, tmp_path, monkeypatch, name):
+    def make():
+        manager = FinetuneManager("cpu", SHORT, models=folder, precision="fp32")
+        manager.parts = PredictionParts(tmp_path / "parts")
+        return manager
+
+    first, second = make(), make()
+    made = PREDICT[name](first, BARE)
+    np.testing.assert_array_equal(made, PREDICT[name](FinetuneManager("cpu", models=folder, precision="fp32"), BARE))
+    monkeypatch.setattr(finetune, "predict", lambda *a: pytest.fail("was predicted again"))
+    np.testing.assert_array_equal(PREDICT[name](second, BARE), made)
+    assert (second.parts.taken, second.parts.missing) == (1, 0)
+
+
+def test_parts_of_other_conditions_are_not_taken(folder, tmp_path):
+    manager = FinetuneManager("cpu", SHORT, models=folder, precision="fp32")
+    manager.parts = PredictionParts(tmp_path / "parts")
+    made = manager.predict_ms2_array(BARE)
+    manager.nce = 15.0
+    assert not np.array_equal(manager.predict_ms2_array(BARE), made)
+    assert manager.parts.taken == 0
+
+
+def test_what_is_given_instead_is_the_prediction(manager):
+    manager.instead = lambda name, df: np.full(len(df), 0.25) if name == "rt" else None
+    assert set(manager.predict_rt_array(BARE)) == {0.25}
+    assert manager.predict_ccs_array(BARE).std() > 0
 
 
 def test_models_that_cannot_be_written_are_an_error(manager, tmp_path):

@@ -9,6 +9,7 @@ from alphadia_tl.host.command import as_user_error, run_command_line, start_logg
 from alphadia_tl.host.names import (
     EXIT_USER_ERROR,
     EXIT_WRONG_PARAMETER,
+    FLAT_LIBRARY_FILE,
     FRAGMENT_COLUMNS,
     LIBRARY_STEP,
     MBR_STEP,
@@ -19,6 +20,7 @@ from alphadia_tl.host.names import (
     SUPPORTED_SERIES,
     TRANSFER_STEP,
 )
+from alphadia_tl.host.parts import Failure, combine_runs, make_library, search_run
 from alphadia_tl.host.steps import (
     config_of,
     deep_merge,
@@ -30,12 +32,14 @@ from alphadia_tl.host.steps import (
     reuse_quantification,
     run_first_pass,
     run_search,
+    search_only,
 )
 from alphadia_tl.host.tables import count_identifications, retention_times
 
 __all__ = [
     "EXIT_USER_ERROR",
     "EXIT_WRONG_PARAMETER",
+    "FLAT_LIBRARY_FILE",
     "FRAGMENT_COLUMNS",
     "LIBRARY_STEP",
     "MBR_STEP",
@@ -45,13 +49,16 @@ __all__ = [
     "SPECLIB_FILE",
     "SUPPORTED_SERIES",
     "TRANSFER_STEP",
+    "Failure",
     "as_user_error",
     "check_host",
+    "combine_runs",
     "config_of",
     "count_identifications",
     "deep_merge",
     "effective_config",
     "host_version",
+    "make_library",
     "make_step",
     "missing_runs_are_searched",
     "quant_folder",
@@ -61,6 +68,8 @@ __all__ = [
     "run_command_line",
     "run_first_pass",
     "run_search",
+    "search_only",
+    "search_run",
     "start_logging",
     "user_error_class",
 ]

@@ -17,6 +17,8 @@ _PLAN_SIGNATURES = {
 _STEP_SIGNATURES = {
     "__init__": ("self", "output_folder", "config", "cli_config", "extra_config", "step_name"),
     "_get_reusable_quant_folders": ("self",),
+    "_get_run_data": ("self",),
+    "load_library": ("self",),
     "_init_config": ("user_config", "cli_config", "extra_config", "output_folder"),
     "run": ("self",),
 }
@@ -39,6 +41,7 @@ _PREDICTION_SIGNATURES = {
     ),
     "forward": ("self", "input"),
 }
+_DIGEST_SIGNATURES = {"forward": ("self", "input")}
 _OUTPUT_SIGNATURES = {
     "__init__": ("self", "config", "output_folder"),
     "build": ("self", "folder_list", "base_spec_lib"),
@@ -76,6 +79,7 @@ def check_host() -> None:
             f"alphaDIA {version} is installed, but this alphadia_tl works with {SUPPORTED_SERIES}.* only.",
             f"Run: pip install 'alphadia>={SUPPORTED_SERIES},<2.4'.",
         )
+    from alphadia.libtransform.fasta_digest import FastaDigest
     from alphadia.libtransform.prediction import PeptDeepPrediction
     from alphadia.outputtransform.search_plan_output import SearchPlanOutput
     from alphadia.search_plan import SearchPlan
@@ -86,6 +90,7 @@ def check_host() -> None:
     _check_signatures(RawFileManager, _RAW_FILE_SIGNATURES)
     _check_signatures(PeptideCentricWorkflow, _WORKFLOW_SIGNATURES)
     _check_signatures(PeptDeepPrediction, _PREDICTION_SIGNATURES)
+    _check_signatures(FastaDigest, _DIGEST_SIGNATURES)
     _check_signatures(SearchPlan, _PLAN_SIGNATURES)
     _check_signatures(SearchStep, _STEP_SIGNATURES)
     _check_signatures(SearchPlanOutput, _OUTPUT_SIGNATURES)

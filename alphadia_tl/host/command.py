@@ -53,10 +53,13 @@ def as_user_error(error: TransferLearningError) -> Exception:
     return PluginError()
 
 
-def start_logging(output_folder: Path) -> None:
-    """Log as alphaDIA does: to the terminal and to ``log.txt`` in the output folder."""
+def start_logging(output_folder: Path | None = None) -> None:
+    """Log as alphaDIA does: to the terminal and, with an output folder, to ``log.txt`` in it."""
     from alphadia.reporting import reporting
 
+    if output_folder is None:
+        reporting.init_logging()
+        return
     output_folder.mkdir(parents=True, exist_ok=True)
     reporting.init_logging(str(output_folder))
 

@@ -16,6 +16,7 @@ LIBRARY_STEP = "library"
 MBR_STEP = "mbr"
 QUANT_FOLDER = "quant"
 SPECLIB_FILE = "speclib.hdf"
+FLAT_LIBRARY_FILE = "speclib_flat.hdf"
 PRECURSORS_STEM = "precursors"
 EXIT_USER_ERROR = 1
 EXIT_WRONG_PARAMETER = 126

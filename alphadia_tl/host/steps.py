@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,84 @@ def effective_config(user_config: Mapping[str, Any], output_folder: Path) -> dic
     return dict(SearchStep._init_config(dict(user_config), {}, {}, str(output_folder)).data)
 
 
+def search_only(step: Any, raw_paths: Collection[str]) -> None:
+    """Let a step search some of its raw files, each with the random state that it has in a search of all of them.
+
+    Parameters
+    ----------
+    step : alphadia.search_step.SearchStep
+        Not run yet.
+    raw_paths : collection of str
+        Those of ``step.raw_path_list`` to search.
+    """
+    everything = list(step.raw_path_list)
+    step.raw_path_list = [path for path in everything if path in set(raw_paths)]
+
+    def run_data() -> Iterator[tuple[str, str, Any]]:
+        for path in everything:
+            if path in raw_paths:
+                yield Path(path).stem, path, step.spectral_library
+            elif step._np_rng is not None:
+                step._np_rng.integers(0, 1_000_000)  # as alphaDIA draws for each file
+
+    step._get_run_data = run_data
+
+
+@contextmanager
+def first_pass_search() -> Iterator[None]:
+    """Let searches note what raw files say of themselves (`run_facts`), and pass over runs without precursors."""
+    import alphadia.search_step
+    import pandas as pd
+    from alphadia.workflow.managers.raw_file_manager import RawFileManager
+    from alphadia.workflow.peptidecentric.peptidecentric import PeptideCentricWorkflow
+
+    from alphadia_tl.run_facts import run_facts
+
+    load_raw_file = RawFileManager.get_dia_data_object
+
+    class FirstPassWorkflow(PeptideCentricWorkflow):  # type: ignore[misc]
+        def requantify_fragments(self, psm_df: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+            if len(psm_df) > 0:
+                found: tuple[pd.DataFrame, pd.DataFrame] = super().requantify_fragments(psm_df)
+                return found
+            logger.info("No precursors were found in this run: there are no fragments to quantify.")
+            return psm_df, pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in FRAGMENT_COLUMNS.items()})
+
+    def load_and_note_facts(manager: Any, dia_data_path: str) -> Any:
+        raw_data = load_raw_file(manager, dia_data_path)
+        folder = Path(manager.path).parent
+        run_facts(folder.name, raw_data).write(folder)
+        return raw_data
+
+    with (
+        replaced(RawFileManager, "get_dia_data_object", load_and_note_facts),
+        replaced(alphadia.search_step, "PeptideCentricWorkflow", FirstPassWorkflow),
+    ):
+        yield
+
+
+@contextmanager
+def first_pass_output() -> Iterator[list[Path]]:
+    """Let a step write its tables without alphaDIA's own transfer library; gives the folders of the runs in them."""
+    import alphadia.search_step
+    from alphadia.outputtransform.search_plan_output import SearchPlanOutput
+
+    searched: list[Path] = []
+
+    class FirstPassOutput(SearchPlanOutput):  # type: ignore[misc]
+        config: Any
+
+        def build(self, folder_list: list[str], base_spec_lib: Any) -> None:
+            searched.extend(Path(folder) for folder in folder_list)
+            config: Any = copy.deepcopy(self.config)
+            config.data["transfer_library"]["enabled"] = False
+            self.config = config
+            super().build(folder_list, base_spec_lib)
+
+    with replaced(alphadia.search_step, "SearchPlanOutput", FirstPassOutput):
+        yield searched
+
+
 def run_first_pass(step: Any, predictor: LibraryPredictor | None = None) -> tuple[list[tuple[str, str]], list[Path]]:
     """Run a search step without alphaDIA building its own transfer library; a run without precursors is no error.
 
@@ -107,48 +185,20 @@ def run_first_pass(step: Any, predictor: LibraryPredictor | None = None) -> tupl
     folders : list of Path
         Quantification folders of the runs that were searched.
     """
-    import alphadia.search_step
-    import pandas as pd
-    from alphadia.outputtransform.search_plan_output import SearchPlanOutput
-    from alphadia.workflow.managers.raw_file_manager import RawFileManager
-    from alphadia.workflow.peptidecentric.peptidecentric import PeptideCentricWorkflow
-
-    from alphadia_tl.run_facts import run_facts
-
-    load_raw_file = RawFileManager.get_dia_data_object
-    searched: list[Path] = []
-
-    class FirstPassOutput(SearchPlanOutput):  # type: ignore[misc]
-        config: Any
-
-        def build(self, folder_list: list[str], base_spec_lib: Any) -> None:
-            searched.extend(Path(folder) for folder in folder_list)
-            config: Any = copy.deepcopy(self.config)
-            config.data["transfer_library"]["enabled"] = False
-            self.config = config
-            super().build(folder_list, base_spec_lib)
-
-    class FirstPassWorkflow(PeptideCentricWorkflow):  # type: ignore[misc]
-        def requantify_fragments(self, psm_df: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-            if len(psm_df) > 0:
-                found: tuple[pd.DataFrame, pd.DataFrame] = super().requantify_fragments(psm_df)
-                return found
-            logger.info("No precursors were found in this run: there are no fragments to quantify.")
-            return psm_df, pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in FRAGMENT_COLUMNS.items()})
-
-    def load_and_note_facts(manager: Any, dia_data_path: str) -> Any:
-        raw_data = load_raw_file(manager, dia_data_path)
-        folder = Path(manager.path).parent
-        run_facts(folder.name, raw_data).write(folder)
-        return raw_data
-
-    with (
-        replaced(RawFileManager, "get_dia_data_object", load_and_note_facts),
-        replaced(alphadia.search_step, "SearchPlanOutput", FirstPassOutput),
-        replaced(alphadia.search_step, "PeptideCentricWorkflow", FirstPassWorkflow),
-    ):
+    with first_pass_search(), first_pass_output() as searched:
         errors = run_search(step, predictor)
     return errors, searched
+
+
+@contextmanager
+def predicted_by(predictor: LibraryPredictor | None) -> Iterator[None]:
+    """Let a predictor, where one is given, predict libraries instead of alphaDIA's own prediction."""
+    import alphadia.search_step
+
+    own = alphadia.search_step.PeptDeepPrediction
+    predict = own if predictor is None else prediction_class(predictor)
+    with replaced(alphadia.search_step, "PeptDeepPrediction", predict):
+        yield
 
 
 def run_search(step: Any, predictor: LibraryPredictor | None) -> list[tuple[str, str]]:
@@ -159,11 +209,7 @@ def run_search(step: Any, predictor: LibraryPredictor | None) -> list[tuple[str,
     list of (step name, raw file name)
         Raw files that failed.
     """
-    import alphadia.search_step
-
-    own = alphadia.search_step.PeptDeepPrediction
-    predict = own if predictor is None else prediction_class(predictor)
-    with replaced(alphadia.search_step, "PeptDeepPrediction", predict):
+    with predicted_by(predictor):
         return list(step.run())
 
 

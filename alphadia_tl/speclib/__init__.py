@@ -2,7 +2,7 @@
 
 from alphadia_tl.speclib.charge import choose_charge_cutoff, kept_fraction
 from alphadia_tl.speclib.predictor import Predictor, Progress
-from alphadia_tl.speclib.regenerate import ACCEPTABLE, regenerate
+from alphadia_tl.speclib.regenerate import ACCEPTABLE, regenerate, tables_to_predict
 from alphadia_tl.speclib.summary import RegenerationSummary
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "choose_charge_cutoff",
     "kept_fraction",
     "regenerate",
+    "tables_to_predict",
 ]

@@ -10,14 +10,26 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from alphadia_tl.errors import PredictionError
+from alphadia_tl.tasks.parts import CHUNK_ROWS
 
 FloatArray = NDArray[np.floating[Any]]
 Progress = Callable[[str, int, int], None]
 """Called as ``progress(stage, done, total)``, in precursors."""
 
-CHUNK_ROWS = 50_000
 MODEL_COLUMNS = ("sequence", "mods", "mod_sites", "charge", "nAA", "precursor_mz")
 PEPTIDOFORM = ["sequence", "mods", "mod_sites"]
+
+__all__ = [
+    "CHUNK_ROWS",
+    "MODEL_COLUMNS",
+    "PEPTIDOFORM",
+    "FloatArray",
+    "Predictor",
+    "Progress",
+    "chunks",
+    "model_input",
+    "predict_rows",
+]
 
 
 class Predictor(Protocol):

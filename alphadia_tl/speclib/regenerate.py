@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from alphabase.peptide.mobility import ccs_to_mobility_for_df, mobility_to_ccs_for_df
 from alphabase.spectral_library.base import SpecLibBase
+from numpy.typing import NDArray
 
 from alphadia_tl.errors import PredictionError
 from alphadia_tl.speclib import checks
@@ -66,10 +67,15 @@ class _Job:
 
     def predict_per_peptidoform(self, method: Callable[..., Any], stage: str, n_columns: int | None = None) -> Any:
         """Predict once per peptidoform what does not depend on the charge, and spread it over the precursors."""
-        group = self.df.groupby(PEPTIDOFORM, sort=False).ngroup().to_numpy()
-        first = np.unique(group, return_index=True)[1]
-        peptidoforms = cast(pd.DataFrame, self.df.iloc[first])
-        return self.predict(model_input(peptidoforms), method, stage, n_columns)[group]
+        peptidoforms, group = _peptidoforms(self.df)
+        return self.predict(peptidoforms, method, stage, n_columns)[group]
+
+
+def _peptidoforms(df: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.integer[Any]]]:
+    """Return the input of models that do not look at the charge, and the row in it of each precursor."""
+    group = df.groupby(PEPTIDOFORM, sort=False).ngroup().to_numpy()
+    first = np.unique(group, return_index=True)[1]
+    return model_input(cast(pd.DataFrame, df.iloc[first])), group
 
 
 def _apply_charge(job: _Job) -> None:
@@ -145,6 +151,52 @@ _APPLY: dict[str, Callable[[_Job], None]] = {
 }
 
 
+def _load(job: _Job, path: Path) -> None:
+    job.library = load_library(path)
+    checks.check_library(job.df)
+    if "nAA" not in job.df.columns:
+        job.df["nAA"] = job.df["sequence"].str.len().astype(np.int32)
+    Layout.of(job.df, len(job.library._fragment_mz_df))
+
+
+def _known(accepted: Collection[str]) -> list[str]:
+    unknown = sorted(set(accepted) - set(ACCEPTABLE))
+    if unknown:
+        raise ValueError(f"unknown models {unknown}: expected a subset of {ACCEPTABLE}")
+    return [name for name in _APPLY if name in accepted]
+
+
+def tables_to_predict(
+    library_path: Path,
+    *,
+    predictor: Predictor,
+    accepted: Collection[str],
+    charged_frag_types: Sequence[str],
+    charge_cutoff: float | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Return what `regenerate` will ask the models beside the charge model, whose filter is applied here.
+
+    Parameters
+    ----------
+    library_path, predictor, accepted, charged_frag_types, charge_cutoff
+        As in `regenerate`.
+
+    Returns
+    -------
+    dict of str to pandas.DataFrame
+        By model: one row per peptidoform for ``rt``, one per precursor for ``ccs`` and ``ms2``, in the order in which
+        they are asked for.
+    """
+    job = _Job(SpecLibBase(), predictor, charged_frag_types, charge_cutoff, CHUNK_ROWS, None)
+    _load(job, Path(library_path))
+    wanted = _known(accepted)
+    if "charge" in wanted:
+        with _blamed("charge"):
+            _apply_charge(job)
+    tables = {"rt": _peptidoforms(job.df)[0]} if "rt" in wanted else {}
+    return tables | {name: model_input(job.df) for name in ("ccs", "ms2") if name in wanted}
+
+
 def regenerate(
     library_path: Path,
     output_path: Path,
@@ -190,18 +242,11 @@ def regenerate(
     OutputError
         If the library cannot be written.
     """
-    unknown = sorted(set(accepted) - set(ACCEPTABLE))
-    if unknown:
-        raise ValueError(f"unknown models {unknown}: expected a subset of {ACCEPTABLE}")
+    stages = _known(accepted)
     job = _Job(SpecLibBase(), predictor, charged_frag_types, charge_cutoff, chunk_rows, progress)
     with job.timed("load"):
-        job.library = load_library(Path(library_path))
-        checks.check_library(job.df)
-        if "nAA" not in job.df.columns:
-            job.df["nAA"] = job.df["sequence"].str.len().astype(np.int32)
-        Layout.of(job.df, len(job.library._fragment_mz_df))
+        _load(job, Path(library_path))
     before = _counts(job.library)
-    stages = [name for name in _APPLY if name in accepted]
     for name in stages:
         with job.timed(name), _blamed(name):
             _APPLY[name](job)

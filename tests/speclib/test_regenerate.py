@@ -7,7 +7,7 @@ from alphabase.peptide.fragment import create_fragment_mz_dataframe
 from alphabase.peptide.mobility import ccs_to_mobility_for_df
 
 from alphadia_tl.errors import LibraryError, PredictionError
-from alphadia_tl.speclib import regenerate
+from alphadia_tl.speclib import regenerate, tables_to_predict
 
 from .conftest import FRAG_TYPES, MadePredictor, load, make_library, spectrum
 
@@ -64,6 +64,24 @@ def test_retention_time_is_predicted_once_per_peptidoform(library_path, predicto
     run(library_path, predictor, ("rt", "ms2"))
     n = len(load(library_path)._precursor_df)
     assert predictor.rows_seen == {"rt": n // 3, "ms2": n}
+
+
+@pytest.mark.parametrize("cutoff", [None, 0.3])
+@pytest.mark.parametrize("accepted", [("rt",), ("ms2", "rt"), ("ccs", "charge"), tuple(CHANGED)])
+def test_what_will_be_asked_is_known_beforehand(library_path, accepted, cutoff):
+    asked = {}
+
+    class Noting(MadePredictor):
+        def _count(self, stage, df):
+            super()._count(stage, df)
+            asked.setdefault(stage, []).append(df)
+
+    options = {"charged_frag_types": FRAG_TYPES, "charge_cutoff": cutoff}
+    run(library_path, Noting(), accepted, **options)
+    tables = tables_to_predict(library_path, predictor=MadePredictor(), accepted=accepted, **options)
+    assert set(tables) == set(accepted) - {"charge"}
+    for name, table in tables.items():
+        pd.testing.assert_frame_equal(table, pd.concat(asked[name], ignore_index=True))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,163 @@
+"""Where the jobs of a workflow leave what they make, and their receipts."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from alphadia_tl.bundle import write_yaml
+from alphadia_tl.errors import ResultsError, SettingsError
+
+__all__ = ["Layout", "read_receipt", "run_ids", "since", "write_receipt"]
+
+JOBS = "jobs"
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+def run_ids(raw_paths: Sequence[str]) -> dict[str, str]:
+    """Return raw file by a name that is safe in file names and shells, made from the raw file's own alone.
+
+    Raises
+    ------
+    SettingsError
+        If two raw files have the same name: alphaDIA writes their results into one folder.
+    """
+    found: dict[str, str] = {}
+    stems: dict[str, str] = {}
+    for path in raw_paths:
+        stem = Path(path).stem
+        if stem in stems:
+            raise SettingsError(
+                f"Two raw files are named '{stem}': {stems[stem]} and {path}.",
+                "Rename one: alphaDIA tells runs apart by their names.",
+            )
+        stems[stem] = path
+        plain = _NOT_PLAIN.sub("_", stem)
+        found[plain if plain == stem else f"{plain[:60]}.{zlib.crc32(stem.encode()):08x}"] = path
+    return found
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths in the output folder of a workflow.
+
+    Attributes
+    ----------
+    folder : Path
+        Output folder.
+    """
+
+    folder: Path
+
+    @property
+    def jobs(self) -> Path:
+        """Folder of the jobs' logs and receipts."""
+        return self.folder / JOBS
+
+    @property
+    def config(self) -> Path:
+        """The config that all jobs read, raw files included."""
+        return self.jobs / "config.yaml"
+
+    @property
+    def plan(self) -> Path:
+        """Which runs, which of them for tuning, and which steps."""
+        return self.jobs / "plan.yaml"
+
+    @property
+    def search_settings(self) -> Path:
+        """What the searches depend on beside their files."""
+        return self.jobs / "search.yaml"
+
+    @property
+    def tuning_settings(self) -> Path:
+        """What tuning depends on beside the first pass."""
+        return self.jobs / "tuning.yaml"
+
+    @property
+    def tuned(self) -> Path:
+        """Receipt of the tuning."""
+        return self.jobs / "tuned.yaml"
+
+    @property
+    def reported(self) -> Path:
+        """Receipt of the report."""
+        return self.jobs / "report.yaml"
+
+    def step(self, step: str) -> Path:
+        """Folder of the jobs of a step."""
+        return self.jobs / step
+
+    def tables(self, step: str) -> Path:
+        """Folder of what the library's models will be asked."""
+        return self.step(step) / "prepared"
+
+    def parts(self, step: str) -> Path:
+        """Folder of what the models answered."""
+        return self.step(step) / "parts"
+
+    def prepared(self, step: str) -> Path:
+        """Receipt of the preparation of a library."""
+        return self.step(step) / "prepared.yaml"
+
+    def predicted(self, step: str, shard: int, shards: int) -> Path:
+        """Receipt of a shard of a library's prediction."""
+        return self.step(step) / "predicted" / f"{shard}_of_{shards}.yaml"
+
+    def library(self, step: str) -> Path:
+        """Receipt of a library."""
+        return self.step(step) / "library.yaml"
+
+    def run(self, step: str, run_id: str) -> Path:
+        """Receipt of the search of a run."""
+        return self.step(step) / "runs" / f"{run_id}.yaml"
+
+    def combined(self, step: str) -> Path:
+        """Receipt of the tables of all runs."""
+        return self.step(step) / "combined.yaml"
+
+
+def write_receipt(path: Path, values: dict[str, Any]) -> None:
+    """Write what a job did, and its most memory so far (MB)."""
+    write_yaml(path, {**values, "peak_mb": round(_peak_mb())})
+
+
+def _peak_mb() -> float:
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1024 if sys.platform != "darwin" else peak / 1024**2
+
+
+def since(started: float) -> float:
+    """Return the seconds since a value of `time.perf_counter`."""
+    return round(time.perf_counter() - started, 1)
+
+
+def read_receipt(path: Path) -> dict[str, Any]:
+    """Read what a job did.
+
+    Raises
+    ------
+    ResultsError
+        If it is missing or damaged.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ResultsError(
+            f"{path} cannot be read: {error}.", "Run the job that writes it, or the workflow."
+        ) from error
+    if not isinstance(values, dict):
+        raise ResultsError(f"{path} is no receipt of a job.", "Remove it and run the workflow again.")
+    return values

@@ -1,0 +1,162 @@
+"""What a workflow is made of, decided once before its first job: runs, settings, steps."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from alphadia_tl import host
+from alphadia_tl.bundle import write_text
+from alphadia_tl.errors import SettingsError
+from alphadia_tl.runs import spread
+from alphadia_tl.settings import PluginSettings, TrainingSettings
+from alphadia_tl.step_settings import step_settings
+from alphadia_tl.workflow.costs import bytes_of
+from alphadia_tl.workflow.job_plan import JobPlan
+from alphadia_tl.workflow.layout import Layout, run_ids
+
+__all__ = ["WorkflowPlan", "make_plan", "raw_files"]
+
+logger = logging.getLogger(__name__)
+
+# What only the tuning, and what only the report looks at; everything else may change what the searches find.
+TUNING_SECTIONS = ("transfer_learning",)
+# Where results go and which files they are of is no setting.
+_NO_SETTINGS = ("raw_paths", "directory", "output_directory", "quant_directory")
+
+
+@dataclass(frozen=True)
+class WorkflowPlan:
+    """Runs and steps of a workflow.
+
+    Attributes
+    ----------
+    runs : dict of str to str
+        Raw file by the name that jobs use.
+    tuning_runs : list of str
+        Names of those that the first pass searches.
+    steps : list of str
+        alphaDIA's steps.
+    """
+
+    runs: dict[str, str]
+    tuning_runs: list[str]
+    steps: list[str]
+
+
+def raw_files(config: Mapping[str, Any]) -> list[str]:
+    """Return the absolute paths of a config's raw files: ``raw_paths``, then those in ``directory``, sorted.
+
+    Raises
+    ------
+    SettingsError
+        If there is none, or one does not exist.
+    """
+    found = [str(Path(p).expanduser().absolute()) for p in config.get("raw_paths") or ()]
+    if directory := config.get("directory"):
+        folder = Path(directory).expanduser().absolute()
+        if not folder.is_dir():
+            raise SettingsError(f"Config key 'directory': there is no folder {folder}.")
+        found += [str(p) for p in sorted(folder.iterdir())]
+    if not found:
+        raise SettingsError("The config names no raw files.", "List them under raw_paths.")
+    if missing := [p for p in found if not Path(p).exists()]:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise SettingsError(f"Raw files do not exist: {', '.join(missing[:3])}{more}.", "Correct raw_paths.")
+    return found
+
+
+def _check(plugin: PluginSettings) -> None:
+    for key, wrong, why in (
+        ("enabled", not plugin.enabled, "the workflow is the two-pass search; set it to true"),
+        ("tune", not plugin.tune, "models that are used as they are need no workflow but alphaDIA's single steps"),
+        ("rounds", plugin.rounds > 1, "the workflow has one round of tuning; set it to 1"),
+    ):
+        if wrong:
+            value = getattr(plugin, key)
+            raise SettingsError(f"Config key 'alphadia_tl.{key}' is {value}: {why}.")
+
+
+def _write_if_changed(path: Path, values: Any) -> None:
+    text = yaml.safe_dump(values, sort_keys=True, allow_unicode=True)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+
+
+def make_plan(config: Mapping[str, Any], output: Path) -> WorkflowPlan:
+    """Check a config, and write what the jobs of its workflow read.
+
+    Parameters
+    ----------
+    config : Mapping
+        The user's config.
+    output : Path
+        Output folder. Where it holds a workflow, its choice of runs for tuning stays, unless
+        ``alphadia_tl.tune_again`` is true.
+
+    Raises
+    ------
+    SettingsError
+        If the config has impossible values, or asks for what the workflow cannot do.
+    """
+    layout = Layout(output)
+    whole = host.deep_merge(config, {"raw_paths": raw_files(config)})
+    whole.pop("directory", None)
+    plugin = PluginSettings.from_mapping(whole.get(PluginSettings.section))
+    _check(plugin)
+    if (whole.get("general") or {}).get("random_state") == -1:
+        whole = host.deep_merge(whole, {"general": {"random_state": _seed_of(layout)}})
+    runs = run_ids(whole["raw_paths"])
+    plan = JobPlan(output, whole)
+    plain = {k: v for k, v in whole.items() if k != PluginSettings.section}
+    effective = host.effective_config(plain, output)
+    step_settings(effective, plain, plugin)  # what is impossible ends here
+    chosen = WorkflowPlan(runs, _tuning_runs(runs, plugin, layout), plan.steps)
+    _write_if_changed(layout.config, whole)
+    tuning = {PluginSettings.section: plugin.to_mapping()}
+    for section in TUNING_SECTIONS:
+        tuning[section] = TrainingSettings.from_mapping(whole.get(section), ignore_unknown=True).to_mapping()
+    _write_if_changed(layout.tuning_settings, tuning)
+    searching = {k: v for k, v in plain.items() if k not in (*TUNING_SECTIONS, *_NO_SETTINGS)}
+    _write_if_changed(layout.search_settings, searching)
+    general = effective["general"]
+    _write_if_changed(
+        layout.plan,
+        {
+            "runs": chosen.runs,
+            "tuning_runs": chosen.tuning_runs,
+            "steps": chosen.steps,
+            "threads": int(general["thread_count"]),
+            "use_gpu": bool(general["use_gpu"]),
+            "fasta_bytes": sum(bytes_of(path) for path in effective["fasta_paths"]),
+        },
+    )
+    return chosen
+
+
+def _seed_of(layout: Layout) -> int:
+    """Return the seed of a workflow whose config asks for any: drawn once, the same for all jobs and calls."""
+    if layout.config.is_file():
+        known = yaml.safe_load(layout.config.read_text(encoding="utf-8"))
+        return int(known["general"]["random_state"])
+    return secrets.randbelow(1_000_000)
+
+
+def _tuning_runs(runs: Mapping[str, str], plugin: PluginSettings, layout: Layout) -> list[str]:
+    names = list(runs)
+    if layout.plan.is_file() and not plugin.tune_again:
+        known = yaml.safe_load(layout.plan.read_text(encoding="utf-8"))["tuning_runs"]
+        if known and set(known) <= set(names) and layout.tuned.is_file():
+            if new := len(names) - len(known):
+                logger.info(
+                    f"The models stay those tuned on {len(known)} runs; {new} other runs are searched with them "
+                    "(alphadia_tl.tune_again: true tunes again)."
+                )
+            return list(known)
+    return spread(names, plugin.tuning_runs)

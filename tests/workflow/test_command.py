@@ -1,0 +1,24 @@
+import pytest
+
+from alphadia_tl.workflow import command
+from alphadia_tl.workflow.command import main
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_is(monkeypatch):
+    """alphaDIA's logging takes over the process's."""
+    monkeypatch.setattr(command.host, "start_logging", lambda folder: None)
+
+
+def test_without_snakemake_the_command_says_what_to_install(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None)
+    (tmp_path / "c.yaml").write_text("alphadia_tl: {enabled: true}\n")
+    assert main(["--config", str(tmp_path / "c.yaml"), "-o", str(tmp_path / "out")]) == 1
+    assert "pip install 'alphadia_tl[workflow]'" in caplog.text
+
+
+def test_an_impossible_config_ends_before_snakemake(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(command, "run_snakemake", lambda *a, **k: pytest.fail("Snakemake was started"))
+    (tmp_path / "c.yaml").write_text("alphadia_tl: {enabled: true, rounds: 2}\nraw_paths: []\n")
+    assert main(["--config", str(tmp_path / "c.yaml"), "-o", str(tmp_path / "out")]) == 1
+    assert "TL_CONFIG" in caplog.text
