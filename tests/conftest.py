@@ -26,9 +26,18 @@ def pytest_unconfigure(config):
         os._exit(config.stash[STATUS])
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def one_thread_per_worker():
     """Let tests that run beside each other not wait for each other's threads; peptdeep sets two on import."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        import peptdeep.model.building_block  # noqa: F401
+
+        torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def still_one_thread_per_worker():
+    """The step of a search sets the threads that its config names."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         torch.set_num_threads(1)
 

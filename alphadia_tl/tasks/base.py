@@ -138,6 +138,8 @@ class Task(Protocol):
         Turns are taken for their mean alone until they have this many rows in all.
     wanted_peptides : int
         Held-out peptides with which one can tell whether tuning helped.
+    epoch_rows : int
+        An epoch goes over this many rows, or over a quarter of them where that is more.
     max_batch : int
         Upper limit of the automatic batch size.
     reduced_precision : bool
@@ -154,6 +156,7 @@ class Task(Protocol):
     averages_turns: bool
     averaged_rows: int
     wanted_peptides: int
+    epoch_rows: int
     max_batch: int
     reduced_precision: bool
 

@@ -54,12 +54,13 @@ class CcsTask:
     title = "CCS"
     headline = Headline("median_relative_abs_error", higher_is_better=False)
     max_lr = 1e-3
-    epochs = 50
+    epochs = 12
     weight_decay = 0.1
-    last_epochs = 20
+    last_epochs = 8
     averages_turns = True
     averaged_rows = 4000
     wanted_peptides = 100
+    epoch_rows = 2000
     max_batch = 256
     reduced_precision = False
 

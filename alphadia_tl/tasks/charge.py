@@ -70,12 +70,13 @@ class ChargeTask:
     title = "Charge"
     headline = Headline("ce_loss", higher_is_better=False, trimmed=0.0)
     max_lr = 3e-4
-    epochs = 50
+    epochs = 15
     weight_decay = 0.0
     last_epochs = 0
     averages_turns = False  # the cutoff is chosen with the first turn's probabilities
     averaged_rows = 0
     wanted_peptides = 400  # cross entropy is a mean with a heavy tail
+    epoch_rows = 1000
     max_batch = 128
     reduced_precision = True
 

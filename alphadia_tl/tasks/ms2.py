@@ -50,12 +50,13 @@ class Ms2Task:
     title = "MS2"
     headline = Headline("SA-median", higher_is_better=True)
     max_lr = 2e-4
-    epochs = 20
+    epochs = 16
     weight_decay = 0.3
-    last_epochs = 8
+    last_epochs = 6
     averages_turns = True
     averaged_rows = 0
     wanted_peptides = 100
+    epoch_rows = 1000
     max_batch = 128
     reduced_precision = True
 

@@ -30,12 +30,13 @@ class RtTask:
     title = "RT"
     headline = Headline("median_abs_error_calibrated", higher_is_better=False)
     max_lr = 1e-3
-    epochs = 50
+    epochs = 18
     weight_decay = 1.0
-    last_epochs = 12
+    last_epochs = 8
     averages_turns = True
     averaged_rows = 4000
     wanted_peptides = 100
+    epoch_rows = 2000
     max_batch = 256
     reduced_precision = False
 

@@ -32,6 +32,7 @@ from alphadia_tl.training import (
     History,
     anneal,
     auto_batch_size,
+    auto_epoch_rows,
     auto_passes,
     fit,
     identity_of,
@@ -43,6 +44,8 @@ __all__ = ["SPLITS", "split_rows", "tune"]
 logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
+#: Validation rows that are looked at after each epoch.
+WATCHED_ROWS = 600
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class _Scorer:
         examples = self.parts[split]
         outputs, loss = infer(self.network, examples, self.task.forward, loss=self.task.loss, dtype=self.dtype)
         predictions = self.task.finish(outputs, examples)
-        if split == "validation":
+        if split != "test":
             calibration = self.task.calibrate(predictions, examples)
         return loss, self.task.evaluate(predictions, examples, calibration), calibration
 
@@ -122,10 +125,12 @@ def tune(
     rows = split_rows(task, prepared.sequences, settings, seed, turn, n_folds)
     parts = {name: prepared.examples.select(torch.from_numpy(r)).to(device) for name, r in rows.items()}
     dtype = choose_dtype(task, network, parts["train"], precision)
+    parts["watched"] = _watched(parts["validation"], seed)
     scorer = _Scorer(task, network, parts, dtype)
     history = History(task.name)
     first = scorer if baseline is None else replace(scorer, parts={k: baseline(v) for k, v in parts.items()})
-    val_loss, on_validation, calibration = first.score("validation")
+    _, on_validation, calibration = first.score("validation")
+    val_loss, _, _ = first.score("watched")
     _, before, _ = first.score("test", calibration)
     history.add(-1, "validation", {"val_loss": val_loss, **on_validation.metrics})
     history.add(-1, "test", before.metrics)
@@ -133,22 +138,22 @@ def tune(
     if not from_scratch:
         sequences = prepared.sequences[rows["validation"]]
         check_pretrained(task, network, parts["validation"], sequences, loss=val_loss, dtype=dtype)
-    fit_settings = _fit_settings(task, settings, len(parts["train"]))
+    fit_settings = _fit_settings(task, settings, len(parts["train"]), n_folds)
     _log_settings(task, settings, fit_settings, parts, dtype)
     started = time.perf_counter()
     start_weights = {k: v.clone() for k, v in network.state_dict().items()}
     outputs, _ = infer(network, parts["train"], task.forward, dtype=dtype)
     task.warm_start(network, outputs, parts["train"])
-    warm_loss, _, _ = scorer.score("validation")
+    warm_loss, _, _ = scorer.score("watched")
 
     def validate() -> tuple[float, dict[str, float]]:
-        loss, evaluation, _ = scorer.score("validation")
+        loss, evaluation, _ = scorer.score("watched")
         return loss, evaluation.metrics
 
     generator = torch.Generator().manual_seed(seed)
     checkpoint = None
     if checkpoints is not None:
-        identity = identity_of(network, parts["train"], parts["validation"], fit_settings, task.name, seed, dtype)
+        identity = identity_of(network, parts["train"], parts["watched"], fit_settings, task.name, seed, dtype)
         checkpoint = Checkpoint(checkpoints / f"{task.name}_{turn}.pt", identity)
     result = fit(
         network,
@@ -193,9 +198,19 @@ def tune(
         last_epochs=last_epochs,
         seconds=seconds,
         observed={"validation": tuned.observed, "test": after.observed},
-        measured=_measured(parts, {name: prepared.sequences[r] for name, r in rows.items()}),
+        measured=_measured(
+            {name: parts[name] for name in SPLITS}, {name: prepared.sequences[r] for name, r in rows.items()}
+        ),
         held_out=held_out_rows(task, parts["test"], prepared.precursors.iloc[rows["test"]], before, after),
     )
+
+
+def _watched(validation: Examples, seed: int) -> Examples:
+    """Return a random sample of the validation rows: epochs of a large set are not to be spent on looking at them."""
+    if len(validation) <= WATCHED_ROWS:
+        return validation
+    rows = torch.randperm(len(validation), generator=torch.Generator().manual_seed(seed))[:WATCHED_ROWS]
+    return validation.select(torch.sort(rows)[0].to(validation.lengths.device))
 
 
 def _anneal(
@@ -266,13 +281,15 @@ def split_rows(
     return rows
 
 
-def _fit_settings(task: Task, settings: TrainingSettings, n_rows: int) -> FitSettings:
-    batch_size = settings.batch_size or auto_batch_size(n_rows, task.max_batch)
+def _fit_settings(task: Task, settings: TrainingSettings, n_rows: int, n_folds: int = 1) -> FitSettings:
+    epoch_rows = auto_epoch_rows(n_rows, max(1, task.epoch_rows // n_folds))
+    batch_size = settings.batch_size or auto_batch_size(epoch_rows, task.max_batch)
     return FitSettings(
         max_lr=task.max_lr if settings.max_lr is None else settings.max_lr,
         weight_decay=task.weight_decay,
         batch_size=batch_size,
-        passes=1 if settings.batch_size else auto_passes(n_rows, batch_size),
+        passes=1 if settings.batch_size or n_folds > 1 else auto_passes(epoch_rows, batch_size),
+        epoch_rows=epoch_rows,
         epochs=settings.epochs or task.epochs,
         warmup_epochs=settings.warmup_epochs,
         lr_patience=settings.lr_patience,
@@ -294,8 +311,9 @@ def _log_settings(
         word = name.capitalize()
         logger.info("%s fraction: %.2f  %s size: %d", word, fraction, word, len(parts[name]))
     logger.info(
-        "Batch size: %d  Max lr: %.5f  Precision: %s",
+        "Batch size: %d  Rows per epoch: %d  Max lr: %.5f  Precision: %s",
         fit_settings.batch_size,
+        fit_settings.rows(len(parts["train"])),
         fit_settings.max_lr,
         "fp32" if dtype is None else "bf16",
     )

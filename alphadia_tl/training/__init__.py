@@ -8,7 +8,7 @@ from alphadia_tl.training.inference import infer
 from alphadia_tl.training.loop import FitResult, fit
 from alphadia_tl.training.precision import autocast, hardware_has_bf16, select_dtype
 from alphadia_tl.training.schedule import CustomScheduler
-from alphadia_tl.training.settings import FitSettings, auto_batch_size, auto_passes
+from alphadia_tl.training.settings import FitSettings, auto_batch_size, auto_epoch_rows, auto_passes
 from alphadia_tl.training.stopping import EarlyStopping, StopReason
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "StopReason",
     "anneal",
     "auto_batch_size",
+    "auto_epoch_rows",
     "auto_passes",
     "autocast",
     "fit",

@@ -83,6 +83,7 @@ def anneal(
                 generator,
                 dtype=dtype,
                 passes=settings.passes,
+                rows=settings.epoch_rows,
                 before_step=set_lr,
             )
             if not math.isfinite(train_loss):

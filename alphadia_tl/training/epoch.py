@@ -21,7 +21,8 @@ CLIP_NORM = 1.0
 def make_optimizer(network: torch.nn.Module, max_lr: float, weight_decay: float) -> torch.optim.Optimizer:
     """Return AdamW (Loshchilov & Hutter 2019): a step shrinks the weights by learning rate x weight decay."""
     trained = [p for p in network.parameters() if p.requires_grad]
-    return torch.optim.AdamW(trained, lr=max_lr, weight_decay=weight_decay)
+    fused = all(p.device.type in ("cpu", "cuda") for p in trained)
+    return torch.optim.AdamW(trained, lr=max_lr, weight_decay=weight_decay, fused=fused)
 
 
 def train_epoch(
@@ -35,11 +36,12 @@ def train_epoch(
     *,
     dtype: torch.dtype | None = None,
     passes: int = 1,
+    rows: int | None = None,
     limit: RowLimit | None = None,
     before_step: Callable[[], None] = lambda: None,
     after_step: Callable[[], None] = lambda: None,
 ) -> float:
-    """Train on all rows ``passes`` times and return their mean loss.
+    """Train on all rows, or a random sample of them, ``passes`` times and return their mean loss.
 
     Parameters
     ----------
@@ -51,6 +53,8 @@ def train_epoch(
         Rows per step.
     passes : int
         How often every row is seen.
+    rows : int, optional
+        A pass goes over a new random sample of this many rows; None: over all.
     limit : RowLimit, optional
         What memory was found to hold in epochs before.
     before_step, after_step : callable
@@ -60,6 +64,7 @@ def train_epoch(
     limit = RowLimit() if limit is None else limit
     device = examples.lengths.device
     total = torch.zeros((), device=device)
+    seen = 0
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def gradients(batches: list[Tensor]) -> Tensor:
@@ -75,13 +80,15 @@ def train_epoch(
         return step_loss
 
     for _ in range(passes):
-        for step in training_steps(examples, batch_size, generator):
+        for step in training_steps(examples, batch_size, generator, rows=rows):
             before_step()
-            total += in_parts(step, gradients, limit) * sum(map(len, step))
+            step_rows = sum(map(len, step))
+            total += in_parts(step, gradients, limit) * step_rows
+            seen += step_rows
             torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
             optimizer.step()
             after_step()
-    return float(total) / (len(examples) * passes)
+    return float(total) / seen
 
 
 @contextlib.contextmanager

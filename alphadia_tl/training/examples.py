@@ -164,7 +164,9 @@ def length_batches(examples: Examples, batch_size: int) -> Iterator[Tensor]:
         yield from torch.split(bucket, batch_size)
 
 
-def training_steps(examples: Examples, batch_size: int, generator: torch.Generator) -> Iterator[list[Tensor]]:
+def training_steps(
+    examples: Examples, batch_size: int, generator: torch.Generator, *, rows: int | None = None
+) -> Iterator[list[Tensor]]:
     """Yield optimizer steps: lists of batches that add up to about ``batch_size`` rows.
 
     Rows are shuffled within their length, and steps among each other. What is left over of a
@@ -178,11 +180,13 @@ def training_steps(examples: Examples, batch_size: int, generator: torch.Generat
         Rows per step.
     generator : torch.Generator
         CPU generator of the shuffles.
+    rows : int, optional
+        Take a random sample of this many rows; None: all.
     """
-    rows = torch.randperm(len(examples), generator=generator).to(examples.lengths.device)
+    chosen = torch.randperm(len(examples), generator=generator)[:rows].to(examples.lengths.device)
     full: list[list[Tensor]] = []
     rests: list[Tensor] = []
-    for bucket in _by_length(examples.lengths, rows):
+    for bucket in _by_length(examples.lengths, chosen):
         batches = torch.split(bucket, batch_size)
         full += [[b] for b in batches if len(b) == batch_size]
         rests += [b for b in batches if len(b) < batch_size]

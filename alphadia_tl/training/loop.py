@@ -151,6 +151,7 @@ def _train_epoch(
         state.generator,
         dtype=dtype,
         passes=settings.passes,
+        rows=settings.epoch_rows,
         limit=state.row_limit,
         after_step=state.averaged.update,
     )

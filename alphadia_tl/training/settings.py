@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["FitSettings", "auto_batch_size", "auto_passes"]
+__all__ = ["FitSettings", "auto_batch_size", "auto_epoch_rows", "auto_passes"]
 
 MIN_STEPS = 30
 MIN_BATCH = 8
+EPOCHS_TO_SEE_ALL = 4
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class FitSettings:
         Epochs over which the weights that are validated and kept are averaged.
     passes : int
         How often an epoch goes over the rows.
+    epoch_rows : int, optional
+        An epoch is a random sample of this many rows; None: all rows.
     """
 
     max_lr: float
@@ -41,10 +44,24 @@ class FitSettings:
     weight_decay: float = 0.0
     averaged_epochs: float = 2.0
     passes: int = 1
+    epoch_rows: int | None = None
+
+    def rows(self, n_rows: int) -> int:
+        """Return how many of the rows an epoch goes over."""
+        return n_rows if self.epoch_rows is None else min(n_rows, self.epoch_rows)
 
     def steps(self, n_rows: int) -> int:
         """Return about how many steps an epoch has."""
-        return self.passes * math.ceil(n_rows / self.batch_size)
+        return self.passes * math.ceil(self.rows(n_rows) / self.batch_size)
+
+
+def auto_epoch_rows(n_rows: int, at_least: int) -> int:
+    """Choose the rows of an epoch: all of a small set, a quarter of a large one.
+
+    Early stopping looks at the model after each epoch. What a pretrained model has to learn, it learns from a few
+    thousand rows; an epoch over all of a large set would only be looked at late.
+    """
+    return min(n_rows, max(at_least, math.ceil(n_rows / EPOCHS_TO_SEE_ALL)))
 
 
 def auto_batch_size(n_rows: int, cap: int = 256) -> int:

@@ -64,6 +64,7 @@ def _prepared(key: str) -> tuple[Domain, Any, Any, Any]:
 
 def run_cell(cell: Cell) -> dict[str, Any]:
     """Run one cell and return its row of the results."""
+    import peptdeep.model.building_block  # noqa: F401  sets two threads on import
     import torch
 
     from finetuning.domains import sample

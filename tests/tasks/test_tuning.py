@@ -8,7 +8,8 @@ import torch
 from alphadia_tl.errors import DataError
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import RtTask, TaskData, get_task, new_network, tune, tuning
-from alphadia_tl.training import HISTORY_COLUMNS
+from alphadia_tl.tasks.folds import fold_settings
+from alphadia_tl.training import HISTORY_COLUMNS, infer
 from tasks.made import make_fragments, make_peptides
 
 PEPTIDES = make_peptides(150, seed=4)
@@ -53,7 +54,7 @@ def test_history_is_the_long_table_with_all_metrics(result):
 
 @pytest.mark.parametrize(
     ("name", "given", "n_folds", "epochs"),
-    [("rt", None, 1, 50), ("ms2", None, 1, 20), ("ms2", 7, 1, 7), ("rt", 70, 1, 70), ("ms2", None, 2, 18)],
+    [("rt", None, 1, 18), ("ms2", None, 1, 16), ("ms2", 7, 1, 7), ("rt", 70, 1, 70), ("ms2", None, 2, 14)],
 )
 def test_a_model_has_its_own_most_epochs_unless_the_user_gives_a_number(monkeypatch, name, given, n_folds, epochs):
     class Enough(Exception):
@@ -75,6 +76,42 @@ def test_a_model_has_its_own_most_epochs_unless_the_user_gives_a_number(monkeypa
             from_scratch=True,
         )
     assert stopped.value.args == (epochs,)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("rows", [500, 3000, 30_000])
+def test_folds_together_go_over_no_more_rows_than_one_model(name, rows):
+    task, one = get_task(name), TrainingSettings(epochs=20)
+
+    def visits(n_folds):
+        settings = fold_settings(one, n_folds) if n_folds > 1 else one
+        n_rows = round(settings.train_fraction * rows)
+        fitted = tuning._fit_settings(task, settings, n_rows, n_folds)
+        return n_folds * fitted.epochs * fitted.passes * fitted.rows(n_rows)
+
+    assert visits(2) <= 1.05 * visits(1)
+
+
+def test_no_more_than_a_sample_of_the_validation_rows_is_looked_at_after_each_epoch(monkeypatch):
+    looked_at = []
+
+    class Enough(Exception):
+        pass
+
+    def fit(*args, **kwargs):
+        looked_at.append(args[4]())
+        raise Enough
+
+    monkeypatch.setattr(tuning, "fit", fit)
+    monkeypatch.setattr(tuning, "WATCHED_ROWS", 20)
+    counted = []
+    monkeypatch.setattr(
+        tuning, "infer", lambda n, examples, *a, **k: counted.append(len(examples)) or infer(n, examples, *a, **k)
+    )
+    with pytest.raises(Enough):
+        tuned("rt")
+    assert counted[-1] == 20
+    assert max(counted) > 20
 
 
 def test_before_and_after_are_scored_on_the_same_test_rows(result):

@@ -61,6 +61,18 @@ def test_an_epoch_has_every_row_once_and_one_length_per_batch(batch_size):
     assert all(len(set(examples.lengths[b].tolist())) == 1 for s in steps for b in s)
 
 
+@pytest.mark.parametrize("rows", [1, 50, 10_000])
+def test_an_epoch_may_be_a_sample_that_differs_from_epoch_to_epoch(rows):
+    examples, generator = many(), torch.Generator().manual_seed(1)
+
+    def sample():
+        return {int(r) for s in training_steps(examples, 16, generator, rows=rows) for b in s for r in b}
+
+    first, second = sample(), sample()
+    assert len(first) == len(second) == min(rows, len(examples))
+    assert first != second or rows >= len(examples)
+
+
 @pytest.mark.parametrize("batch_size", [16, 64])
 def test_steps_are_about_as_large_as_asked_for(batch_size):
     sizes = [sum(map(len, s)) for s in training_steps(many(), batch_size, torch.Generator().manual_seed(1))]

@@ -13,6 +13,7 @@ from alphadia_tl.training import (
     StopReason,
     anneal,
     auto_batch_size,
+    auto_epoch_rows,
     auto_passes,
     fit,
     infer,
@@ -248,6 +249,28 @@ def test_an_epoch_has_at_least_thirty_steps(n_rows, steps):
     batch = auto_batch_size(n_rows)
     settings = FitSettings(max_lr=1e-3, batch_size=batch, passes=auto_passes(n_rows, batch))
     assert settings.steps(n_rows) == steps
+
+
+@pytest.mark.parametrize(("n_rows", "rows"), [(10, 10), (1000, 1000), (3000, 1000), (4000, 1000), (20_000, 5000)])
+def test_an_epoch_of_a_large_set_is_a_quarter_of_it(n_rows, rows):
+    settings = FitSettings(max_lr=1e-3, batch_size=50, epoch_rows=auto_epoch_rows(n_rows, 1000))
+    assert settings.rows(n_rows) == rows
+    assert settings.steps(n_rows) == -(-rows // 50)
+
+
+def test_an_epoch_trains_on_its_sample_and_its_loss_is_the_mean_over_it():
+    seen = []
+
+    def counting(output, batch):
+        seen.append(len(output))
+        return loss(output, batch) * 0 + 2.0
+
+    settings = FitSettings(max_lr=0.01, batch_size=16, epochs=1, warmup_epochs=0, epoch_rows=100)
+    history = History("rt")
+    fit(Net(), made(), forward, counting, lambda: (1.0, {}), settings, torch.Generator(), history=history)
+    assert sum(seen) == 100
+    table = history.to_frame()
+    assert table.loc[table["metric_name"] == "train_loss", "value"].tolist() == [pytest.approx(2.0)]
 
 
 def test_weight_decay_shrinks_the_weights():
