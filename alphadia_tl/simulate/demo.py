@@ -24,8 +24,6 @@ __all__ = ["SearchResult", "format_table", "run_demo", "run_search"]
 logger = logging.getLogger(__name__)
 
 LOG_LINES_ON_FAILURE = 25
-#: All the demo changes beside the switch: it ends sooner than the default of 50 epochs would let it.
-DEMO_TRAINING = {"epochs": 20}
 
 
 @dataclass(frozen=True)
@@ -158,8 +156,8 @@ def run_demo(
         f"  {facts['true_precursors']:,} precursors in the sample, {facts['library_precursors']:,} in the FASTA's "
         f"library; {time.perf_counter() - started:.0f} s\n"
     )
-    plugin = {"alphadia_tl": {"enabled": True}, "transfer_learning": DEMO_TRAINING}
-    stock = {"general": {"transfer_step_enabled": True}, "transfer_learning": DEMO_TRAINING}
+    plugin = {"alphadia_tl": {"enabled": True}}
+    stock = {"general": {"transfer_step_enabled": True}}
     searches: list[tuple[str, str, dict[str, Any], bool]] = [
         ("off", "alphaDIA, base models", {}, False),
         ("on", "with alphadia_tl", plugin, False),

@@ -23,10 +23,11 @@ import pandas as pd
 import yaml
 
 from alphadia_tl.host import deep_merge
-from alphadia_tl.simulate.demo import DEMO_TRAINING
 from alphadia_tl.simulate.experiment import DEMO, SMALL, Experiment, make_experiment
 
 NEEDED = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scontrol", "scancel")
+# Where Slurm's commands look in a job: the executor does not hand SLURM_CONF on to it.
+INSTALLED_CONFIG = Path("/etc/slurm/slurm.conf")
 TABLES = ("precursors.parquet", "precursor.matrix.parquet", "peptide.matrix.parquet", "pg.matrix.parquet")
 CONFIG = """
 ClusterName=alphadia
@@ -66,6 +67,8 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
         (folder / name).mkdir(parents=True)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1024**2 - 1000
     config = folder / "slurm.conf"
+    if INSTALLED_CONFIG.exists():
+        sys.exit(f"This machine has a Slurm of its own ({INSTALLED_CONFIG}).")
     config.write_text(CONFIG.format(host=socket.gethostname(), folder=folder, cpus=os.cpu_count(), memory=memory))
     key = folder / "munge.key"
     key.write_bytes(os.urandom(128))
@@ -75,6 +78,7 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
     munge = ["munged", "--foreground", f"--key-file={key}", f"--socket={folder}/munge.socket", "--force"]
     munge += [f"--pid-file={folder}/munge.pid", f"--log-file={folder}/munge.log", f"--seed-file={folder}/munge.seed"]
     started: list[subprocess.Popen[bytes]] = []
+    INSTALLED_CONFIG.symlink_to(config)
     try:
         for command in (munge, ["slurmctld", "-D"], ["slurmd", "-D"]):
             with (folder / f"{command[0]}.out").open("wb") as out:
@@ -95,6 +99,7 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
         for process in reversed(started):
             process.terminate()
             process.wait()
+        INSTALLED_CONFIG.unlink()
 
 
 def kill_one_job(environment: dict[str, str], name: str, seconds: float) -> bool:
@@ -130,7 +135,7 @@ def same_tables(ours: Path, theirs: Path) -> bool:
 
 def run(experiment: Experiment, folder: Path) -> int:
     """Search an experiment by Slurm and by one process, and compare."""
-    config = deep_merge(experiment.config(), {"alphadia_tl": {"enabled": True}, "transfer_learning": DEMO_TRAINING})
+    config = deep_merge(experiment.config(), {"alphadia_tl": {"enabled": True}})
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(config))
     command = [str(Path(sys.executable).with_name("alphadia-tl"))]
