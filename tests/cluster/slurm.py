@@ -121,12 +121,12 @@ def kill_one_job(environment: dict[str, str], name: str, seconds: float) -> bool
 
 
 def same_tables(ours: Path, theirs: Path) -> bool:
-    """Print and return whether two searches have the same tables, whatever the order of their rows."""
+    """Print and return whether two searches have the same tables, whatever the order of their rows and columns."""
     same = True
     for name in TABLES:
         a, b = (pd.read_parquet(folder / name) for folder in (ours, theirs))
         keys = [c for c in a.columns if not pd.api.types.is_float_dtype(a[c])]
-        a, b = (t.sort_values(keys).reset_index(drop=True) for t in (a, b))
+        a, b = (t.sort_values(keys).reset_index(drop=True)[sorted(t.columns)] for t in (a, b))
         equal = a.equals(b)
         same &= equal
         print(f"{name}: {len(a):,} rows against {len(b):,}: {'equal' if equal else 'NOT equal'}")
