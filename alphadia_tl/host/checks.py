@@ -42,6 +42,7 @@ _PREDICTION_SIGNATURES = {
     "forward": ("self", "input"),
 }
 _DIGEST_SIGNATURES = {"forward": ("self", "input")}
+_CLASSIFIER_SIGNATURES = {"reset": ("self",)}
 _OUTPUT_SIGNATURES = {
     "__init__": ("self", "config", "output_folder"),
     "build": ("self", "folder_list", "base_spec_lib"),
@@ -79,6 +80,7 @@ def check_host() -> None:
             f"alphaDIA {version} is installed, but this alphadia_tl works with {SUPPORTED_SERIES}.* only.",
             f"Run: pip install 'alphadia>={SUPPORTED_SERIES},<2.4'.",
         )
+    from alphadia.fdr.classifiers import BinaryClassifierLegacyNewBatching
     from alphadia.libtransform.fasta_digest import FastaDigest
     from alphadia.libtransform.prediction import PeptDeepPrediction
     from alphadia.outputtransform.search_plan_output import SearchPlanOutput
@@ -87,6 +89,7 @@ def check_host() -> None:
     from alphadia.workflow.managers.raw_file_manager import RawFileManager
     from alphadia.workflow.peptidecentric.peptidecentric import PeptideCentricWorkflow
 
+    _check_signatures(BinaryClassifierLegacyNewBatching, _CLASSIFIER_SIGNATURES)
     _check_signatures(RawFileManager, _RAW_FILE_SIGNATURES)
     _check_signatures(PeptideCentricWorkflow, _WORKFLOW_SIGNATURES)
     _check_signatures(PeptDeepPrediction, _PREDICTION_SIGNATURES)
