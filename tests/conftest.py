@@ -1,10 +1,14 @@
 """Leave the test process with pytest's own exit status."""
 
 import os
+import pickle
 import sys
 
 import pytest
 import torch
+from filelock import FileLock
+
+from alphadia_tl.simulate.experiment import SMALL, make_weights
 
 STATUS = pytest.StashKey[int]()
 
@@ -27,9 +31,16 @@ def pytest_unconfigure(config):
 
 
 @pytest.fixture(autouse=True, scope="session")
-def one_thread_per_worker():
-    """Let tests that run beside each other not wait for each other's threads; peptdeep sets two on import."""
+def own_processors_per_worker():
+    """Let tests that run beside each other, and the commands they start, not wait for each other's threads.
+
+    OpenMP threads that are more than the processors spin for each other; peptdeep sets two on import.
+    """
     if "PYTEST_XDIST_WORKER" in os.environ:
+        worker, workers = int(os.environ["PYTEST_XDIST_WORKER"][2:]), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        if hasattr(os, "sched_setaffinity"):
+            processors = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(0, processors[worker::workers] or processors)
         import peptdeep.model.building_block  # noqa: F401
 
         torch.set_num_threads(1)
@@ -43,6 +54,29 @@ def still_one_thread_per_worker():
 
 
 @pytest.fixture(scope="session")
-def weights(tmp_path_factory):
+def made_once(tmp_path_factory):
+    """Make something in a folder that all workers share: the first that comes makes it, the others wait for it."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    def get(name, make):
+        result = shared / f"{name}.pickle"
+        with FileLock(shared / f"{name}.lock"):
+            if not result.is_file():
+                made = make(shared / name)
+                result.write_bytes(pickle.dumps(made))
+        return pickle.loads(result.read_bytes())  # noqa: S301  written above
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def weights(made_once):
     """Home folder of the base weights that all experiments share."""
-    return tmp_path_factory.mktemp("weights")
+
+    def make(folder):
+        make_weights(folder, SMALL)
+        return folder
+
+    return made_once("weights", make)

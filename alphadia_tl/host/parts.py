@@ -12,7 +12,7 @@ from typing import Any
 from alphadia_tl.host.command import replaced
 from alphadia_tl.host.names import FLAT_LIBRARY_FILE, SPECLIB_FILE
 from alphadia_tl.host.prediction import LibraryPredictor
-from alphadia_tl.host.scoring import saturated_classifiers_start_again
+from alphadia_tl.host.scoring import classifiers_that_fail_start_again
 from alphadia_tl.host.steps import first_pass_output, first_pass_search, predicted_by, search_only
 
 logger = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ def search_run(step: Any, raw_path: str, *, first_pass: bool) -> Failure | None:
     step.config["general"]["save_mbr_library"] = False
     with (
         first_pass_search() if first_pass else nullcontext(),
-        saturated_classifiers_start_again(),
+        classifiers_that_fail_start_again(),
         replaced(alphadia.search_step, "SearchPlanOutput", NoTables),
         replaced(alphadia.search_step, "_log_exception_event", note),
     ):

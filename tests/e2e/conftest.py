@@ -9,12 +9,13 @@ import yaml
 
 from alphadia_tl.host import deep_merge
 from alphadia_tl.simulate.experiment import SMALL, make_experiment
-from e2e.support import ENTRAPMENT, ON, QUICK_TUNING, Search, call
+from e2e.support import ENTRAPMENT, FEW_STEPS, ON, QUICK_SEARCH, QUICK_TUNING, Search, call
 
 
 @pytest.fixture(scope="session")
-def experiment(tmp_path_factory, weights):
-    return make_experiment(tmp_path_factory.mktemp("experiment"), replace(SMALL, n_runs=2), weights_folder=weights)
+def experiment(made_once, weights):
+    preset = replace(SMALL, n_runs=2)
+    return made_once("experiment", lambda folder: make_experiment(folder, preset, weights_folder=weights))
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +37,7 @@ def search(experiment, tmp_path_factory):
         folder = tmp_path_factory.mktemp(name) / "out"
         config = experiment.config()
         config["raw_paths"] = config["raw_paths"][:1]
-        config = deep_merge(config, *copy.deepcopy(changes))
+        config = deep_merge(config, FEW_STEPS, *copy.deepcopy(changes))
         path = folder.with_name("config.yaml")
         path.write_text(yaml.safe_dump(config, sort_keys=False))
         arguments, home = ["--config", path, "-o", folder], home or experiment.home.resolve()
@@ -51,8 +52,8 @@ def search(experiment, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def no_prediction(experiment):
-    """Config that searches a finished library: what is compared is not how long alphaDIA predicts one."""
-    return {"library_path": str(experiment.oracle.resolve()), "library_prediction": {"enabled": False}}
+    """Config that searches a finished library: what is compared is neither the prediction nor what is found."""
+    return {"library_path": str(experiment.oracle.resolve()), "library_prediction": {"enabled": False}, **QUICK_SEARCH}
 
 
 @pytest.fixture(scope="session")
@@ -66,5 +67,5 @@ def flag_off(search, no_prediction):
 
 
 @pytest.fixture(scope="session")
-def flag_on(search):
-    return search(ON, QUICK_TUNING, ENTRAPMENT, name="on")
+def flag_on(search, made_once):
+    return made_once("flag_on", lambda _: search(ON, QUICK_TUNING, ENTRAPMENT, name="on"))

@@ -17,8 +17,12 @@ SHARED = Path(__file__).parents[3] / "shared" / "data"
 SCRIPTS = Path(sys.executable).parent
 QUICK_TUNING = {"transfer_learning": {"epochs": 3, "warmup_epochs": 1}}
 ON = {"alphadia_tl": {"enabled": True}}
+# alphaDIA looks for its tolerances in a third of the steps.
+FEW_STEPS = {"calibration": {"min_steps": 2, "max_steps": 5}}
+# Where it is not what is found that is tested.
+QUICK_SEARCH = {"search": {"target_rt_tolerance": 100}, **FEW_STEPS}
 # Where it is not the models that are tested.
-ONLY_RT = {"transfer_learning": {"epochs": 2}, "alphadia_tl": {"models": ["rt"]}}
+ONLY_RT = {"transfer_learning": {"epochs": 2}, "alphadia_tl": {"models": ["rt"]}, **QUICK_SEARCH}
 # A quarter of the rendered proteome is not in the sample.
 ENTRAPMENT = {"alphadia_tl": {"entrapment": {"prefix": ABSENT_PREFIX, "design": "foreign", "ratio": 1 / 3}}}
 

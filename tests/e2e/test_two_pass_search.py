@@ -8,7 +8,7 @@ import pytest
 from alphabase.spectral_library.base import SpecLibBase
 from markupsafe import escape
 
-from e2e.support import ON, ONLY_RT
+from e2e.support import ON, ONLY_RT, QUICK_SEARCH
 
 pytestmark = pytest.mark.slow
 
@@ -183,6 +183,7 @@ def test_where_nothing_is_accepted_the_first_pass_is_the_result(search, flag_on)
             "library_prediction": {"enabled": False},
             "alphadia_tl": {"enabled": True, "min_training_peptides": 15_000},
         },
+        QUICK_SEARCH,
         name="rejected",
     )
     assert result.code == 0, result.log[-3000:]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from alphadia.fdr.classifiers import BinaryClassifierLegacyNewBatching
 
-from alphadia_tl.host.scoring import MAX_NEW_STARTS, is_saturated, saturated_classifiers_start_again
+from alphadia_tl.host.scoring import MAX_NEW_STARTS, classifiers_that_fail_start_again, separates
 
 FEATURES = ["score", "noise"]
 
@@ -57,16 +57,16 @@ def passed(scored):
     return int(((scored["qval"] < 0.01) & (scored["decoy"] == 0)).sum())
 
 
-def test_alphadia_itself_finds_nothing_with_a_saturated_classifier(candidates):
+def test_alphadia_itself_finds_nothing_with_dead_units(candidates):
     scored = perform(Stuck(1), candidates)
     assert passed(scored) == 0
-    assert is_saturated(scored)
+    assert not separates(scored)
 
 
 @pytest.mark.parametrize("dead_fits", [1, MAX_NEW_STARTS])
-def test_a_saturated_classifier_starts_again_until_it_separates(candidates, dead_fits):
+def test_a_classifier_with_dead_units_starts_again_until_it_separates(candidates, dead_fits):
     classifier = Stuck(dead_fits)
-    with saturated_classifiers_start_again():
+    with classifiers_that_fail_start_again():
         scored = perform(classifier, candidates)
     assert passed(scored) > 900
     assert classifier.fits == dead_fits + 1
@@ -74,7 +74,7 @@ def test_a_saturated_classifier_starts_again_until_it_separates(candidates, dead
 
 def test_it_is_given_up_after_some_starts(candidates):
     classifier = Stuck(99)
-    with saturated_classifiers_start_again():
+    with classifiers_that_fail_start_again():
         assert passed(perform(classifier, candidates)) == 0
     assert classifier.fits == 1 + MAX_NEW_STARTS
 
@@ -82,19 +82,26 @@ def test_it_is_given_up_after_some_starts(candidates):
 def test_a_classifier_that_separates_is_fitted_once_and_its_result_is_alphadias_own(candidates):
     own = perform(Stuck(0), candidates)
     classifier = Stuck(0)
-    with saturated_classifiers_start_again():
+    with classifiers_that_fail_start_again():
         pd.testing.assert_frame_equal(perform(classifier, candidates), own)
     assert classifier.fits == 1
 
 
 @pytest.mark.parametrize(
-    ("proba", "qval", "saturated"),
+    ("proba", "qval", "expected"),
     [
-        pytest.param([0.1] * 50 + [0.5] * 50, 0.02, True, id="half_share_the_best"),
-        pytest.param([0.1] * 50 + [0.5] * 50, 0.005, False, id="half_share_the_best_and_pass"),
-        pytest.param(np.linspace(0.1, 0.9, 100), 0.02, False, id="nothing_in_the_sample"),
-        pytest.param([], 0.02, False, id="no_precursor"),
+        pytest.param([0.1] * 500 + [0.5] * 500, [0.02] * 500 + [0.5] * 500, False, id="half_share_the_best"),
+        pytest.param(
+            [0.1] * 500 + [0.5] * 500, [0.08] * 500 + [0.5] * 500, False, id="half_share_the_best_with_more_decoys"
+        ),
+        pytest.param([0.1] * 500 + [0.5] * 500, [0.005] * 500 + [0.5] * 500, True, id="half_share_the_best_and_pass"),
+        pytest.param(
+            np.linspace(0.1, 0.9, 1000), [0.02] * 300 + [0.5] * 700, False, id="decoys_before_hundreds_of_targets"
+        ),
+        pytest.param(np.linspace(0.1, 0.9, 1000), [0.02] * 30 + [0.5] * 970, True, id="few_in_the_sample"),
+        pytest.param(np.linspace(0.1, 0.9, 1000), [0.3] * 1000, True, id="nothing_in_the_sample"),
+        pytest.param([], [], True, id="no_precursor"),
     ],
 )
-def test_saturated_is_one_best_probability_for_many_of_which_none_passes(proba, qval, saturated):
-    assert is_saturated(pd.DataFrame({"proba": proba, "qval": qval})) is saturated
+def test_a_classifier_failed_where_none_passes_though_many_nearly_do(proba, qval, expected):
+    assert separates(pd.DataFrame({"proba": proba, "qval": qval, "decoy": 0})) is expected
