@@ -69,6 +69,8 @@ class Costs:
         Memory of tuning: the training set is bounded, so it does not grow with runs.
     digest_rate, predict_rate, assemble_rate : float
         Precursors per second and two threads: digested, predicted, put together.
+    assemble_seconds : float
+        Putting the smallest library together: compilation.
     search_seconds : float
         A search of the smallest file: calibration and classifiers.
     raw_rate, flat_rate : float
@@ -76,7 +78,7 @@ class Costs:
     run_seconds, collect_seconds : float
         Per run, while tables are combined and while the training set is collected.
     tune_seconds : float
-        Tuning at the largest training set.
+        Tuning at the largest training set, with every model tuned four times as where a gain is in doubt.
     safety : float
         What is asked for per what is expected; a job that needs more is repeated with twice as much.
     shard_minutes : float
@@ -95,14 +97,15 @@ class Costs:
     run_mb: float = 100
     tune_mb: float = 2500
     digest_rate: float = 20_000
-    predict_rate: float = 2_000
+    predict_rate: float = 1_200
     assemble_rate: float = 10_000
-    search_seconds: float = 15
+    assemble_seconds: float = 10
+    search_seconds: float = 40
     raw_rate: float = 3e6
-    flat_rate: float = 1e6
+    flat_rate: float = 2.5e6
     run_seconds: float = 5
     collect_seconds: float = 1
-    tune_seconds: float = 3600
+    tune_seconds: float = 2000
     safety: float = 1.5
     shard_minutes: float = 30
 
@@ -126,7 +129,7 @@ class Costs:
 
     def library(self, rows: float) -> Cost:
         """Put a library of so many precursors together."""
-        return self._cost(rows * self.library_kb / 1024, rows / self.assemble_rate)
+        return self._cost(rows * self.library_kb / 1024, self.assemble_seconds + rows / self.assemble_rate)
 
     def search(self, raw_bytes: float, flat_bytes: float) -> Cost:
         """Search a raw file with a library, both in bytes on the disk."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -34,8 +33,8 @@ PAPER_TUNING_RUNS = 20
 MB = 1024**2
 
 
-def _job(arguments: Sequence[str | Path], home: Path | None = None) -> tuple[float, float]:
-    """Run a job by hand; return its seconds and its peak memory (MB), start included."""
+def _job(arguments: Sequence[str | Path], home: Path | None = None) -> float:
+    """Run a job by hand; return its seconds, start included."""
     environment = {**os.environ, **({"HOME": str(home)} if home else {})}
     started = time.perf_counter()
     command = [sys.executable, "-m", "alphadia_tl.cli", *map(str, arguments)]
@@ -43,7 +42,7 @@ def _job(arguments: Sequence[str | Path], home: Path | None = None) -> tuple[flo
         _, error = process.communicate()
         if process.returncode != 0:
             sys.exit(f"{' '.join(command)} failed:\n{error.decode()[-3000:]}")
-    return time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return time.perf_counter() - started
 
 
 def _costs(layout: Layout) -> tuple[Costs, dict[str, Any]]:
@@ -98,15 +97,15 @@ def library(_: list[Path]) -> Iterator[Row]:
             rows = rows_in([layout.prepared("transfer")])
             peaks = [read_receipt(layout.prepared("transfer"))["peak_mb"]]
             size = f"{made['fasta_bytes']:,} bytes of FASTA"
-            yield row("library", "prepare", size, prepared[0], peaks[-1], costs.prepare(made["fasta_bytes"]))
+            yield row("library", "prepare", size, prepared, peaks[-1], costs.prepare(made["fasta_bytes"]))
 
             predicted = _job(["job", "predict", *files, "--shard", "0", "--shards", "1"], experiment.home)
             peak = read_receipt(layout.predicted("transfer", 0, 1))["peak_mb"]
-            yield row("library", "predict", f"{rows:,} precursors", predicted[0], peak, costs.predict(rows))
+            yield row("library", "predict", f"{rows:,} precursors", predicted, peak, costs.predict(rows))
 
             together = _job(["job", "library", *files], experiment.home)
             peak = read_receipt(layout.library("transfer"))["peak_mb"]
-            yield row("library", "library", f"{rows:,} precursors", together[0], peak, costs.library(rows))
+            yield row("library", "library", f"{rows:,} precursors", together, peak, costs.library(rows))
 
             name = next(iter(made["runs"]))
             searched = _job(["job", "search", *files, "--run", name], experiment.home)
@@ -114,7 +113,7 @@ def library(_: list[Path]) -> Iterator[Row]:
             raw = bytes_of(made["runs"][name])
             peak = read_receipt(layout.run("transfer", name))["peak_mb"]
             size = f"1 run of {raw / MB:.0f} MB, library {flat / MB:.0f} MB"
-            yield row("library", "search", size, searched[0], peak, costs.search(raw, flat))
+            yield row("library", "search", size, searched, peak, costs.search(raw, flat))
 
 
 def combine(outputs: list[Path]) -> Iterator[Row]:
@@ -129,6 +128,7 @@ def combine(outputs: list[Path]) -> Iterator[Row]:
             layout = Layout(where / "out")
             shutil.copytree(source.jobs, layout.jobs, ignore=shutil.ignore_patterns("*.hdf", "logs", "runs", "parts"))
             (layout.folder / "transfer").symlink_to(source.folder / "transfer")
+            (layout.folder / "speclib.hdf").symlink_to(source.folder / "speclib.hdf")
             paths = []
             for i in range(n):
                 receipt = list(done.values())[i % len(done)]
@@ -142,7 +142,7 @@ def combine(outputs: list[Path]) -> Iterator[Row]:
                 )
                 Path(paths[-1]).symlink_to(raw)
             layout.config.write_text(yaml.safe_dump({**config, "raw_paths": paths}))
-            seconds, _ = _job(["job", "combine", "--config", layout.config, "-o", layout.folder, "--step", "library"])
+            seconds = _job(["job", "combine", "--config", layout.config, "-o", layout.folder, "--step", "library"])
             peak = read_receipt(layout.combined("library"))["peak_mb"]
             yield row("combine", "combine", f"{n} runs (copies of {len(done)})", seconds, peak, costs.combine(n))
 
@@ -165,8 +165,8 @@ def plan(_: list[Path]) -> Iterator[Row]:
             }
             config.write_text(yaml.safe_dump(settings))
             command = ["workflow", "--config", config, "-o", where / "out", "--dry-run", "--quiet"]
-            seconds, mb = _job(command)
-            yield row("plan", "plan the workflow", f"{n:,} raw files", seconds, mb, None)
+            seconds = _job(command)
+            yield row("plan", "plan the workflow", f"{n:,} raw files", seconds, None, None)
 
 
 def paper(_: list[Path]) -> Iterator[Row]:

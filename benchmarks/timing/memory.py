@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from alphadia_tl.workflow.layout import peak_mb
 
 SIZES = (125_000, 250_000, 500_000, 1_000_000)
 
@@ -39,7 +40,7 @@ def memory() -> Iterator[dict[str, object]]:
 
 def peak_gb() -> float:
     """Return the most memory that this process has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return peak_mb() * 1024**2 / 1e9
 
 
 def main(size: int) -> None:

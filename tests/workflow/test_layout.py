@@ -1,11 +1,14 @@
 import re
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from alphadia_tl.errors import ResultsError, SettingsError
-from alphadia_tl.workflow.layout import Layout, read_receipt, run_ids, write_receipt
+from alphadia_tl.workflow.layout import Layout, peak_mb, read_receipt, run_ids, write_receipt
 
 STEMS = st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=80).filter(
     lambda s: s.strip(".") and not s.startswith(".")
@@ -46,3 +49,12 @@ def test_a_missing_or_damaged_receipt_is_named(tmp_path, content):
         path.write_text(content)
     with pytest.raises(ResultsError, match=r"tuned\.yaml"):
         read_receipt(path)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="told by /proc")
+def test_a_jobs_memory_is_not_that_of_the_program_that_started_it():
+    ballast = np.ones(100_000_000)  # 800 MB
+    code = "from alphadia_tl.workflow.layout import peak_mb; print(peak_mb())"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert peak_mb() > ballast.nbytes / 1024**2
+    assert 10 < float(told) < 700
