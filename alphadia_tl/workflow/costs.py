@@ -61,10 +61,12 @@ class Costs:
         Memory per precursor while a FASTA is digested, and while a library is put together.
     chunk_mb : float
         Memory of predicting chunks, whatever their number.
+    search_mb : float
+        Memory of the smallest search.
     raw_factor, flat_factor : float
         Memory per byte of a raw file, and of a flat library on the disk, while a run is searched.
     run_mb : float
-        Memory per run while tables are combined.
+        Memory per run of some 50,000 precursors while tables are combined.
     tune_mb : float
         Memory of tuning: the training set is bounded, so it does not grow with runs.
     digest_rate, predict_rate, assemble_rate : float
@@ -75,6 +77,8 @@ class Costs:
         A search of the smallest file: calibration and classifiers.
     raw_rate, flat_rate : float
         Bytes per second of a raw file and of a flat library, while a run is searched.
+    combine_seconds : float
+        The tables of the smallest search.
     run_seconds, collect_seconds : float
         Per run, while tables are combined and while the training set is collected.
     tune_seconds : float
@@ -90,10 +94,11 @@ class Costs:
     start_seconds: float = 15
     precursors_per_fasta_byte: float = 0.3
     digest_kb: float = 2.0
-    library_kb: float = 4.5
-    chunk_mb: float = 700
+    library_kb: float = 7.0
+    chunk_mb: float = 2000
+    search_mb: float = 300
     raw_factor: float = 4.0
-    flat_factor: float = 3.0
+    flat_factor: float = 15.0
     run_mb: float = 100
     tune_mb: float = 2500
     digest_rate: float = 20_000
@@ -103,6 +108,7 @@ class Costs:
     search_seconds: float = 40
     raw_rate: float = 3e6
     flat_rate: float = 2.5e6
+    combine_seconds: float = 25
     run_seconds: float = 5
     collect_seconds: float = 1
     tune_seconds: float = 2000
@@ -133,12 +139,12 @@ class Costs:
 
     def search(self, raw_bytes: float, flat_bytes: float) -> Cost:
         """Search a raw file with a library, both in bytes on the disk."""
-        mb = (raw_bytes * self.raw_factor + flat_bytes * self.flat_factor) / MB
+        mb = self.search_mb + (raw_bytes * self.raw_factor + flat_bytes * self.flat_factor) / MB
         return self._cost(mb, self.search_seconds + raw_bytes / self.raw_rate + flat_bytes / self.flat_rate)
 
     def combine(self, runs: float) -> Cost:
         """Write the tables over so many runs."""
-        return self._cost(runs * self.run_mb, runs * self.run_seconds)
+        return self._cost(runs * self.run_mb, self.combine_seconds + runs * self.run_seconds)
 
     def tune(self, runs: float) -> Cost:
         """Tune on the identifications of so many runs."""
