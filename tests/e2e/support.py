@@ -22,7 +22,11 @@ FEW_STEPS = {"calibration": {"min_steps": 2, "max_steps": 5}}
 # Where it is not what is found that is tested.
 QUICK_SEARCH = {"search": {"target_rt_tolerance": 100}, **FEW_STEPS}
 # Where it is not the models that are tested.
-ONLY_RT = {"transfer_learning": {"epochs": 2}, "alphadia_tl": {"models": ["rt"]}, **QUICK_SEARCH}
+ONLY_RT = {
+    "transfer_learning": {"epochs": 2},
+    "alphadia_tl": {"models": ["rt"], "max_training_precursors": 1200},
+    **QUICK_SEARCH,
+}
 # A quarter of the rendered proteome is not in the sample.
 ENTRAPMENT = {"alphadia_tl": {"entrapment": {"prefix": ABSENT_PREFIX, "design": "foreign", "ratio": 1 / 3}}}
 

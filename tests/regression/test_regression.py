@@ -18,7 +18,7 @@ def same_instruments(tmp_path_factory, weights):
     folder = tmp_path_factory.mktemp("same")
     experiment = make_experiment(folder, shift("none"), weights_folder=weights)
     path = folder / "config.yaml"
-    few = {"alphadia_tl": {"max_training_precursors": 1000}}
+    few = {"alphadia_tl": {"max_training_precursors": 500}}
     config = deep_merge(experiment.config(), ON, QUICK_TUNING, FEW_STEPS, few)
     path.write_text(yaml.safe_dump(config, sort_keys=False))
     code, log = call("alphadia-tl", ["--config", path, "-o", folder / "out"], experiment.home.resolve())
