@@ -8,10 +8,12 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from alphabase.peptide.fragment import get_charged_frag_types
 
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.simulate.instrument import PEPTIDOFORM, Instrument
@@ -25,6 +27,8 @@ __all__ = ["BaseTraining", "model_zip_path", "train_base_weights", "training_tab
 
 logger = logging.getLogger(__name__)
 
+#: What peptdeep's own MS2 weights predict. alphaDIA's transfer step fails with weights that know fewer.
+MS2_TYPES = [*FRAGMENT_TYPES, *get_charged_frag_types(["b_modloss", "y_modloss"], 2)]
 #: Collision energy and instrument that alphaDIA asks for by default.
 NCE, INSTRUMENT = 25.0, "Lumos"
 #: Members of the zip; peptdeep knows further sets, which get the same weights.
@@ -134,11 +138,23 @@ def train_base_weights(home: Path, instrument: Instrument, training: BaseTrainin
         result = tune(task, interface.model, data, settings, seed=training.seed, from_scratch=True)
         metrics[name] = result.after
         logger.info("Base %s model: %s in %.0f s", name, result.after, result.seconds)
+        network = _with_neutral_losses(interface.model) if name == "ms2" else interface.model
         buffer = io.BytesIO()
-        torch.save({k: v.detach().cpu() for k, v in interface.model.state_dict().items()}, buffer)
+        torch.save({k: v.detach().cpu() for k, v in network.state_dict().items()}, buffer)
         files[name] = buffer.getvalue()
     _write_zip(model_zip_path(home), files)
     return metrics
+
+
+def _with_neutral_losses(trained: torch.nn.Module) -> Any:
+    """Return an MS2 network that predicts what `trained` does, and fragments with neutral losses as never seen."""
+    network: Any = new_network("ms2", MS2_TYPES).model
+    known = {k: v for k, v in trained.state_dict().items() if k != "_supported_charged_frag_types"}
+    network.load_state_dict(network.state_dict() | known)
+    last = network.modloss_nn[-1].nn[-1]
+    torch.nn.init.zeros_(last.weight)
+    torch.nn.init.zeros_(last.bias)
+    return network
 
 
 class _Ms2FromScratch(Ms2Task):

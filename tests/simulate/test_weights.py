@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from peptdeep.pretrained_models import is_model_zip
 
+from alphadia_tl.finetune import FinetuneManager
 from alphadia_tl.simulate import experiment as module
 from alphadia_tl.simulate.experiment import SMALL, make_experiment, make_weights
 from alphadia_tl.simulate.instrument import REFERENCE
@@ -44,12 +45,37 @@ def test_stock_peptdeep_loads_the_weights_without_network(home: Path):
         "m = ModelManager(device='cpu')\n"
         "m.reinitialize_ms2_model(charged_frag_types=['b_z1', 'b_z2', 'y_z1', 'y_z2'], device='cpu')\n"
         "m.load_installed_models('generic')\n"
-        "assert m.ms2_model.model.supported_charged_frag_types == ['b_z1', 'b_z2', 'y_z1', 'y_z2']\n"
+        "assert m.ms2_model.model.supported_charged_frag_types[:4] == ['b_z1', 'b_z2', 'y_z1', 'y_z2']\n"
         "for name in ('ms2', 'rt', 'ccs', 'charge'):\n"
         "    ours = torch.load(zipfile.ZipFile(get_model_zip_file_path()).open(f'generic/{name}.pth'))\n"
         "    theirs = getattr(m, f'{name}_model').model.state_dict()\n"
         "    assert all(torch.equal(ours[k], theirs[k]) for k in theirs), name\n"
     )
+    run_at(home, code)
+
+
+def test_alphadias_tuner_predicts_with_the_weights(home: Path):
+    code = (
+        "import pandas as pd\n"
+        "from alphadia.transferlearning.train import FinetuneManager\n"
+        "table = pd.DataFrame({'sequence': ['AGHCEWQMK'], 'mods': '', 'mod_sites': '', 'charge': 2, 'nAA': 9})\n"
+        "table = table.assign(nce=25.0, instrument='Lumos')\n"
+        "found = FinetuneManager(device='cpu').ms2_model.predict(table, allow_unsafe_predictions=True)\n"
+        "assert found.shape[0] == 8 and found[['b_z1', 'b_z2', 'y_z1', 'y_z2']].to_numpy().max() == 1.0, found\n"
+    )
+    run_at(home, code)
+
+
+def test_fragments_with_neutral_losses_are_predicted_as_never_seen(home: Path):
+    manager = FinetuneManager("cpu", models=model_zip_path(home))
+    network = manager.interface("ms2").model
+    assert network.supported_charged_frag_types[4:] == [
+        "b_modloss_z1", "b_modloss_z2", "y_modloss_z1", "y_modloss_z2",
+    ]  # fmt: skip
+    assert not any(p.any() for p in network.modloss_nn[-1].nn[-1].parameters())
+
+
+def run_at(home: Path, code: str) -> None:
     environment = {**os.environ, "HOME": str(home), "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
