@@ -63,8 +63,9 @@ def all_cells() -> list[Cell]:
     def sweep(seed: int) -> list[Cell]:
         return [Cell(d.key, "ours", SWEEP_SIZE, seed, 0.0, lr) for d in first for lr in LEARNING_RATES]
 
-    cells = [*sizes(1000, 0), *sizes(200, 0), *sizes(50, 0), *noise(1000, 0), *sizes(1000, 1), *sweep(0)]
-    cells += [*sizes(1000, 2), *sizes(200, 1), *sizes(200, 2), *sizes(50, 1), *sizes(50, 2), *other_stock(1000, 0)]
+    cells = [*sizes(1000, 0), *sizes(200, 0), *sizes(50, 0), *noise(1000, 0), *sizes(1000, 1)]
+    cells += [*sizes(1000, 2), *sizes(200, 1), *sizes(200, 2), *sizes(50, 1), *sizes(50, 2), *sweep(0)]
+    cells += other_stock(1000, 0)
     cells += [*sizes(5000, 0), *noise(1000, 1), *noise(1000, 2)]
     cells += [*sweep(1), *sweep(2), *sizes(5000, 1), *sizes(5000, 2)]
     return cells + [c for seed in SEEDS for c in sizes(0, seed)] + [c for seed in SEEDS for c in noise(5000, seed)]

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from alphabase.spectral_library.base import SpecLibBase
-from e2e.support import ON, QUICK_TUNING, SCRIPTS
+from e2e.support import ON, QUICK_SEARCH, QUICK_TUNING, SCRIPTS
 
 from alphadia_tl.host import deep_merge
 from alphadia_tl.simulate.experiment import SMALL, make_experiment
@@ -19,6 +19,7 @@ from alphadia_tl.simulate.experiment import SMALL, make_experiment
 pytestmark = [pytest.mark.slow, pytest.mark.regression]
 
 KILLS = 20
+FEW_ROWS = {"alphadia_tl": {"max_training_precursors": 500}}
 
 
 class Command:
@@ -26,7 +27,8 @@ class Command:
 
     def __init__(self, experiment, folder):
         self.config = folder / "config.yaml"
-        self.config.write_text(yaml.safe_dump(deep_merge(experiment.config(), ON, QUICK_TUNING), sort_keys=False))
+        config = deep_merge(experiment.config(), ON, QUICK_TUNING, QUICK_SEARCH, FEW_ROWS)
+        self.config.write_text(yaml.safe_dump(config, sort_keys=False))
         home = str(experiment.home.resolve())
         self.environment = {**os.environ, "HOME": home, "USERPROFILE": home}
 
@@ -70,7 +72,8 @@ def test_killed_at_random_moments_a_search_comes_to_the_same_bundle(undisturbed)
     outputs, killed, number = [], 0, 0
     while killed < KILLS:
         output = folder / f"killed_{number}"
-        while command(output, moments.uniform(1, seconds)) is None:
+        # What a killed call left to do takes half of the time on average, so later moments would kill few.
+        while command(output, moments.uniform(1, seconds / 2)) is None:
             killed += 1
             if killed == KILLS:
                 assert command(output) == 0
