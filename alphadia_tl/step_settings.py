@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from alphabase.peptide.fragment import get_charged_frag_types
 
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.modifications import split_names
+from alphadia_tl.processors import usable_processors
 from alphadia_tl.settings import PluginSettings, TrainingSettings, TransferLibrarySettings
 
 logger = logging.getLogger(__name__)
@@ -179,7 +179,7 @@ def step_settings(config: Mapping[str, Any], user_config: Mapping[str, Any], plu
         searched_modifications=_searched_modifications(config),
         predicts_first_library=bool(prediction["enabled"]),
         device="gpu" if general["use_gpu"] else "cpu",
-        threads=max(1, min(int(general["thread_count"]), os.cpu_count() or 1)),
+        threads=max(1, min(int(general["thread_count"]), usable_processors())),
         seed=_seed(general["random_state"]),
         fail_fast=bool(general["fail_fast"]),
         fdr=float(config["fdr"]["fdr"]),

@@ -52,6 +52,7 @@ ORDER = [
     "config_template",
     "settings",
     "section",
+    "processors",
     "errors",
 ]
 KNOWN_ONLY_TO = {

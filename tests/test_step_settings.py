@@ -7,6 +7,7 @@ from alphabase.constants.modification import MOD_DF
 
 from alphadia_tl import host
 from alphadia_tl.errors import SettingsError
+from alphadia_tl.processors import usable_processors
 from alphadia_tl.settings import PluginSettings
 from alphadia_tl.step_settings import step_settings
 
@@ -52,9 +53,7 @@ def test_a_drawn_random_state_is_logged(tmp_path, caplog):
 
 
 def test_never_more_threads_than_cores(tmp_path):
-    import os
-
-    assert _settings(tmp_path, {"general": {"thread_count": 999}}).threads == os.cpu_count()
+    assert _settings(tmp_path, {"general": {"thread_count": 999}}).threads == usable_processors()
 
 
 def test_one_collision_energy_for_training_and_prediction(tmp_path):

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from alphadia_tl.processors import usable_processors
 from alphadia_tl.simulate.acquisition import Acquisition
 from alphadia_tl.simulate.instrument import LAB, REFERENCE, Instrument
 from alphadia_tl.simulate.proteome import random_proteome
@@ -141,7 +142,7 @@ class Experiment:
             "raw_paths": [str(p.resolve()) for p in self.raw_files],
             "fasta_paths": [str(self.fasta.resolve())],
             "general": {
-                "thread_count": os.cpu_count() or 1,
+                "thread_count": usable_processors(),
                 "use_gpu": False,
                 "random_state": 1,
                 "save_figures": False,

@@ -15,6 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from alphadia_tl.processors import usable_processors
 from finetuning.domains import DOMAINS, Domain
 
 FIELDS = ("domain", "tuner", "size", "seed", "noise", "max_lr")
@@ -132,7 +133,7 @@ def run_cells(cells: list[Cell], path: Path, minutes: float, workers: int) -> It
     done = {cell_of(row) for row in read_results(path)}
     todo = [c for c in cells if c not in done]
     deadline = time.monotonic() + 60 * minutes if minutes else math.inf
-    threads = os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+    threads = os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_processors() // workers)))
     os.environ["MKL_NUM_THREADS"] = threads
     path.parent.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool, path.open("a") as out:

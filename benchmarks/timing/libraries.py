@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from alphadia_tl.processors import usable_processors
 from timing.measure import Row, row, timed
 
 ROWS = (2_000, 4_000, 8_000, 16_000)
@@ -85,7 +85,7 @@ def predict() -> Iterator[Row]:
     if not DATA.is_dir():
         print("predict: skipped, the measured weights are not there (ALPHADIA_TL_DATA)")
         return
-    threads = os.cpu_count() or 1
+    threads = usable_processors()
     torch.set_num_threads(threads)
     digest = digest_of(max(ROWS))
     with installed_weights():

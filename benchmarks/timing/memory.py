@@ -6,7 +6,6 @@ python benchmarks/timing/memory.py 1000000    # what the stage starts
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from alphadia_tl.processors import usable_processors
 from alphadia_tl.workflow.layout import peak_mb
 
 SIZES = (125_000, 250_000, 500_000, 1_000_000)
@@ -53,7 +53,7 @@ def main(size: int) -> None:
     from alphadia_tl.speclib.storage import save_library
     from timing.libraries import digest_of
 
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(usable_processors())
     digest = digest_of(size)
     manager = FinetuneManager("cpu", models=WEIGHTS, nce=25, instrument="Lumos")
     step = prediction_class(manager)(use_gpu=False, mp_process_num=1, nce=25, peptdeep_model_type="generic")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from alphadia_tl.processors import usable_processors
 from timing.measure import Row, row
 
 ROWS = {"rt": 5000, "ms2": 1000, "ccs": 1000, "charge": 1000}
@@ -59,7 +59,7 @@ def tune() -> Iterator[Row]:
     if not DATA.is_dir():
         print("tune: skipped, the measured data is not there (ALPHADIA_TL_DATA)")
         return
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(usable_processors())
     for domain in {d.model: d for d in reversed(DOMAINS)}.values():
         split, ours = load(domain), manager()
         pretrained = state_of(ours, domain.model)
