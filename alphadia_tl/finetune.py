@@ -76,7 +76,7 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
     seed : int
         Everything random is seeded from it: on the CPU, the same data give the same weights.
     precision : str
-        "auto" (bf16 where the hardware has it), "fp32" or "bf16".
+        "auto" (bf16 where the hardware is faster with it), "fp32" or "bf16".
     model_type : str
         Which weights of a zip: "generic", "phospho" or "digly".
     cross_fit : int

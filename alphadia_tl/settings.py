@@ -118,7 +118,7 @@ class PluginSettings(Section):
         metadata={"doc": "Proteins that cannot be in the sample, searched to estimate the error."},
     )
     precision: str = documented(
-        "auto", "Arithmetic of training and prediction: auto (bf16 where the hardware has it), fp32 or bf16."
+        "auto", "Arithmetic of training and prediction: auto (bf16 where it is faster), fp32 or bf16."
     )
 
     def __post_init__(self) -> None:
