@@ -155,7 +155,8 @@ def sweep_table(frame: pd.DataFrame) -> str:
         error = 1 - values if domain.startswith(tuple(HIGHER)) else values
         good = [r for r in rates if error[r] <= 1.1 * error.min()]
         cells = " | ".join("" if np.isnan(v) else f"{1000 * v:.1f}" for v in values)
-        lines.append(f"| {domain} | {cells} | {min(good):g} to {max(good):g} |")
+        span = "not all were run" if values.isna().any() else f"{min(good):g} to {max(good):g}"
+        lines.append(f"| {domain} | {cells} | {span} |")
     title = "**Highest learning rate**: held-out headline (thousandths) of the tuned model, 1,000 rows, by `max_lr`"
     return title + "\n\n" + "\n".join(lines)
 
