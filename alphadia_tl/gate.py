@@ -12,6 +12,8 @@ from scipy.stats import trim_mean
 
 N_BOOTSTRAP = 1000
 MIN_PEPTIDES = 10
+# Relative gain of the headline below which another search is not worth its time.
+MIN_GAIN = 0.005
 FloatArray = NDArray[np.floating[Any]]
 
 
@@ -166,7 +168,8 @@ def decide(result: Scored, *, confidence: float, generator: np.random.Generator)
     Returns
     -------
     Decision
-        Accepted only if the headline is better and the lower bound of the paired improvement is above zero.
+        Accepted only if the headline is better by 0.5 % of itself, and the lower bound of the paired improvement is
+        above zero.
     """
     headline = result.headline
     before, after = result.before[headline.name], result.after[headline.name]
@@ -180,8 +183,9 @@ def decide(result: Scored, *, confidence: float, generator: np.random.Generator)
         generator=generator,
     )
     better = after > before if headline.higher_is_better else after < before
+    enough = abs(after - before) >= MIN_GAIN * abs(before)
     n_peptides = np.unique(result.test_groups).size
-    accepted = bool(np.isfinite(after) and better and low > 0 and n_peptides >= MIN_PEPTIDES)
+    accepted = bool(np.isfinite(after) and better and enough and low > 0 and n_peptides >= MIN_PEPTIDES)
     change = f"{headline.name} {before:.4f} -> {after:.4f} on {result.n_peptides['test']} held-out peptides"
     if accepted:
         reason = f"tuned model used: {change}"
@@ -190,7 +194,9 @@ def decide(result: Scored, *, confidence: float, generator: np.random.Generator)
     elif not np.isfinite(after):
         reason = f"pretrained model kept: the tuned one could not be scored ({change})"
     else:
-        why = "but the metric over all is no better" if low > 0 else "it may be chance"
+        why = "it may be chance"
+        if low > 0:
+            why = "but that is too little to search again for" if better else "but the metric over all is no better"
         reason = f"pretrained model kept: {change}; gain per peptide {low:+.4f} to {high:+.4f}, {why}"
     return Decision(
         model=result.name,

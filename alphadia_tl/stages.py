@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 
 FIRST_PASS, TUNING, SECOND_PASS = "first pass", "tuning", "second pass"
 Errors = list[tuple[str, str]]
-# What a search is told about where to write, and what this module sets itself.
-_NO_INPUTS = ("output_directory", "quant_directory")
+# What a search is told about where to write, and what only the tuning between the searches reads.
+_NO_INPUTS = ("output_directory", "quant_directory", "transfer_learning")
 
 
 def _search_inputs(config: Mapping[str, Any], raw_paths: Sequence[str], others: Mapping[str, Any]) -> dict[str, str]:

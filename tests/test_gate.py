@@ -82,6 +82,13 @@ def test_a_model_with_a_worse_headline_is_refused_whatever_the_pairs_say():
     assert decision.reason.endswith("but the metric over all is no better")
 
 
+def test_a_sure_gain_that_changes_nothing_is_refused():
+    decision = _decide(Result(ERRORS, ERRORS * 0.999, after={"error": 0.999}))
+    assert not decision.accepted
+    assert decision.reason.endswith("but that is too little to search again for")
+    assert _decide(Result(ERRORS, ERRORS * 0.99, after={"error": 0.99})).accepted
+
+
 def test_single_wild_rows_do_not_decide():
     after = ERRORS * 0.7
     after[:4] += 1000

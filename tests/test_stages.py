@@ -81,6 +81,13 @@ def test_a_finished_first_pass_is_found_after_its_folder_was_moved(search):
     assert all((f / "psm.parquet").is_file() for f in folders)
 
 
+def test_other_settings_of_the_tuning_leave_a_finished_first_pass_alone(search):
+    search()
+    search.config["transfer_learning"] = {"max_lr": 0.1}
+    search()
+    assert search.searched == []
+
+
 def _other_weights(search):
     search("another file")
 
