@@ -49,7 +49,7 @@ def training_drawing(history: pd.DataFrame | None, model: str, training: Trainin
     span = (float(rows["epoch"].min()) - 0.5, float(rows["epoch"].max()) + 0.5)
     panels = [Panel(shown, EPOCH, "loss", guides=guides, x_range=span)]
     rate = _curve(rows, "learning rate", *RATE, NEUTRAL)
-    if rate is not None:
+    if rate is not None and len(rate.x) > 1:
         steps = Series("steps", rate.name, rate.x, rate.y, NEUTRAL)
         panels.append(Panel([steps], EPOCH, "learning rate", x_range=span))
     validation = rows.loc[rows["metric_name"] == "val_loss", "value"]

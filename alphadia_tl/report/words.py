@@ -32,10 +32,10 @@ def number(value: Any) -> str:
 
 
 def together(values: Sequence[Any], between: str) -> str:
-    """Write values that are read side by side, with as many decimals as give the largest three significant digits."""
+    """Write values that are read side by side, with decimals that give the largest three digits, five at most."""
     known = [abs(v) for v in values if v is not None and math.isfinite(v)]
     largest = max(known, default=0.0)
-    decimals = min(8, max(0, 2 - math.floor(math.log10(largest)))) if largest > 0 else 0
+    decimals = min(5, max(0, 2 - math.floor(math.log10(largest)))) if largest > 0 else 0
     return between.join(DASH if v is None or not math.isfinite(v) else f"{v:,.{decimals}f}" for v in values)
 
 

@@ -34,7 +34,7 @@ def test_change(before, after, expected):
         ([None, 0.5], "– – 0.500"),
         ([float("nan"), None], "– – –"),
         ([0.0, 0.0], "0 – 0"),
-        ([1e-30, 0.0], "0.00000000 – 0.00000000"),
+        ([1e-30, 0.0], "0.00000 – 0.00000"),
     ],
 )
 def test_values_side_by_side_have_the_same_decimals(values, expected):
