@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from alphadia_tl.report import words
@@ -49,7 +50,7 @@ def training_drawing(history: pd.DataFrame | None, model: str, training: Trainin
     span = (float(rows["epoch"].min()) - 0.5, float(rows["epoch"].max()) + 0.5)
     panels = [Panel(shown, EPOCH, "loss", guides=guides, x_range=span)]
     rate = _curve(rows, "learning rate", *RATE, NEUTRAL)
-    if rate is not None and len(rate.x) > 1:
+    if rate is not None and np.size(rate.x) > 1:
         steps = Series("steps", rate.name, rate.x, rate.y, NEUTRAL)
         panels.append(Panel([steps], EPOCH, "learning rate", x_range=span))
     validation = rows.loc[rows["metric_name"] == "val_loss", "value"]
