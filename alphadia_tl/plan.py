@@ -85,7 +85,7 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
             return
         folder = self._output_dir
         try:
-            with the_only_search(folder):
+            with the_only_search(folder), host.classifiers_that_fail_start_again():
                 if self.force:
                     forget(folder)
                 super().run_plan()

@@ -41,6 +41,22 @@ def test_a_flag_that_leads_to_no_step_is_an_error(tmp_path, monkeypatch):
         TransferLearningPlan(str(tmp_path), {"alphadia_tl": {"enabled": True}}).run_plan()
 
 
+@pytest.mark.parametrize("enabled", [True, False])
+def test_classifiers_of_every_pass_are_guarded_where_the_plugin_is_on(tmp_path, monkeypatch, enabled):
+    import alphadia.fdr.fdr
+
+    own, seen = alphadia.fdr.fdr.perform_fdr, []
+
+    def run_plan(self):
+        seen.append(alphadia.fdr.fdr.perform_fdr is not own)
+        self._step_outcome = SimpleNamespace()
+
+    monkeypatch.setattr(SearchPlan, "run_plan", run_plan)
+    TransferLearningPlan(str(tmp_path), {"alphadia_tl": {"enabled": enabled}}).run_plan()
+    assert seen == [enabled]
+    assert alphadia.fdr.fdr.perform_fdr is own
+
+
 @pytest.mark.parametrize(
     ("section", "message"), [({"enabeld": True}, "alphadia_tl.enabeld"), ({"enabled": "yes"}, "true or false")]
 )

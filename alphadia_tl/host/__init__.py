@@ -21,6 +21,7 @@ from alphadia_tl.host.names import (
     TRANSFER_STEP,
 )
 from alphadia_tl.host.parts import Failure, combine_runs, make_library, search_run
+from alphadia_tl.host.scoring import classifiers_that_fail_start_again
 from alphadia_tl.host.steps import (
     config_of,
     deep_merge,
@@ -52,6 +53,7 @@ __all__ = [
     "Failure",
     "as_user_error",
     "check_host",
+    "classifiers_that_fail_start_again",
     "combine_runs",
     "config_of",
     "count_identifications",

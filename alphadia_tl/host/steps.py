@@ -12,7 +12,6 @@ from typing import Any
 from alphadia_tl.host.command import replaced
 from alphadia_tl.host.names import FRAGMENT_COLUMNS, QUANT_FOLDER
 from alphadia_tl.host.prediction import LibraryPredictor, prediction_class
-from alphadia_tl.host.scoring import classifiers_that_fail_start_again
 
 logger = logging.getLogger(__name__)
 
@@ -210,7 +209,7 @@ def run_search(step: Any, predictor: LibraryPredictor | None) -> list[tuple[str,
     list of (step name, raw file name)
         Raw files that failed.
     """
-    with predicted_by(predictor), classifiers_that_fail_start_again():
+    with predicted_by(predictor):
         return list(step.run())
 
 
