@@ -65,7 +65,9 @@ class NceSearch:
 
 def with_nce(examples: Examples, nce: float) -> Examples:
     """Return the examples with another collision energy."""
-    values = torch.full_like(examples.per_row["nce"], nce * NCE_FACTOR)
+    values = (
+        torch.full_like(examples.per_row["nce"], nce) * NCE_FACTOR
+    )  # in the order of `Ms2Task.encode`, to the last bit
     return replace(examples, per_row={**examples.per_row, "nce": values})
 
 
