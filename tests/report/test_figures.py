@@ -60,6 +60,11 @@ def test_curves_hold_the_history():
     assert validation.y.tolist() == pytest.approx(rows["value"].tolist())
 
 
+def test_one_epoch_has_no_curve_of_learning_rates():
+    history = made_history()
+    assert len(training_drawing(history[history["epoch"] <= history["epoch"].min() + 1], "rt", {}).panels) == 1
+
+
 @pytest.mark.parametrize("history", [None, made_history(("charge",)), made_history().iloc[:0]])
 def test_no_curves_without_losses(history):
     assert training_drawing(history, "rt", {}) is None
