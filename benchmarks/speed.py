@@ -1,7 +1,7 @@
 """Speed of this package's stages against alphaDIA's, on the same inputs, threads and machine, in one run.
 
     python benchmarks/speed.py                # all stages, about an hour on two cores
-    python benchmarks/speed.py predict        # one of: startup, collect, predict, storage, tune, search, memory
+    python benchmarks/speed.py predict        # one of: startup, collect, predict, storage, tune, search, memory, floor
     python benchmarks/speed.py --docs docs    # and write the table into docs/benchmarks.md
 
 What needs the measured weights is skipped where they are absent.
@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from timing.floors import floor
 from timing.libraries import collect, predict, startup, storage
 from timing.measure import Row, machine, table
 from timing.memory import memory
@@ -31,6 +32,7 @@ STAGES: dict[str, Callable[[], Iterator[Row]]] = {
     "tune": tune,
     "search": search,
     "memory": memory,
+    "floor": floor,
 }
 
 
@@ -46,7 +48,8 @@ def main() -> int:
     for stage in options.stages:
         rows = list(STAGES[stage]())
         print(table(rows), flush=True)
-        known = [k for k in known if k["stage"] not in {r["stage"] for r in rows}] + rows
+        new = {(r["stage"], "floor" in r) for r in rows}
+        known = [k for k in known if (k["stage"], "floor" in k) not in new] + rows
         options.results.parent.mkdir(parents=True, exist_ok=True)
         options.results.write_text(json.dumps(known, indent=1) + "\n")
     if options.docs is not None:

@@ -15,7 +15,7 @@ import numpy as np
 from alphadia_tl.processors import usable_processors
 from timing.measure import Row, row, timed
 
-ROWS = (2_000, 4_000, 8_000, 16_000)
+ROWS = (1_000, 2_000, 4_000, 8_000)
 RUNS = (1, 2, 4, 8)
 PRECURSORS_PER_RUN = 3_000
 STORED = 100_000
@@ -110,7 +110,6 @@ def predict() -> Iterator[Row]:
                 stock_seconds,
                 f"{rate:,.0f} precursors/s; {_agreement(ours, stock)}",
             )
-        yield from _floor(manager, full.head(2000))
 
 
 def storage() -> Iterator[Row]:
@@ -176,21 +175,3 @@ def _agreement(ours: Any, stock: Any) -> str:
     pcc = spectral_similarity(mine, theirs, np.ones(mine.shape, bool), counts)["PCC"]
     rt = np.abs(both["rt_pred"] - both["rt_pred_stock"]).max()
     return f"median PCC to alphaDIA's {np.nanmedian(pcc):.5f}, largest RT difference {rt:.5f}"
-
-
-def _floor(manager: Any, df: Any) -> Iterator[Row]:
-    """Compare the MS2 forward pass with the matrix products that it consists of."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    counter = FlopCounterMode(display=False)
-    with counter:
-        manager.predict_ms2_array(df)
-    flops = counter.get_total_flops()
-    _, seconds = timed(lambda: manager.predict_ms2_array(df))
-    dtype = torch.bfloat16 if manager.precision == "auto" else torch.float32
-    a = torch.randn(2048, 2048).to(dtype)
-    _, product = timed(lambda: a @ a, 5)
-    floor = flops / (2 * 2048**3 / min(product))
-    note = f"{flops / len(df) / 1e6:.0f} MFLOP a precursor; floor: large matrix products in the same precision"
-    yield row("MS2 forward pass against its floor (stock = floor)", len(df), seconds, [floor] * len(seconds), note)

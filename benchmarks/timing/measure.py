@@ -40,7 +40,23 @@ def row(stage: str, size: int, ours: Sequence[float], stock: Sequence[float] = (
 
 
 def table(rows: list[Row]) -> str:
-    """Return the rows as Markdown."""
+    """Return the rows as Markdown: those beside alphaDIA's, then those beside a floor."""
+    floors = [r for r in rows if "floor" in r]
+    beside = [r for r in rows if "floor" not in r]
+    tables = ([_beside_stock(beside)] if beside else []) + ([_beside_floor(floors)] if floors else [])
+    return "\n\n".join(tables)
+
+
+def _beside_floor(rows: list[Row]) -> str:
+    lines = ["| stage | rows | ours (s) | floor (s) | ours / floor | |", "|---|---:|---:|---:|---:|---|"]
+    for r in rows:
+        lines.append(
+            f"| {r['stage']} | {r['size']:,} | {r['ours']:.2f} | {r['floor']:.2f} | {r['times']:.1f} | {r['note']} |"
+        )
+    return "\n".join(lines)
+
+
+def _beside_stock(rows: list[Row]) -> str:
     lines = [
         "| stage | size | ours (s) | alphaDIA (s) | ratio (lowest to highest) | |",
         "|---|---:|---:|---:|---:|---|",
