@@ -1,8 +1,9 @@
 """Speed of this package's stages against alphaDIA's, on the same inputs, threads and machine, in one run.
 
-    python benchmarks/speed.py                # all stages, about an hour on two cores
+    python benchmarks/speed.py                # all stages, about two hours on two cores
     python benchmarks/speed.py predict        # one of: startup, collect, predict, storage, tune, search, memory, floor
     python benchmarks/speed.py --docs docs    # and write the table into docs/benchmarks.md
+    python benchmarks/speed.py --table --docs docs  # run nothing
 
 What needs the measured weights is skipped where they are absent.
 """
@@ -41,11 +42,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stages", nargs="*", default=list(STAGES), help=f"some of {', '.join(STAGES)}")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "speed.json")
+    parser.add_argument("--table", action="store_true", help="run nothing")
     parser.add_argument("--docs", type=Path, default=None, help="folder of benchmarks.md, whose table is replaced")
     options = parser.parse_args()
     logging.disable(logging.INFO)
     known: list[Row] = json.loads(options.results.read_text()) if options.results.is_file() else []
-    for stage in options.stages:
+    for stage in [] if options.table else options.stages:
         rows = list(STAGES[stage]())
         print(table(rows), flush=True)
         new = {(r["stage"], "floor" in r) for r in rows}

@@ -46,3 +46,22 @@ def test_a_line_has_the_ratio_and_its_spread_or_says_that_alphadia_was_not_run()
     lines = table([row("a", 1000, [1.0, 2.0, 4.0], [8.0, 8.0, 8.0], "x"), row("b", 5, [1.0])]).splitlines()
     assert lines[2] == "| a | 1,000 | 2.00 | 8.00 | 4.0 (2.0 to 8.0) | x |"
     assert lines[3] == "| b | 5 | 1.00 | not run |  |  |"
+
+
+def test_floors_have_a_table_of_their_own():
+    from timing.measure import row, table
+
+    beside = row("a", 1000, [1.0], [8.0])
+    lines = table([{**row("b", 5, [3.0], note="y"), "floor": 2.0, "times": 1.5}, beside]).splitlines()
+    assert lines[2].startswith("| a |")
+    assert lines[4] == "| stage | rows | ours (s) | floor (s) | ours / floor | |"
+    assert lines[6] == "| b | 5 | 3.00 | 2.00 | 1.5 | y |"
+
+
+def test_operations_of_an_lstm_are_those_of_its_products():
+    import numpy as np
+    from timing.floors import lstm_flops
+
+    network = torch.nn.Sequential(torch.nn.LSTM(3, 5, num_layers=1, bidirectional=True), torch.nn.Linear(10, 1))
+    one_position = 2 * 2 * (4 * 5) * (3 + 5)  # directions, multiply and add, gates, input and state
+    assert lstm_flops(network, np.array([7, 8])) == one_position * (9 + 10)
