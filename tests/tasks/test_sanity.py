@@ -100,6 +100,34 @@ def test_spectra_of_other_peptides_are_found(start):
         start.check(precursors=df)
 
 
+@pytest.fixture(scope="module")
+def far():
+    """Weights that were trained for other spectra: what they predict is half right, and half that one row further."""
+    start = _own()
+    rng = np.random.default_rng(7)
+    own = start.fragments.to_numpy()
+    moved = np.zeros_like(own)
+    for a, b in zip(start.precursors["frag_start_idx"], start.precursors["frag_stop_idx"], strict=True):
+        moved[a:b] = np.roll(own[a:b], 1, axis=0)
+    mixed = 0.515 * own + 0.485 * moved + rng.exponential(own.mean(), own.shape)
+    return Start(start.network, start.precursors, pd.DataFrame(mixed, columns=TYPES))
+
+
+def test_weights_that_fit_one_wrong_order_nearly_as_well_pass(far, monkeypatch):
+    """So does a model of tryptic peptides with spectra of Glu-C ones, which need tuning most."""
+    far.check()
+    monkeypatch.setattr(sanity, "ORDERS", (sanity.MOVED_DOWN,))  # alone it does not tell
+    with pytest.raises(BaselineError, match="wrong orders"):
+        far.check()
+
+
+def test_weights_that_are_far_off_do_not_hide_rows_in_another_order(far):
+    with pytest.raises(BaselineError, match="moved down by one"):
+        far.check(fragments=_rearranged(far, lambda rows: np.roll(rows, 1)))
+    with pytest.raises(BaselineError, match="median PCC"):
+        far.check(fragments=_rearranged(far, np.random.default_rng(1).permutation))
+
+
 def test_noise_is_refused_by_its_correlation_alone(start, monkeypatch):
     monkeypatch.setattr(sanity, "MIN_Z", -np.inf)
     fragments = pd.DataFrame(np.random.default_rng(0).uniform(size=start.fragments.shape), columns=TYPES)
