@@ -5,7 +5,7 @@ python benchmarks/timing/memory.py 1000000 --shallow
 
 A million precursors take the better part of an hour on two cores. What a library needs grows with its rows, what the
 networks need with the batch, which is the same for all sizes. So the large sizes are predicted by networks without
-their hidden layers, and one size by both, to see that they need the same.
+their hidden layers, and one size by both, to see what the layers add.
 """
 
 from __future__ import annotations
