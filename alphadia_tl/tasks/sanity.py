@@ -29,8 +29,8 @@ FloatArray = NDArray[np.floating[Any]]
 MIN_CORRELATION = 0.1
 #: By so many standard errors the predictions must fit better as they are than those of other peptides of that length
 #: (median PCC up to 0.4), than with b and y exchanged, and than the mean of wrong orders of the rows. No single wrong
-#: order may fit better, but one may fit nearly as well: a model of tryptic peptides and spectra of Glu-C ones gave 0.32,
-#: 0.29 with all rows moved up by one, 0.16 reversed. Rows in random order fit all of them alike.
+#: order may fit better, but one may fit nearly as well: a model of tryptic peptides and spectra of Glu-C ones gave
+#: 0.32, 0.29 with all rows moved up by one, 0.16 reversed. Rows in random order fit all of them alike.
 MIN_Z = 3.0
 SAMPLE_ROWS = 1000
 ADVICE = (
