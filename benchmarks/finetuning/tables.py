@@ -14,6 +14,7 @@ from finetuning.figures import draw_learning_curves, draw_sweep
 
 MARKERS = ("<!-- finetune_real: begin -->", "<!-- finetune_real: end -->")
 HIGHER = {"ms2"}
+NOT_RUN = "–"
 UNIT = {
     "rt": "median (95th percentile) of the absolute error after calibration, in thousandths of the gradient",
     "ccs": "median (95th percentile) of the relative error, in per mille",
@@ -83,21 +84,36 @@ def sizes_table(frame: pd.DataFrame) -> str:
         by_size = of_model.assign(order=of_model["size"].replace(0, 10**9)).sort_values(["domain", "order"])
         for (domain, size), cell in by_size.groupby(["domain", "size"], sort=False):
             stock, ours = (cell[cell["tuner"] == t] for t in ("stock", "ours"))
-            if stock.empty or ours.empty:
+            if ours.empty:
                 continue
             other = cell[cell["tuner"] == "stock_class"]["tuned"]
-            change = ours["shipped"].median() / stock["tuned"].median() - 1
-            lines.append(
-                f"| {domain.split('/')[1]} | {size or 'all'} | {len(ours)} | {1000 * ours['pretrained'].iloc[0]:.1f} | "
-                f"{_spread(stock['tuned'])} | {(_spread(other) if len(other) else '') + ' | ' if of_class else ''}"
-                f"{_spread(ours['shipped'])} | {100 * change:+.0f} % | "
-                f"{1000 * stock['tuned_tail'].median():.0f}, {1000 * ours['shipped_tail'].median():.0f} | "
-                f"{int(ours['accepted'].sum())} of {len(ours)} | "
-                f"{stock['epochs'].median():.0f}, {ours['epochs'].median():.0f} | "
-                f"{stock['seconds'].median():.0f}, {ours['seconds'].median():.0f} |"
-            )
+            lines.append(_size_line(domain, size, stock, ours, other if of_class else None))
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
+
+
+def _size_line(domain: str, size: int, stock: pd.DataFrame, ours: pd.DataFrame, other: pd.Series | None) -> str:
+    """Return the line of one domain and size; a dash stands for a tuner that was not run."""
+    change = ours["shipped"].median() / stock["tuned"].median() - 1
+    cells = [
+        domain.split("/")[1],
+        str(size or "all"),
+        str(len(ours)),
+        f"{1000 * ours['pretrained'].iloc[0]:.1f}",
+        _spread(stock["tuned"]) if len(stock) else NOT_RUN,
+        *([] if other is None else [_spread(other) if len(other) else NOT_RUN]),
+        _spread(ours["shipped"]),
+        f"{100 * change:+.0f} %" if len(stock) else NOT_RUN,
+        _both(1000 * stock["tuned_tail"], 1000 * ours["shipped_tail"]),
+        f"{int(ours['accepted'].sum())} of {len(ours)}",
+        _both(stock["epochs"], ours["epochs"]),
+        _both(stock["seconds"], ours["seconds"]),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _both(stock: pd.Series, ours: pd.Series) -> str:
+    return ", ".join(f"{values.median():.0f}" if len(values) else NOT_RUN for values in (stock, ours))
 
 
 def never_worse(frame: pd.DataFrame) -> str:
