@@ -22,7 +22,7 @@ from finetuning.domains import DATA, DOMAINS, available
 
 SIZES = (50, 200, 1000, 5000, 0)
 SEEDS = (0, 1, 2)
-LEARNING_RATES = (1e-5, 1e-4, 1e-3, 1e-2, 3e-5, 3e-4, 3e-3)
+LEARNING_RATES = (1e-5, 1e-4, 1e-3, 1e-2, 3e-5, 3e-4, 3e-3, 3e-2)
 NOISE = 0.05
 SWEEP_SIZE = 1000
 RESULTS = Path(__file__).parent / "results" / "finetune_real.jsonl"

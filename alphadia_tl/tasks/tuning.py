@@ -46,6 +46,8 @@ logger = logging.getLogger(__name__)
 SPLITS = ("train", "validation", "test")
 #: Validation rows that are looked at after each epoch.
 WATCHED_ROWS = 600
+#: A learning rate that is lower than the model's own gets at most this many times its epochs.
+MOST_TIMES_THE_EPOCHS = 3
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def tune(
     device = next(network.parameters()).device
     prepared = task.prepare(data)
     if n_folds > 1:
-        settings = fold_settings(replace(settings, epochs=settings.epochs or task.epochs), n_folds)
+        settings = fold_settings(replace(settings, epochs=_epochs(task, settings)), n_folds)
     rows = split_rows(task, prepared.sequences, settings, seed, turn, n_folds)
     parts = {name: prepared.examples.select(torch.from_numpy(r)).to(device) for name, r in rows.items()}
     dtype = choose_dtype(task, network, parts["train"], precision)
@@ -285,17 +287,26 @@ def _fit_settings(task: Task, settings: TrainingSettings, n_rows: int, n_folds: 
     epoch_rows = auto_epoch_rows(n_rows, max(1, task.epoch_rows // n_folds))
     batch_size = settings.batch_size or auto_batch_size(epoch_rows, task.max_batch)
     return FitSettings(
-        max_lr=task.max_lr if settings.max_lr is None else settings.max_lr,
+        max_lr=settings.max_lr or task.max_lr,
+        safe_lr=task.max_lr,
         weight_decay=task.weight_decay,
         batch_size=batch_size,
         passes=1 if settings.batch_size or n_folds > 1 else auto_passes(epoch_rows, batch_size),
         epoch_rows=epoch_rows,
-        epochs=settings.epochs or task.epochs,
+        epochs=_epochs(task, settings),
         warmup_epochs=settings.warmup_epochs,
         lr_patience=settings.lr_patience,
         stopping_patience=settings.stopping_patience,
         test_interval=settings.test_interval,
     )
+
+
+def _epochs(task: Task, settings: TrainingSettings) -> int:
+    """Return the most epochs: the user's, or the model's own, of which a lower learning rate is given more."""
+    if settings.epochs is not None:
+        return settings.epochs
+    slower = task.max_lr / (settings.max_lr or task.max_lr)
+    return round(task.epochs * min(MOST_TIMES_THE_EPOCHS, max(1.0, slower)))
 
 
 def _log_settings(

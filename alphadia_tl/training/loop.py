@@ -32,6 +32,7 @@ BACK_OFF_ABOVE = 1.1
 BACK_OFF_FACTOR = 0.3
 MAX_BACK_OFFS = 8
 _EPOCH_LINE = "Epoch %d  Lr: %.5f  Training loss: %.4f  validation loss: %.4f"
+_START_OVER_LINE = "Epoch %d: the learning rate was too high; the training starts over with the model's own, %.6f"
 _BACK_OFF_LINE = "Epoch %d: the validation loss left its best by far; back to epoch %d, learning rate %.6f"
 
 
@@ -78,7 +79,9 @@ def fit(
 
     The weights that are validated, and kept, are an average over the last epochs. Where the
     validation loss rises by more than a tenth above its best, the learning rate was too high: the best
-    weights are put back and all learning rates from then on are 0.3 times lower.
+    weights are put back and all learning rates from then on are 0.3 times lower. Where that happens, or
+    early stopping ends the training, at a rate above ``settings.safe_lr``, the training starts over with
+    ``settings.safe_lr`` and its epochs count anew.
 
     Parameters
     ----------
@@ -139,7 +142,7 @@ def _train_epoch(
 ) -> None:
     """Train one epoch, validate where it is time to, and decide how to go on."""
     epoch = state.epochs
-    state.scheduler.step(epoch, state.train_loss)
+    state.scheduler.step(epoch - state.epochs_given_up, state.train_loss)
     lr = state.scheduler.get_last_lr()[0]
     state.train_loss = train_epoch(
         state.network,
@@ -156,7 +159,7 @@ def _train_epoch(
         after_step=state.averaged.update,
     )
     state.epochs += 1
-    last = state.epochs == settings.epochs
+    last = state.epochs - state.epochs_given_up == settings.epochs
     state.history.add(epoch, "train", {"train_loss": state.train_loss, "lr": lr})
     finite = math.isfinite(state.train_loss)
     if finite and state.epochs % settings.test_interval and not last:
@@ -168,10 +171,16 @@ def _train_epoch(
             state.best.see(epoch, val_loss, lr, state.network)
         state.history.add(epoch, "validation", {"val_loss": val_loss, **metrics})
     logger.info(_EPOCH_LINE, epoch, lr, state.train_loss, val_loss)
-    if _too_fast(val_loss, state.best.loss) and state.back_offs < MAX_BACK_OFFS:
+    too_fast = _too_fast(val_loss, state.best.loss) and state.back_offs < MAX_BACK_OFFS
+    ends = not too_fast and not state.stopping.step(val_loss)
+    if (too_fast or ends) and settings.safe_lr is not None and state.scheduler.highest() > settings.safe_lr:
+        state.start_over(settings.safe_lr)
+        logger.info(_START_OVER_LINE, epoch, settings.safe_lr)
+        return
+    if too_fast:
         state.back_to_best(BACK_OFF_FACTOR)
         logger.info(_BACK_OFF_LINE, epoch, state.best.epoch, state.scheduler.get_last_lr()[0])
-    elif not state.stopping.step(val_loss):
+    elif ends:
         state.reason = state.stopping.reason
     if last and state.reason is None:
         state.reason = StopReason.MAX_EPOCHS

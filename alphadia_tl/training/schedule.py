@@ -46,10 +46,19 @@ class CustomScheduler:
         self._optimizer = optimizer
         self._max_lrs = self._per_group(max_lr)
         self._num_warmup_steps = num_warmup_steps
-        self._plateau = ReduceLROnPlateau(
-            optimizer, mode="min", factor=0.5, patience=lr_patience, threshold=threshold, threshold_mode="rel"
-        )
+        self._lr_patience, self._threshold = lr_patience, threshold
+        self._plateau = self._new_plateau()
         self._set_fraction(1 / max(1, num_warmup_steps))
+
+    def _new_plateau(self) -> ReduceLROnPlateau:
+        return ReduceLROnPlateau(
+            self._optimizer,
+            mode="min",
+            factor=0.5,
+            patience=self._lr_patience,
+            threshold=self._threshold,
+            threshold_mode="rel",
+        )
 
     def _per_group(self, max_lr: float | Sequence[float] | None) -> list[float]:
         groups = self._optimizer.param_groups
@@ -86,6 +95,12 @@ class CustomScheduler:
         for group in self._optimizer.param_groups:
             group["lr"] *= factor
 
+    def start_over(self, max_lr: float) -> None:
+        """Forget what was seen; the warm-up begins anew, up to another highest learning rate."""
+        self._max_lrs = [max_lr] * len(self._max_lrs)
+        self._plateau = self._new_plateau()
+        self._set_fraction(1 / max(1, self._num_warmup_steps))
+
     def state_dict(self) -> dict[str, Any]:
         """Return the highest learning rates and what the plateau has seen; the optimizer keeps the present ones."""
         return {"max_lrs": self._max_lrs, "plateau": self._plateau.state_dict()}  # type: ignore[no-untyped-call]
@@ -94,6 +109,10 @@ class CustomScheduler:
         """Take what `state_dict` returned."""
         self._max_lrs = list(state["max_lrs"])
         self._plateau.load_state_dict(dict(state["plateau"]))  # type: ignore[no-untyped-call]
+
+    def highest(self) -> float:
+        """Return the highest learning rate that is planned for any parameter group."""
+        return max(self._max_lrs)
 
     def get_last_lr(self) -> list[float]:
         """Return the current learning rate of each parameter group."""

@@ -22,6 +22,9 @@ class FitSettings:
         Highest learning rate.
     batch_size : int
         Rows per optimizer step.
+    safe_lr : float, optional
+        A rate that is known to serve. A training with a higher one that gets worse or stands still starts over with
+        this one.
     epochs, warmup_epochs, lr_patience, stopping_patience, test_interval : int
         See the config section ``transfer_learning``; all in epochs.
     weight_decay : float
@@ -36,6 +39,7 @@ class FitSettings:
 
     max_lr: float
     batch_size: int
+    safe_lr: float | None = None
     epochs: int = 50
     warmup_epochs: int = 5
     lr_patience: int = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -59,6 +59,8 @@ class TrainingState:
     ----------
     epochs : int
         Epochs trained.
+    epochs_given_up : int
+        Those of them before the training started over.
     train_loss : float
         Of the last epoch.
     back_offs : int
@@ -84,9 +86,10 @@ class TrainingState:
         self.scheduler = CustomScheduler(self.optimizer, settings.max_lr, settings.warmup_epochs, settings.lr_patience)
         self.stopping = EarlyStopping(max(1, math.ceil(settings.stopping_patience / settings.test_interval)))
         self.averaged = AveragedWeights(network, settings.averaged_epochs * settings.steps(n_rows))
-        self.best = Best(start_loss, copy.deepcopy(network.state_dict()))
+        self._start = Best(start_loss, copy.deepcopy(network.state_dict()))
+        self.best = replace(self._start)
         self.row_limit = RowLimit()
-        self.epochs, self.train_loss, self.back_offs = 0, math.inf, 0
+        self.epochs, self.epochs_given_up, self.train_loss, self.back_offs = 0, 0, math.inf, 0
         self.reason: StopReason | None = None if settings.epochs else StopReason.MAX_EPOCHS
 
     def back_to_best(self, factor: float) -> None:
@@ -96,6 +99,18 @@ class TrainingState:
         self.optimizer.state.clear()
         self.averaged.restart()
         self.scheduler.back_off(factor)
+
+    def start_over(self, max_lr: float) -> None:
+        """Put the start weights back and begin anew, with another highest learning rate."""
+        self.back_offs += 1
+        self.epochs_given_up = self.epochs
+        self.best = replace(self._start)
+        self.network.load_state_dict(self.best.weights)
+        self.optimizer.state.clear()
+        self.averaged.restart()
+        self.stopping.reset()
+        self.scheduler.start_over(max_lr)
+        self.train_loss = math.inf
 
     def to_mapping(self) -> dict[str, Any]:
         """Return tensors and plain values, random states included; to be called where dropout is seeded."""
@@ -107,6 +122,7 @@ class TrainingState:
             "averaged": self.averaged.state_dict(),
             "best": vars(self.best),
             "epochs": self.epochs,
+            "epochs_given_up": self.epochs_given_up,
             "train_loss": self.train_loss,
             "back_offs": self.back_offs,
             "reason": None if self.reason is None else str(self.reason),
@@ -124,7 +140,8 @@ class TrainingState:
         self.stopping.load_state_dict(saved["stopping"])
         self.averaged.load_state_dict(saved["averaged"])
         self.best = Best(**saved["best"])
-        self.epochs, self.train_loss, self.back_offs = saved["epochs"], saved["train_loss"], saved["back_offs"]
+        self.epochs, self.epochs_given_up = saved["epochs"], saved["epochs_given_up"]
+        self.train_loss, self.back_offs = saved["train_loss"], saved["back_offs"]
         self.reason = None if saved["reason"] is None else StopReason(saved["reason"])
         self.history.rows[:] = [tuple(row) for row in saved["history"]]
         self.generator.set_state(saved["shuffling"])

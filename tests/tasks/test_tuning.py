@@ -7,7 +7,7 @@ import torch
 
 from alphadia_tl.errors import DataError
 from alphadia_tl.settings import TrainingSettings
-from alphadia_tl.tasks import RtTask, TaskData, get_task, new_network, tune, tuning
+from alphadia_tl.tasks import ChargeTask, RtTask, TaskData, get_task, new_network, tune, tuning
 from alphadia_tl.tasks.folds import fold_settings
 from alphadia_tl.training import HISTORY_COLUMNS, infer
 from tasks.made import make_fragments, make_peptides
@@ -53,15 +53,28 @@ def test_history_is_the_long_table_with_all_metrics(result):
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "n_folds", "epochs"),
-    [("rt", None, 1, 18), ("ms2", None, 1, 16), ("ms2", 7, 1, 7), ("rt", 70, 1, 70), ("ms2", None, 2, 14)],
+    ("name", "given", "max_lr", "n_folds", "epochs"),
+    [
+        ("rt", None, None, 1, 18),
+        ("ms2", None, None, 1, 16),
+        ("ms2", 7, None, 1, 7),
+        ("rt", 70, None, 1, 70),
+        ("ms2", None, None, 2, 14),
+        ("rt", None, 1e-2, 1, 18),
+        ("rt", None, 5e-4, 1, 36),
+        ("rt", None, 1e-5, 1, 54),
+        ("rt", 7, 1e-5, 1, 7),
+        ("ms2", None, 1e-4, 2, 29),
+    ],
 )
-def test_a_model_has_its_own_most_epochs_unless_the_user_gives_a_number(monkeypatch, name, given, n_folds, epochs):
+def test_a_model_has_its_own_most_epochs_unless_the_user_gives_a_number(
+    monkeypatch, name, given, max_lr, n_folds, epochs
+):
     class Enough(Exception):
         pass
 
     def fit(*args, **kwargs):
-        raise Enough(args[5].epochs)
+        raise Enough(args[5].epochs, args[5].safe_lr)
 
     monkeypatch.setattr(tuning, "fit", fit)
     network, data = new_network(name, seed=1).model, TaskData(PEPTIDES, FRAGMENTS if name == "ms2" else None)
@@ -70,12 +83,12 @@ def test_a_model_has_its_own_most_epochs_unless_the_user_gives_a_number(monkeypa
             get_task(name),
             network,
             data,
-            TrainingSettings(epochs=given),
+            TrainingSettings(epochs=given, max_lr=max_lr),
             n_folds=n_folds,
             precision="fp32",
             from_scratch=True,
         )
-    assert stopped.value.args == (epochs,)
+    assert stopped.value.args == (epochs, get_task(name).max_lr)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -245,7 +258,11 @@ class SpoilingTask(RtTask):
                 parameter.add_(10.0)
 
 
-@pytest.mark.parametrize(("task", "max_lr"), [(SpoilingTask(), 1e-6), (get_task("charge"), 0.9)])
+class HastyTask(ChargeTask):
+    max_lr = 0.9
+
+
+@pytest.mark.parametrize(("task", "max_lr"), [(SpoilingTask(), 1e-6), (HastyTask(), None)])
 def test_training_that_makes_it_worse_gives_the_start_weights_back(task, max_lr):
     network = new_network(task.name, seed=1).model
     if task.name == "charge":

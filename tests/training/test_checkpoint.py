@@ -55,8 +55,8 @@ def training(tmp_path):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"test_interval": 3}, {"max_lr": 3.0}, {"passes": 2}],
-    ids=["plain", "validated now and then", "backs off", "passes"],
+    [{}, {"test_interval": 3}, {"max_lr": 3.0}, {"max_lr": 3.0, "safe_lr": 0.2}, {"passes": 2}],
+    ids=["plain", "validated now and then", "backs off", "starts over", "passes"],
 )
 @pytest.mark.parametrize("dies_in", [[0], [3], [11], [2, 5, 8]], ids=str)
 def test_a_killed_training_ends_as_an_undisturbed_one(training, changes, dies_in, caplog):

@@ -227,6 +227,40 @@ def test_a_learning_rate_that_is_far_too_high_is_lowered_until_training_helps():
     assert result.best_lr < 30
 
 
+@pytest.mark.parametrize(
+    "losses",
+    [[0.8, 0.7, 1.0, 0.9, 0.6, 0.5, 0.4], [0.8, 0.8, 0.8, 0.9, 0.6, 0.5, 0.4]],
+    ids=["the loss leaves its best", "the loss stands still"],
+)
+def test_a_rate_above_the_safe_one_that_does_not_serve_is_given_up_with_what_was_learnt(losses):
+    network, in_epoch = Net(), {}
+    start = network.emb.weight.detach().clone()
+    left, history = iter(losses), History("rt")
+
+    def watched(net, batch):
+        in_epoch.setdefault(sum(row[3] == "lr" for row in history.rows), net.emb.weight.detach().clone())
+        return forward(net, batch)
+
+    settings = FitSettings(
+        max_lr=0.01, safe_lr=0.004, batch_size=16, epochs=4, warmup_epochs=2, stopping_patience=2, lr_patience=9
+    )
+    result = fit(network, made(), watched, loss, lambda: (next(left), {}), settings, torch.Generator(), history=history)
+    rates = [row[4] for row in history.rows if row[3] == "lr"]
+    assert rates == pytest.approx([0.005, 0.01, 0.01, 0.002, 0.004, 0.004, 0.004])
+    at_start = [epoch for epoch in range(len(losses)) if torch.equal(in_epoch[epoch], start)]
+    assert at_start == [0, 3]
+    assert (result.epochs, result.best_epoch, result.best_loss) == (7, 6, 0.4)
+    assert result.stop_reason is StopReason.MAX_EPOCHS
+
+
+@pytest.mark.parametrize("safe_lr", [None, 0.01])
+def test_a_safe_rate_only_goes_back_to_the_best_epoch(safe_lr):
+    losses = iter([0.8, 0.7, 1.0, 0.6])
+    settings = FitSettings(max_lr=0.01, safe_lr=safe_lr, batch_size=300, epochs=4, warmup_epochs=2)
+    result = fit(Net(), made(), forward, loss, lambda: (next(losses), {}), settings, torch.Generator())
+    assert (result.epochs, result.best_epoch) == (4, 3)
+
+
 def test_back_off_puts_the_best_weights_back():
     network = Net()
     best = network.emb.weight.detach().clone()
