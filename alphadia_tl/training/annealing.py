@@ -56,7 +56,7 @@ def anneal(
         Epochs trained; 0 when no epoch had been better than the start, or when the loss was not finite
         and the weights were put back.
     """
-    n_epochs = min(epochs, 2 * (fitted.best_epoch + 1))
+    n_epochs = min(epochs, 2 * (fitted.best_epoch + 1 - fitted.epochs_given_up))
     if n_epochs <= 0:
         return 0
     before = copy.deepcopy(network.state_dict())

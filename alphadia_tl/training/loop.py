@@ -52,6 +52,8 @@ class FitResult:
         Validation loss of the best epoch.
     best_lr : float
         Learning rate of the best epoch.
+    epochs_given_up : int
+        Epochs before the training started over.
     """
 
     best_epoch: int
@@ -59,6 +61,7 @@ class FitResult:
     stop_reason: StopReason
     best_loss: float
     best_lr: float = 0.0
+    epochs_given_up: int = 0
 
 
 def fit(
@@ -128,7 +131,8 @@ def fit(
                 checkpoint.save(state.to_mapping, finished=state.reason is not None)
     network.load_state_dict(state.best.weights)
     network.eval()
-    return FitResult(state.best.epoch, state.epochs, state.reason, state.best.loss, state.best.lr)
+    best = state.best
+    return FitResult(best.epoch, state.epochs, state.reason, best.loss, best.lr, state.epochs_given_up)
 
 
 def _train_epoch(

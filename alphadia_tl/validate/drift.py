@@ -39,8 +39,7 @@ class DriftLimits:
         Target precursors of the later pass per one of the earlier. Half as many again is more than a perfect library
         gained in simulated searches with unfitting base models; labels and rare modifications may well gain more.
     max_separation_loss : float
-        Loss of the chance that a target scores better than a decoy, from pass to pass. A sound simulated search lost
-        0.104: with 30 decoys the chance has a standard error of some 0.05.
+        Loss of the chance that a target scores better than a decoy, from pass to pass.
     max_tail_decoys_rise : float
         Rise of the decoys' share in the worst quarter by score. At 1 % FDR all decoys together are 4 % of that
         quarter.
@@ -55,7 +54,7 @@ class DriftLimits:
     min_gained: int = 30
     min_decoys: int = 10
     max_growth: float = 1.5
-    max_separation_loss: float = 0.15
+    max_separation_loss: float = 0.1
     max_tail_decoys_rise: float = 0.05
     max_misplaced_growth: float = 0.02
     min_charge_plausible: float = 0.85

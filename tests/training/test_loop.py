@@ -249,7 +249,7 @@ def test_a_rate_above_the_safe_one_that_does_not_serve_is_given_up_with_what_was
     assert rates == pytest.approx([0.005, 0.01, 0.01, 0.002, 0.004, 0.004, 0.004])
     at_start = [epoch for epoch in range(len(losses)) if torch.equal(in_epoch[epoch], start)]
     assert at_start == [0, 3]
-    assert (result.epochs, result.best_epoch, result.best_loss) == (7, 6, 0.4)
+    assert (result.epochs, result.best_epoch, result.best_loss, result.epochs_given_up) == (7, 6, 0.4, 3)
     assert result.stop_reason is StopReason.MAX_EPOCHS
 
 
@@ -315,14 +315,14 @@ def test_weight_decay_shrinks_the_weights():
     assert network.emb.weight[5].item() == pytest.approx(0.9, rel=1e-3)
 
 
-def annealed(best_epoch, **changes):
+def annealed(best_epoch, epochs_given_up=0, **changes):
     network, rates = Net(), []
 
     def watched(output, batch):
         return loss(output, batch)
 
     settings = FitSettings(max_lr=0.05, batch_size=30, **changes)
-    fitted = FitResult(best_epoch, 20, StopReason.NOT_IMPROVING, 0.1, best_lr=0.02)
+    fitted = FitResult(best_epoch, 20, StopReason.NOT_IMPROVING, 0.1, 0.02, epochs_given_up)
     optimizer_step = torch.optim.AdamW.step
 
     def step(self, *args, **kwargs):
@@ -347,9 +347,12 @@ def test_annealing_lets_the_rate_fall_to_zero_from_that_of_the_best_epoch():
     assert rates[top:] == sorted(rates[top:], reverse=True)
 
 
-@pytest.mark.parametrize(("best_epoch", "epochs"), [(-1, 0), (0, 2), (2, 4), (30, 4)])
-def test_annealing_is_no_longer_than_the_training_that_helped(best_epoch, epochs):
-    assert annealed(best_epoch)[1] == epochs
+@pytest.mark.parametrize(
+    ("best_epoch", "given_up", "epochs"),
+    [(-1, 0, 0), (0, 0, 2), (2, 0, 4), (30, 0, 4), (-1, 5, 0), (5, 5, 2), (7, 5, 4)],
+)
+def test_annealing_is_no_longer_than_twice_the_training_that_helped(best_epoch, given_up, epochs):
+    assert annealed(best_epoch, given_up)[1] == epochs
 
 
 def test_annealing_that_is_not_finite_puts_the_weights_back():
