@@ -21,6 +21,7 @@ from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks.base import Evaluation, Prepared, Task, TaskData
 from alphadia_tl.tasks.folds import fold_settings, folds_of
 from alphadia_tl.tasks.held_out import held_out_rows
+from alphadia_tl.tasks.pace import fit_settings_of, most_epochs
 from alphadia_tl.tasks.predict import choose_dtype
 from alphadia_tl.tasks.result import TuneResult
 from alphadia_tl.tasks.sanity import check_pretrained
@@ -31,9 +32,6 @@ from alphadia_tl.training import (
     FitSettings,
     History,
     anneal,
-    auto_batch_size,
-    auto_epoch_rows,
-    auto_passes,
     fit,
     identity_of,
     infer,
@@ -46,8 +44,6 @@ logger = logging.getLogger(__name__)
 SPLITS = ("train", "validation", "test")
 #: Validation rows that are looked at after each epoch.
 WATCHED_ROWS = 600
-#: A learning rate that is lower than the model's own gets at most this many times its epochs.
-MOST_TIMES_THE_EPOCHS = 3
 
 
 @dataclass(frozen=True)
@@ -123,7 +119,7 @@ def tune(
     device = next(network.parameters()).device
     prepared = task.prepare(data)
     if n_folds > 1:
-        settings = fold_settings(replace(settings, epochs=_epochs(task, settings)), n_folds)
+        settings = fold_settings(replace(settings, epochs=most_epochs(task, settings)), n_folds)
     rows = split_rows(task, prepared.sequences, settings, seed, turn, n_folds)
     parts = {name: prepared.examples.select(torch.from_numpy(r)).to(device) for name, r in rows.items()}
     dtype = choose_dtype(task, network, parts["train"], precision)
@@ -140,7 +136,7 @@ def tune(
     if not from_scratch:
         sequences = prepared.sequences[rows["validation"]]
         check_pretrained(task, network, parts["validation"], sequences, loss=val_loss, dtype=dtype)
-    fit_settings = _fit_settings(task, settings, len(parts["train"]), n_folds)
+    fit_settings = fit_settings_of(task, settings, len(parts["train"]), n_folds)
     _log_settings(task, settings, fit_settings, parts, dtype)
     started = time.perf_counter()
     start_weights = {k: v.clone() for k, v in network.state_dict().items()}
@@ -281,32 +277,6 @@ def split_rows(
             "The pretrained model can be used as it is.",
         )
     return rows
-
-
-def _fit_settings(task: Task, settings: TrainingSettings, n_rows: int, n_folds: int = 1) -> FitSettings:
-    epoch_rows = auto_epoch_rows(n_rows, max(1, task.epoch_rows // n_folds))
-    batch_size = settings.batch_size or auto_batch_size(epoch_rows, task.max_batch)
-    return FitSettings(
-        max_lr=settings.max_lr or task.max_lr,
-        safe_lr=task.max_lr,
-        weight_decay=task.weight_decay,
-        batch_size=batch_size,
-        passes=1 if settings.batch_size or n_folds > 1 else auto_passes(epoch_rows, batch_size),
-        epoch_rows=epoch_rows,
-        epochs=_epochs(task, settings),
-        warmup_epochs=settings.warmup_epochs,
-        lr_patience=settings.lr_patience,
-        stopping_patience=settings.stopping_patience,
-        test_interval=settings.test_interval,
-    )
-
-
-def _epochs(task: Task, settings: TrainingSettings) -> int:
-    """Return the most epochs: the user's, or the model's own, of which a lower learning rate is given more."""
-    if settings.epochs is not None:
-        return settings.epochs
-    slower = task.max_lr / (settings.max_lr or task.max_lr)
-    return round(task.epochs * min(MOST_TIMES_THE_EPOCHS, max(1.0, slower)))
 
 
 def _log_settings(

@@ -9,6 +9,7 @@ from alphadia_tl.errors import DataError
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import ChargeTask, RtTask, TaskData, get_task, new_network, tune, tuning
 from alphadia_tl.tasks.folds import fold_settings
+from alphadia_tl.tasks.pace import fit_settings_of
 from alphadia_tl.training import HISTORY_COLUMNS, infer
 from tasks.made import make_fragments, make_peptides
 
@@ -99,7 +100,7 @@ def test_folds_together_go_over_no_more_rows_than_one_model(name, rows):
     def visits(n_folds):
         settings = fold_settings(one, n_folds) if n_folds > 1 else one
         n_rows = round(settings.train_fraction * rows)
-        fitted = tuning._fit_settings(task, settings, n_rows, n_folds)
+        fitted = fit_settings_of(task, settings, n_rows, n_folds)
         return n_folds * fitted.epochs * fitted.passes * fitted.rows(n_rows)
 
     assert visits(2) <= 1.05 * visits(1)
