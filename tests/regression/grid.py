@@ -48,12 +48,15 @@ class Arm:
         With the library that the truth predicts.
     memorised : bool
         With the tuned library, in which what a lenient pass saw is known by heart: wrong on purpose.
+    truth_of : str
+        With the tuned library, in which "ms2" or "rt" is that of the truth: what the other one costs.
     """
 
     title: str
     config: dict[str, Any]
     oracle: bool = False
     memorised: bool = False
+    truth_of: str = ""
 
 
 ARMS = {
@@ -71,12 +74,16 @@ ARMS = {
         "alphadia_tl, pseudo-reversed decoys",
         {"alphadia_tl": {"enabled": True}, "fdr": {"decoy_type": "pseudo_reverse"}},
     ),
+    "long": Arm("alphadia_tl, 50 epochs", {"alphadia_tl": {"enabled": True}, "transfer_learning": {"epochs": 50}}),
+    "true_ms2": Arm("alphadia_tl, then true intensities", {}, truth_of="ms2"),
+    "true_rt": Arm("alphadia_tl, then true times", {}, truth_of="rt"),
     "oracle": Arm("perfect library", {}, oracle=True),
+    "oracle_2": Arm("perfect library, random state 2", {"general": {"random_state": 2}}, oracle=True),
     "memorised": Arm("hits of a lenient pass learnt by heart", {}, memorised=True),
 }
 BASIC_ARMS = ("off", "on", "oracle", "memorised", "stock")
 OWN_HITS_ARMS = (*BASIC_ARMS, "cross_fit", "lenient", "few", "short")
-ALL_ARMS = (*OWN_HITS_ARMS, "rounds", "pseudo_reverse")
+ALL_ARMS = (*OWN_HITS_ARMS, "long", "rounds", "pseudo_reverse", "true_ms2", "true_rt")
 
 
 def shift(kind: str, seed: int = 1, base: Preset = SMALL, **acquisition: Any) -> Preset:
@@ -95,10 +102,10 @@ CELLS = [
     Cell("all, seed 4", shift("all", 4), OWN_HITS_ARMS),
     Cell("all, seed 5", shift("all", 5), OWN_HITS_ARMS),
     Cell("all, wide windows", shift("all", n_windows=6), BASIC_ARMS),
-    Cell("all, two runs", replace(shift("all"), n_runs=2), BASIC_ARMS),
+    Cell("all, two runs", replace(shift("all"), n_runs=2), (*BASIC_ARMS, "oracle_2")),
     Cell("all, demo size", shift("all", base=DEMO), ALL_ARMS),
     Cell("all, Glu-C", replace(shift("all"), digestion=replace(SMALL.digestion, enzyme="glu-c")), BASIC_ARMS),
     Cell("all, Arg-C", replace(shift("all"), digestion=replace(SMALL.digestion, enzyme="arg-c")), BASIC_ARMS),
-    Cell("all, labelled (dimethyl)", replace(shift("all"), digestion=LABELLED), BASIC_ARMS),
+    Cell("all, labelled (dimethyl)", replace(shift("all"), digestion=LABELLED), (*BASIC_ARMS, "long")),
     Cell("all, longer gradient", shift("all", gradient_minutes=10.0), BASIC_ARMS),
 ]

@@ -28,6 +28,7 @@ from alphadia_tl.validate.drift import alarms, measure_folders
 from alphadia_tl.validate.passes import estimate_pass
 from regression.grid import ARMS, CELLS, Cell
 from regression.memorised import LENIENT, memorise, searched
+from regression.swapped import take_from_truth
 from regression.tables import write_page
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "regression.jsonl"
@@ -69,7 +70,11 @@ def run_arm(cell: Cell, arm: str, work: Path) -> dict[str, Any]:
     folder = work / cell.name.replace(", ", "_").replace(" ", "_")
     experiment = make_experiment(folder / "experiment", cell.preset, weights_folder=work / "weights")
     chosen = ARMS[arm]
-    changes = learnt_by_heart(experiment, folder) if chosen.memorised else chosen.config
+    changes = chosen.config
+    if chosen.memorised:
+        changes = learnt_by_heart(experiment, folder)
+    elif chosen.truth_of:
+        changes = with_truth(experiment, folder, chosen.truth_of)
     result = run_search(experiment, folder / arm, chosen.title, changes, oracle=chosen.oracle)
     row = {"cell": cell.name, "arm": arm, "code": result.code, "seconds": round(result.seconds, 1)}
     if result.score is None:
@@ -88,6 +93,13 @@ def learnt_by_heart(experiment: Experiment, folder: Path) -> dict[str, Any]:
     if lenient.code != 0:
         raise RuntimeError(f"the lenient pass failed: {last_error(folder / 'lenient.log')}")
     memorise(tuned, folder / "lenient", written)
+    return searched(written)
+
+
+def with_truth(experiment: Experiment, folder: Path, what: str) -> dict[str, Any]:
+    """Return the config of a search of the tuned library with the true intensities ("ms2") or times ("rt")."""
+    written = folder / f"true_{what}.hdf"
+    take_from_truth(what, folder / "on" / "transfer" / "speclib.tuned.hdf", experiment.oracle, written)
     return searched(written)
 
 
