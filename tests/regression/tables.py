@@ -32,6 +32,11 @@ def _percent(value: float) -> str:
     return "–" if np.isnan(value) else f"{100 * value:.0f} %"
 
 
+def _is_tuned(arm: str) -> bool:
+    chosen = ARMS[arm]
+    return arm != "off" and not (chosen.oracle or chosen.memorised or chosen.truth_of)
+
+
 def main_table(rows: list[Row]) -> str:
     """Return the table with one line per experiment and search."""
     by_cell: dict[str, dict[str, Row]] = {}
@@ -52,7 +57,7 @@ def main_table(rows: list[Row]) -> str:
                 continue
             closed = gap_closed(done["off"], row, done["oracle"]) if {"off", "oracle"} <= done.keys() else float("nan")
             matched = f"{true_at(row, done['off']['fdp']):,}" if "off" in done else "–"
-            part = "" if arm == "off" or ARMS[arm].oracle or ARMS[arm].memorised else _percent(closed)
+            part = _percent(closed) if _is_tuned(arm) else ""
             lines.append(
                 f"| {cell} | {ARMS[arm].title} | {row['reported']:,} | {row['true']:,} | {row['fdp']:.2%} ± "
                 f"{noise_of_fdp(row):.2%} | {part} | {matched} | {row['after_protein_fdr']['true']:,} | "
