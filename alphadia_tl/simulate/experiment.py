@@ -41,6 +41,8 @@ class Preset:
         How the run is measured.
     training : BaseTraining
         How the base weights are trained.
+    peptide_fraction : float
+        Fraction of the present proteins' peptides that are in the sample.
     n_runs : int
         Rendered runs; they share the sample's contents, not its noise, and their abundances differ a little.
     optimization_lock_target : int
@@ -55,6 +57,7 @@ class Preset:
     digestion: Digestion = field(default_factory=Digestion)
     acquisition: Acquisition = field(default_factory=Acquisition)
     training: BaseTraining = field(default_factory=BaseTraining)
+    peptide_fraction: float = 0.8
     n_runs: int = 1
     optimization_lock_target: int = 1000
     instrument: Instrument = LAB
@@ -201,7 +204,7 @@ def _render(experiment: Experiment) -> dict[str, Any]:
     generator = np.random.default_rng(preset.seed)
     random_proteome(preset.n_proteins, generator).write_fasta(experiment.fasta)
     library_df = digest(experiment.fasta, preset.digestion)
-    sample = make_sample(library_df, preset.instrument, generator)
+    sample = make_sample(library_df, preset.instrument, generator, peptide_fraction=preset.peptide_fraction)
     truth = sample.precursor_df
     truth["rt_seconds"] = preset.acquisition.apex_seconds(truth["rt"].to_numpy())
     truth.to_parquet(experiment.truth)

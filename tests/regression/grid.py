@@ -5,6 +5,7 @@ from typing import Any
 
 from alphadia_tl.simulate.experiment import DEMO, SMALL, Preset
 from alphadia_tl.simulate.instrument import LAB, REFERENCE
+from regression.measured import Measured
 
 INSTRUMENTS = {
     "none": REFERENCE,
@@ -12,6 +13,9 @@ INSTRUMENTS = {
     "fragmentation": replace(REFERENCE, name=LAB.name, fragmentation=LAB.fragmentation),
     "all": LAB,
 }
+TRYPTIC = replace(SMALL.digestion, missed_cleavages=0)
+PHOSPHO = replace(TRYPTIC, variable_modifications=("Oxidation@M", "Phospho@S", "Phospho@T", "Phospho@Y"))
+RPE1 = "deepphospho_RPE1_DIA"
 LABELLED = replace(SMALL.digestion, fixed_modifications=("Carbamidomethyl@C", "Dimethyl@Any_N-term", "Dimethyl@K"))
 
 
@@ -27,11 +31,14 @@ class Cell:
         The experiment.
     arms : tuple of str
         Searches of it, keys of `ARMS`.
+    measured : Measured or None
+        What it is rendered from instead of the preset's instrument.
     """
 
     name: str
     preset: Preset
     arms: tuple[str, ...]
+    measured: Measured | None = None
 
 
 @dataclass(frozen=True)
@@ -108,4 +115,8 @@ CELLS = [
     Cell("all, Arg-C", replace(shift("all"), digestion=replace(SMALL.digestion, enzyme="arg-c")), BASIC_ARMS),
     Cell("all, labelled (dimethyl)", replace(shift("all"), digestion=LABELLED), (*BASIC_ARMS, "long")),
     Cell("all, longer gradient", shift("all", gradient_minutes=10.0), BASIC_ARMS),
+    Cell("all, 500 precursors", replace(shift("all"), peptide_fraction=0.12), BASIC_ARMS),
+    Cell("measured", replace(SMALL, digestion=TRYPTIC), (*BASIC_ARMS, "long"), Measured(RPE1, 3000)),
+    Cell("measured, phospho", replace(SMALL, digestion=PHOSPHO), BASIC_ARMS, Measured(RPE1, 3000, "Phospho")),
+    Cell("measured, 10,000 peptides", replace(DEMO, digestion=TRYPTIC), BASIC_ARMS, Measured(RPE1, 10_000)),
 ]

@@ -27,6 +27,7 @@ from alphadia_tl.simulate.truth import read_runs, score_runs, score_search
 from alphadia_tl.validate.drift import alarms, measure_folders
 from alphadia_tl.validate.passes import estimate_pass
 from regression.grid import ARMS, CELLS, Cell
+from regression.measured import DATA, available, make_measured
 from regression.memorised import LENIENT, memorise, searched
 from regression.swapped import take_from_truth
 from regression.tables import write_page
@@ -65,10 +66,17 @@ def drift_of(output: Path, first: Path | None = None) -> dict[str, Any] | None:
     return {**figures.to_mapping(), "misplaced_growth": figures.misplaced_growth, "alarms": alarms(figures)}
 
 
+def experiment_of(cell: Cell, folder: Path, weights: Path) -> Experiment:
+    """Make the experiment of a cell, or take over what has been made before."""
+    if cell.measured is not None:
+        return make_measured(folder, cell.preset, cell.measured)
+    return make_experiment(folder, cell.preset, weights_folder=weights)
+
+
 def run_arm(cell: Cell, arm: str, work: Path) -> dict[str, Any]:
     """Run one search and return its row."""
     folder = work / cell.name.replace(", ", "_").replace(" ", "_")
-    experiment = make_experiment(folder / "experiment", cell.preset, weights_folder=work / "weights")
+    experiment = experiment_of(cell, folder / "experiment", work / "weights")
     chosen = ARMS[arm]
     changes = chosen.config
     if chosen.memorised:
@@ -148,6 +156,9 @@ def main() -> int:
     todo = [(c, a) for c in CELLS for a in c.arms if options.only in c.name and a in wanted]
     for cell, arm in [] if options.table else todo:
         if (cell.name, arm) in done:
+            continue
+        if cell.measured is not None and not available():
+            sys.stdout.write(f"{cell.name}: skipped, the measured data is not at {DATA} (ALPHADIA_TL_DATA)\n")
             continue
         if options.minutes and time.monotonic() - started > 60 * options.minutes:
             break

@@ -1,0 +1,211 @@
+"""Experiments rendered from measured spectra and retention times, with models that were trained on measured ones.
+
+The rendered instruments of `alphadia_tl.simulate` obey formulas; a real one does not. Here the truth of a peptide is
+what a library of measured DIA data says of it, and the base models are PeptDeep's generic RT and CCS models and MS2 and
+charge models that were trained on other measured data. Fragments below ordinal 3 are missing in that library, so that
+they are in no run.
+"""
+
+import hashlib
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from alphabase.spectral_library.base import SpecLibBase
+
+from alphadia_tl.finetune import FinetuneManager
+from alphadia_tl.library.dense import block_rows
+from alphadia_tl.simulate.experiment import Experiment, Preset
+from alphadia_tl.simulate.proteome import ABSENT_PREFIX, Proteome
+from alphadia_tl.simulate.render import render_run
+from alphadia_tl.simulate.sample import FRAGMENT_TYPES, digest, set_fragment_pointers
+from alphadia_tl.simulate.weights import model_zip_path
+
+DATA = Path(os.environ.get("ALPHADIA_TL_DATA", Path(__file__).parents[3] / "shared" / "data"))
+KEY = ["sequence", "mods", "mod_sites", "charge"]
+NCE, INSTRUMENT = 30.0, "Lumos"
+MEMBERS = {
+    "rt_generic": ("generic/rt.pth", "phospho/rt_phos.pth", "digly/rt_digly.pth"),
+    "ms2_base": ("generic/ms2.pth",),
+    "ccs_generic": ("generic/ccs.pth",),
+    "charge_base": ("generic/charge.pth",),
+}
+PEPTIDES_PER_PROTEIN = 12
+ABSENT_FRACTION = 0.25
+PROTEIN_SPREAD, PEPTIDE_SPREAD, CHARGE_SPREAD = 1.6, 1.0, 0.5
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What an experiment is rendered from.
+
+    Attributes
+    ----------
+    name : str
+        Data set: `ms2/<name>` and `rt/<name>` of the measured data.
+    n_peptides : int
+        Stripped sequences in the FASTA file, a quarter of them absent from the sample.
+    modified : str
+        Only peptides that were measured with this modification, too, and those without any; empty: no such choice.
+    """
+
+    name: str
+    n_peptides: int
+    modified: str = ""
+
+
+class MeasuredExperiment(Experiment):
+    """An experiment whose base models know other collision energies and instruments than the rendered ones."""
+
+    def config(self, *, oracle: bool = False) -> dict[str, Any]:
+        """Return an alphaDIA config for the experiment: library-free, or with the perfect library."""
+        config = super().config(oracle=oracle)
+        config["library_prediction"] |= {"nce": NCE, "instrument": INSTRUMENT}
+        return config
+
+
+def available() -> bool:
+    """Tell whether the measured data is there."""
+    return (DATA / "models" / "ms2_base.pth").is_file()
+
+
+def make_measured(folder: Path, preset: Preset, measured: Measured) -> Experiment:
+    """Render an experiment, or take over the files that the same settings have made before."""
+    experiment = MeasuredExperiment(folder, preset)
+    stamp = folder / "experiment.yaml"
+    made = hashlib.sha256(repr((preset, measured)).encode() + Path(__file__).read_bytes()).hexdigest()[:16]
+    if stamp.is_file() and yaml.safe_load(stamp.read_text()).get("made") == made:
+        return experiment
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp.unlink(missing_ok=True)
+    install_weights(experiment.home)
+    facts = render(experiment, measured)
+    stamp.write_text(yaml.safe_dump({"made": made, **facts}))
+    return experiment
+
+
+def install_weights(home: Path) -> None:
+    """Put the measured base models where peptdeep looks for its own."""
+    path = model_zip_path(home)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, members in MEMBERS.items():
+            for member in members:
+                archive.write(DATA / "models" / f"{name}.pth", member)
+
+
+def render(experiment: Experiment, measured: Measured) -> dict[str, Any]:
+    """Write FASTA file, truth, perfect library and runs."""
+    preset, generator = experiment.preset, np.random.default_rng(experiment.preset.seed)
+    observed, intensities = read_observed(measured.name, preset)
+    proteome(choose(observed, measured, generator), generator).write_fasta(experiment.fasta)
+    library_df = digest(experiment.fasta, preset.digestion)
+    row = library_df[KEY].merge(observed.reset_index(), on=KEY, how="left")[["index", "rt", "start"]].to_numpy(float)
+    known = np.isfinite(row[:, 0])
+    set_fragment_pointers(library_df)
+
+    truth = library_df[known & ~library_df["proteins"].str.startswith(ABSENT_PREFIX).to_numpy()]
+    truth = truth.assign(rt=row[truth.index, 1], abundance=abundances(truth, generator)).reset_index(drop=True)
+    truth["rt_seconds"] = preset.acquisition.apex_seconds(truth["rt"].to_numpy())
+    source = observed_rows(truth, observed)
+    set_fragment_pointers(truth)
+    truth_intensities = pd.DataFrame(intensities[source], columns=FRAGMENT_TYPES)
+    truth.to_parquet(experiment.truth)
+    for path in experiment.raw_files:
+        run_df = truth.assign(abundance=truth["abundance"] * np.exp(0.1 * generator.standard_normal(len(truth))))
+        render_run(run_df, truth_intensities, preset.acquisition, generator).save(path)
+
+    write_oracle(library_df, known, row[:, 1], observed, intensities, experiment)
+    return {"library_precursors": len(library_df), "true_precursors": len(truth)}
+
+
+def read_observed(name: str, preset: Preset) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return measured precursors of the search space, with ``rt`` from 0 to 1 and ``start``, and all intensities."""
+    digestion = preset.digestion
+    df = pd.read_parquet(DATA / "ms2" / f"{name}.precursor.parquet").rename(columns={"frag_start_idx": "start"})
+    times = pd.read_parquet(DATA / "rt" / f"{name}.parquet")[[*KEY[:3], "rt"]]
+    df = df.merge(times.groupby(KEY[:3], as_index=False)["rt"].median(), on=KEY[:3])
+    low, high = df["rt"].quantile([0.002, 0.998])
+    df["rt"] = (df["rt"] - low) / (high - low)
+    variable = df["mods"].str.split(";").map(lambda mods: sum(m in digestion.variable_modifications for m in mods))
+    fixed = df["mods"].str.count("Carbamidomethyl@C")
+    named = df["mods"].str.split(";").map(lambda mods: sum(bool(m) for m in mods))
+    keep = (
+        df["rt"].between(0, 1)
+        & (variable <= digestion.max_var_mod_num)
+        & (named == variable + fixed)
+        & (fixed == df["sequence"].str.count("C"))
+        & df["sequence"].str.fullmatch("[^KR]*[KR]")
+        & df["nAA"].between(*digestion.precursor_len)
+        & df["charge"].between(*digestion.precursor_charge)
+    )
+    intensities = pd.read_parquet(DATA / "ms2" / f"{name}.fragment.parquet")[FRAGMENT_TYPES].to_numpy(np.float32)
+    chosen = df.loc[keep, [*KEY, "nAA", "rt", "start"]].drop_duplicates(KEY)
+    return chosen.reset_index(drop=True), intensities
+
+
+def choose(observed: pd.DataFrame, measured: Measured, generator: np.random.Generator) -> np.ndarray:
+    """Return stripped sequences in random order."""
+    has = observed["mods"].str.contains(measured.modified, regex=False) if measured.modified else True
+    sequences = observed.loc[has | (observed["mods"] == ""), "sequence"].drop_duplicates().to_numpy(dtype=str)
+    if len(sequences) < measured.n_peptides:
+        raise ValueError(f"{measured.name} has {len(sequences)} such peptides, not {measured.n_peptides}.")
+    return generator.permutation(sequences)[: measured.n_peptides]
+
+
+def proteome(peptides: np.ndarray, generator: np.random.Generator) -> Proteome:
+    """Join peptides to proteins that trypsin cuts into them again."""
+    parts = np.array_split(peptides, max(1, len(peptides) // PEPTIDES_PER_PROTEIN))
+    present = np.arange(len(parts)) < round((1 - ABSENT_FRACTION) * len(parts))
+    number = np.arange(len(parts)) + 1
+    return Proteome(
+        accessions=tuple(f"{'P' if p else ABSENT_PREFIX}{n:05d}" for p, n in zip(present, number, strict=True)),
+        names=tuple(f"{'MEAS' if p else 'ENTRAP_'}{n:05d}" for p, n in zip(present, number, strict=True)),
+        sequences=tuple("".join(part) for part in parts),
+        present=present,
+    )
+
+
+def abundances(truth: pd.DataFrame, generator: np.random.Generator) -> np.ndarray:
+    """Draw an abundance for each precursor: of its protein, its peptidoform and its charge state."""
+    log = generator.normal(0, CHARGE_SPREAD, len(truth))
+    for columns, spread in ((["proteins"], PROTEIN_SPREAD), (KEY[:3], PEPTIDE_SPREAD)):
+        code = truth.groupby(columns, sort=False).ngroup().to_numpy()
+        log += generator.normal(0, spread, code.max() + 1)[code]
+    return np.exp(log)
+
+
+def observed_rows(df: pd.DataFrame, observed: pd.DataFrame) -> np.ndarray:
+    """Return the rows of the table of measured intensities of all precursors, one after the other."""
+    start = df[KEY].merge(observed[[*KEY, "start"]], on=KEY, how="left")["start"].to_numpy(np.int64)
+    return block_rows(start, start + df["nAA"].to_numpy(np.int64) - 1)
+
+
+def write_oracle(
+    library_df: pd.DataFrame,
+    known: np.ndarray,
+    rt: np.ndarray,
+    observed: pd.DataFrame,
+    intensities: np.ndarray,
+    experiment: Experiment,
+) -> None:
+    """Write a library with what was measured; the rest, none of it in a run, is as the base models predict it."""
+    manager = FinetuneManager("cpu", models=model_zip_path(experiment.home), nce=NCE, instrument=INSTRUMENT)
+    df = library_df.assign(mobility=np.float32(0), decoy=np.uint8(0))
+    predicted = manager.predict_rt_array(df)
+    slope, intercept = np.polyfit(predicted[known], rt[known], 1)
+    df["rt"] = np.where(known, rt, slope * predicted + intercept).astype(np.float32)
+    spectra = np.array(manager.predict_ms2_array(df))[:, [manager.charged_frag_types.index(t) for t in FRAGMENT_TYPES]]
+    own = block_rows(df["frag_start_idx"].to_numpy(np.int64)[known], df["frag_stop_idx"].to_numpy(np.int64)[known])
+    spectra[own] = intensities[observed_rows(df[known], observed)]
+    library = SpecLibBase(FRAGMENT_TYPES, decoy=None)
+    library._precursor_df = df
+    library.hash_precursor_df()
+    library.calc_fragment_mz_df()
+    library._fragment_intensity_df = pd.DataFrame(spectra.astype(np.float32), columns=FRAGMENT_TYPES)
+    library.save_hdf(str(experiment.oracle))
