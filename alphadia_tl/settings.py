@@ -168,7 +168,7 @@ class TrainingSettings(Section):
     lr_patience: int = documented(1, "Epochs without progress of the training loss before the learning rate is halved.")
     epochs: int | None = documented(
         None,
-        "At most this many epochs. null: the model's own: RT 18, CCS 12, charge 15, MS2 16; with a max_lr below the "
+        "At most this many epochs. null: the model's own: RT 18, CCS 12, charge 15, MS2 12; with a max_lr below the "
         "model's own up to three times as many.",
     )
     warmup_epochs: int = documented(2, "Epochs over which the learning rate grows to max_lr.")

@@ -140,8 +140,10 @@ class Task(Protocol):
         Held-out peptides with which one can tell whether tuning helped.
     epoch_rows : int
         An epoch goes over this many rows, or over a quarter of them where that is more.
-    max_batch : int
-        Upper limit of the automatic batch size.
+    max_batch, min_steps : int
+        Upper limit of the automatic batch size; steps that an epoch is to have.
+    dropout : bool
+        Whether the network's dropout is on in training.
     reduced_precision : bool
         Whether the network may run in bf16.
     """
@@ -158,6 +160,8 @@ class Task(Protocol):
     wanted_peptides: int
     epoch_rows: int
     max_batch: int
+    min_steps: int
+    dropout: bool
     reduced_precision: bool
 
     def encode(self, df: pd.DataFrame) -> Examples:

@@ -78,6 +78,8 @@ class ChargeTask:
     wanted_peptides = 400  # cross entropy is a mean with a heavy tail
     epoch_rows = 1000
     max_batch = 128
+    min_steps = 30
+    dropout = True
     reduced_precision = True
 
     def encode(self, df: pd.DataFrame) -> Examples:

@@ -28,7 +28,9 @@ Better = Callable[[FloatArray, FloatArray, NDArray[np.object_], int], bool]
 chance, for rows of the peptides ``groups`` and the best of so many comparisons."""
 
 GRID = tuple(np.arange(20.0, 40.1, 2.5).tolist())
-SAMPLE_ROWS = 1000
+SAMPLE_ROWS = 300
+#: A collision energy is not worth changing for less, be it ever so certain.
+MIN_GAIN = 0.002
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class NceSearch:
         best = max(self.curve, key=lambda nce: self.curve[nce])
         return (
             f"NCE {old:.1f} kept: median spectral angle {self.curve[old]:.4f}, "
-            f"no other is better with confidence (highest {self.curve[best]:.4f} at {best:.1f})"
+            f"no other is better by {MIN_GAIN} and with confidence (highest {self.curve[best]:.4f} at {best:.1f})"
         )
 
 
@@ -121,7 +123,7 @@ def search_nce(
     curve = {nce: float(np.median(s)) for nce, s in scores.items()}
     best = max(curve, key=lambda nce: curve[nce])
     chosen = task.nce
-    if curve[best] > curve[task.nce] and better(
+    if curve[best] > curve[task.nce] + MIN_GAIN and better(
         scores[task.nce], scores[best], prepared.sequences[rows], len(curve) - 1
     ):
         chosen = best

@@ -50,14 +50,16 @@ class Ms2Task:
     title = "MS2"
     headline = Headline("SA-median", higher_is_better=True)
     max_lr = 2e-4
-    epochs = 16
+    epochs = 12
     weight_decay = 0.3
-    last_epochs = 6
+    last_epochs = 5
     averages_turns = True
     averaged_rows = 0
     wanted_peptides = 100
     epoch_rows = 1000
     max_batch = 128
+    min_steps = 125
+    dropout = False
     reduced_precision = True
 
     def __init__(

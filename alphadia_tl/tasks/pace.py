@@ -15,7 +15,7 @@ MOST_TIMES_THE_EPOCHS = 3
 def fit_settings_of(task: Task, settings: TrainingSettings, n_rows: int, n_folds: int = 1) -> FitSettings:
     """Return how long and how fast to train on ``n_rows`` rows; what the user left open follows from them."""
     epoch_rows = auto_epoch_rows(n_rows, max(1, task.epoch_rows // n_folds))
-    batch_size = settings.batch_size or auto_batch_size(epoch_rows, task.max_batch)
+    batch_size = settings.batch_size or auto_batch_size(epoch_rows, task.max_batch, task.min_steps)
     return FitSettings(
         max_lr=settings.max_lr or task.max_lr,
         safe_lr=task.max_lr,
@@ -23,6 +23,7 @@ def fit_settings_of(task: Task, settings: TrainingSettings, n_rows: int, n_folds
         batch_size=batch_size,
         passes=1 if settings.batch_size or n_folds > 1 else auto_passes(epoch_rows, batch_size),
         epoch_rows=epoch_rows,
+        dropout=task.dropout,
         epochs=most_epochs(task, settings),
         warmup_epochs=settings.warmup_epochs,
         lr_patience=settings.lr_patience,

@@ -38,6 +38,8 @@ class RtTask:
     wanted_peptides = 100
     epoch_rows = 2000
     max_batch = 256
+    min_steps = 30
+    dropout = True
     reduced_precision = False
 
     def encode(self, df: pd.DataFrame) -> Examples:

@@ -84,6 +84,7 @@ def anneal(
                 dtype=dtype,
                 passes=settings.passes,
                 rows=settings.epoch_rows,
+                dropout=settings.dropout,
                 before_step=set_lr,
             )
             if not math.isfinite(train_loss):

@@ -38,6 +38,7 @@ def train_epoch(
     passes: int = 1,
     rows: int | None = None,
     limit: RowLimit | None = None,
+    dropout: bool = True,
     before_step: Callable[[], None] = lambda: None,
     after_step: Callable[[], None] = lambda: None,
 ) -> float:
@@ -57,10 +58,14 @@ def train_epoch(
         A pass goes over a new random sample of this many rows; None: over all.
     limit : RowLimit, optional
         What memory was found to hold in epochs before.
+    dropout : bool
+        Whether the network's dropout is on.
     before_step, after_step : callable
         Called around each step of the optimizer.
     """
     network.train()
+    if not dropout:
+        _without_dropout(network)
     limit = RowLimit() if limit is None else limit
     device = examples.lengths.device
     total = torch.zeros((), device=device)
@@ -89,6 +94,12 @@ def train_epoch(
             optimizer.step()
             after_step()
     return float(total) / seen
+
+
+def _without_dropout(network: torch.nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.eval()
 
 
 @contextlib.contextmanager

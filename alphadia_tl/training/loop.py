@@ -160,6 +160,7 @@ def _train_epoch(
         passes=settings.passes,
         rows=settings.epoch_rows,
         limit=state.row_limit,
+        dropout=settings.dropout,
         after_step=state.averaged.update,
     )
     state.epochs += 1

@@ -35,6 +35,8 @@ class FitSettings:
         How often an epoch goes over the rows.
     epoch_rows : int, optional
         An epoch is a random sample of this many rows; None: all rows.
+    dropout : bool
+        Whether the network's dropout is on while it is trained.
     """
 
     max_lr: float
@@ -49,6 +51,7 @@ class FitSettings:
     averaged_epochs: float = 2.0
     passes: int = 1
     epoch_rows: int | None = None
+    dropout: bool = True
 
     def rows(self, n_rows: int) -> int:
         """Return how many of the rows an epoch goes over."""
@@ -68,9 +71,9 @@ def auto_epoch_rows(n_rows: int, at_least: int) -> int:
     return min(n_rows, max(at_least, math.ceil(n_rows / EPOCHS_TO_SEE_ALL)))
 
 
-def auto_batch_size(n_rows: int, cap: int = 256) -> int:
-    """Choose the rows per step so that an epoch has at least 30 steps where the data allows it."""
-    return max(MIN_BATCH, min(cap, n_rows // MIN_STEPS))
+def auto_batch_size(n_rows: int, cap: int = 256, min_steps: int = MIN_STEPS) -> int:
+    """Choose the rows per step so that an epoch has at least ``min_steps`` steps where the data allows it."""
+    return max(MIN_BATCH, min(cap, n_rows // min_steps))
 
 
 def auto_passes(n_rows: int, batch_size: int) -> int:

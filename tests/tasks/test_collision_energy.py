@@ -118,3 +118,13 @@ def test_before_is_the_pretrained_model_as_the_first_library_was_predicted(netwo
     assert results["chosen"].before == pytest.approx(results["configured"].before)
     np.testing.assert_allclose(results["chosen"].scores_before, results["configured"].scores_before, atol=1e-5)
     assert results["chosen"].after["SA-median"] > results["chosen"].before["SA-median"] + 0.02
+
+
+def test_an_energy_that_is_better_for_certain_but_hardly_so_is_not_worth_a_change():
+    network = new_network("ms2", seed=2).model
+    with torch.no_grad():
+        network.meta_nn.nn.weight[:, -1] *= 0.2
+    found = _search(network, fragments_like(network, PEPTIDES, nce=35.0), better=lambda *a: True)
+    assert found.curve[35.0] > found.curve[30.0]
+    assert found.chosen == 30.0
+    assert "no other is better by 0.002" in found.line

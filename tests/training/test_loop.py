@@ -363,3 +363,18 @@ def test_annealing_that_is_not_finite_puts_the_weights_back():
     settings = FitSettings(max_lr=0.05, batch_size=30)
     assert anneal(network, made(), forward, broken, settings, fitted, torch.Generator(), epochs=4) == 0
     assert torch.equal(network.emb.weight, before)
+
+
+@pytest.mark.parametrize("dropout", [True, False])
+def test_dropout_is_on_in_training_only_where_it_is_wanted(dropout):
+    network, seen = Net(dropout=0.5), set()
+
+    def watched(network, batch):
+        seen.add((network.training, network.dropout.training))
+        return forward(network, batch)
+
+    settings = FitSettings(max_lr=0.01, batch_size=16, epochs=1, warmup_epochs=0, dropout=dropout)
+    generator = torch.Generator().manual_seed(1)
+    result = fit(network, made(), watched, loss, lambda: (1.0, {}), settings, generator)
+    anneal(network, made(), watched, loss, settings, result, generator, epochs=1)
+    assert seen == {(True, dropout)}

@@ -1,0 +1,34 @@
+import pytest
+
+from alphadia_tl.settings import TrainingSettings
+from alphadia_tl.tasks import get_task
+from alphadia_tl.tasks.pace import fit_settings_of, most_epochs
+
+
+@pytest.mark.parametrize(
+    ("name", "n_rows", "batch_size", "steps", "dropout"),
+    [
+        ("ms2", 1000, 8, 125, False),
+        ("ms2", 40_000, 80, 125, False),
+        ("ms2", 100_000, 128, 196, False),
+        ("ms2", 100, 8, 39, False),
+        ("rt", 1000, 33, 31, True),
+        ("ccs", 40_000, 256, 40, True),
+        ("charge", 1000, 33, 31, True),
+    ],
+)
+def test_a_model_is_trained_at_its_own_pace(name, n_rows, batch_size, steps, dropout):
+    settings = fit_settings_of(get_task(name), TrainingSettings(), n_rows)
+    assert (settings.batch_size, settings.steps(n_rows), settings.dropout) == (batch_size, steps, dropout)
+    assert settings.max_lr == settings.safe_lr == get_task(name).max_lr
+
+
+def test_what_the_user_wrote_counts():
+    settings = fit_settings_of(get_task("ms2"), TrainingSettings(batch_size=50, max_lr=1e-5, epochs=3), 1000)
+    assert (settings.batch_size, settings.max_lr, settings.epochs, settings.passes) == (50, 1e-5, 3, 1)
+
+
+@pytest.mark.parametrize(("slower", "times"), [(0.5, 1), (1, 1), (2, 2), (30, 3)])
+def test_a_lower_rate_gets_more_epochs(slower, times):
+    task = get_task("ms2")
+    assert most_epochs(task, TrainingSettings(max_lr=task.max_lr / slower)) == times * task.epochs
