@@ -144,6 +144,8 @@ class Task(Protocol):
         Upper limit of the automatic batch size; steps that an epoch is to have.
     dropout : bool
         Whether the network's dropout is on in training.
+    warm_starts : bool
+        Whether `warm_start` does anything.
     reduced_precision : bool
         Whether the network may run in bf16.
     """
@@ -162,6 +164,7 @@ class Task(Protocol):
     max_batch: int
     min_steps: int
     dropout: bool
+    warm_starts: bool
     reduced_precision: bool
 
     def encode(self, df: pd.DataFrame) -> Examples:

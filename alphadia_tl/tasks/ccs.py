@@ -64,6 +64,7 @@ class CcsTask:
     max_batch = 256
     min_steps = 30
     dropout = True
+    warm_starts = True
     reduced_precision = False
 
     def encode(self, df: pd.DataFrame) -> Examples:

@@ -80,6 +80,7 @@ class ChargeTask:
     max_batch = 128
     min_steps = 30
     dropout = True
+    warm_starts = False
     reduced_precision = True
 
     def encode(self, df: pd.DataFrame) -> Examples:

@@ -60,6 +60,7 @@ class Ms2Task:
     max_batch = 128
     min_steps = 125
     dropout = False
+    warm_starts = False
     reduced_precision = True
 
     def __init__(

@@ -127,8 +127,9 @@ def tune(
     scorer = _Scorer(task, network, parts, dtype)
     history = History(task.name)
     first = scorer if baseline is None else replace(scorer, parts={k: baseline(v) for k, v in parts.items()})
-    _, on_validation, calibration = first.score("validation")
-    val_loss, _, _ = first.score("watched")
+    val_loss, on_validation, calibration = first.score("validation")
+    if parts["watched"] is not parts["validation"]:
+        val_loss, _, _ = first.score("watched")
     _, before, _ = first.score("test", calibration)
     history.add(-1, "validation", {"val_loss": val_loss, **on_validation.metrics})
     history.add(-1, "test", before.metrics)
@@ -140,9 +141,10 @@ def tune(
     _log_settings(task, settings, fit_settings, parts, dtype)
     started = time.perf_counter()
     start_weights = {k: v.clone() for k, v in network.state_dict().items()}
-    outputs, _ = infer(network, parts["train"], task.forward, dtype=dtype)
-    task.warm_start(network, outputs, parts["train"])
-    warm_loss, _, _ = scorer.score("watched")
+    if task.warm_starts:
+        outputs, _ = infer(network, parts["train"], task.forward, dtype=dtype)
+        task.warm_start(network, outputs, parts["train"])
+    start_loss = scorer.score("watched")[0] if task.warm_starts or baseline is not None else val_loss
 
     def validate() -> tuple[float, dict[str, float]]:
         loss, evaluation, _ = scorer.score("watched")
@@ -163,7 +165,7 @@ def tune(
         generator,
         history=history,
         dtype=dtype,
-        start_loss=warm_loss,
+        start_loss=start_loss,
         checkpoint=checkpoint,
     )
     improved = result.best_loss <= val_loss

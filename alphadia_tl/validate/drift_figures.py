@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ COLUMNS = ("run", "sequence", "mods", "mod_sites", "charge", "decoy", "proba", "
 TOLERATED_SHARE = 0.95  # of the shared precursors lie within the RT error that gained ones are held against
 LENGTH_SHARE = 0.98  # of the shared precursors of a charge have a length that counts as plausible
 MIN_PER_CHARGE = 20  # shared precursors of a charge, or nothing is said about its plausible lengths
+STANDARD_ERRORS = 2.0  # that a difference must exceed
 TAIL = 0.25  # share of a pass, worst scores first
 
 
@@ -38,6 +40,8 @@ class DriftFigures:
         ``n_second / n_first``.
     separation_first, separation_second : float or None
         Chance that a target scores better than a decoy (area under the ROC curve, Mann-Whitney U / (n m)).
+    separation_error : float or None
+        Standard error of their difference; a pass at 1 % FDR has few decoys.
     tail_decoys_first, tail_decoys_second : float or None
         Decoys' share of the worst quarter by score.
     rt_tolerance : float or None
@@ -61,6 +65,7 @@ class DriftFigures:
     growth: float | None
     separation_first: float | None
     separation_second: float | None
+    separation_error: float | None
     tail_decoys_first: float | None
     tail_decoys_second: float | None
     rt_tolerance: float | None
@@ -72,6 +77,14 @@ class DriftFigures:
     def __post_init__(self) -> None:
         if self.n_shared + self.n_gained != self.n_second or self.n_shared + self.n_lost != self.n_first:
             raise ValueError(f"counts that do not add up: {self}")
+
+    @property
+    def separation_loss(self) -> float | None:
+        """What the separation has lost, less two standard errors: so much is not chance."""
+        one, two, error = self.separation_first, self.separation_second, self.separation_error
+        if one is None or two is None or error is None:
+            return None
+        return one - two - STANDARD_ERRORS * error
 
     @property
     def misplaced_growth(self) -> float | None:
@@ -105,6 +118,7 @@ def measure(first: pd.DataFrame, second: pd.DataFrame) -> DriftFigures:
     column = EXPECTED if EXPECTED in first and EXPECTED in second else "rt_calibrated"
     one, two = _targets(first), _targets(second)
     shared = two.index.isin(one.index)
+    (first_chance, first_error), (second_chance, second_error) = separation(first), separation(second)
     kept = one.index.isin(two.index)
     return DriftFigures(
         n_first=len(one),
@@ -115,8 +129,9 @@ def measure(first: pd.DataFrame, second: pd.DataFrame) -> DriftFigures:
         decoys_first=_n_decoys(first),
         decoys_second=_n_decoys(second),
         growth=len(two) / len(one) if len(one) else None,
-        separation_first=separation(first),
-        separation_second=separation(second),
+        separation_first=first_chance,
+        separation_second=second_chance,
+        separation_error=None if first_error is None or second_error is None else math.hypot(first_error, second_error),
         tail_decoys_first=tail_decoys(first),
         tail_decoys_second=tail_decoys(second),
         **_rt_agreement(two[shared], two[~shared], second, column),
@@ -136,20 +151,32 @@ def _n_decoys(psm: pd.DataFrame) -> int:
     return int((psm["decoy"] != 0).sum())
 
 
-def separation(psm: pd.DataFrame) -> float | None:
-    """Return the chance that a target scores better than a decoy; ties count half.
+def separation(psm: pd.DataFrame) -> tuple[float | None, float | None]:
+    """Return the chance that a target scores better than a decoy, ties counting half, and its standard error.
 
     Parameters
     ----------
     psm : pandas.DataFrame
         Columns ``decoy`` and ``proba`` (lower is better).
+
+    Returns
+    -------
+    chance, error : float or None
+        None without a target or a decoy, the error also with one of either. The error is that of DeLong, DeLong &
+        Clarke-Pearson 1988, Biometrics 44, 837.
     """
     decoy = psm["decoy"].to_numpy() != 0
     n, m = int((~decoy).sum()), int(decoy.sum())
     if n == 0 or m == 0:
-        return None
-    ranks = rankdata(psm["proba"].to_numpy())
-    return float((ranks[decoy].sum() - m * (m + 1) / 2) / (n * m))
+        return None, None
+    proba = psm["proba"].to_numpy()
+    ranks = rankdata(proba)
+    of_decoys = (ranks[decoy] - rankdata(proba[decoy])) / n  # targets that are better than each
+    of_targets = (ranks[~decoy] - rankdata(proba[~decoy])) / m  # decoys that are better than each
+    chance = float(of_decoys.mean())
+    if n == 1 or m == 1:
+        return chance, None
+    return chance, float(np.sqrt(of_decoys.var(ddof=1) / m + of_targets.var(ddof=1) / n))
 
 
 def tail_decoys(psm: pd.DataFrame) -> float | None:

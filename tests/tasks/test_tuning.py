@@ -9,6 +9,7 @@ from alphadia_tl.errors import DataError
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import ChargeTask, RtTask, TaskData, get_task, new_network, tune, tuning
 from alphadia_tl.tasks.folds import fold_settings
+from alphadia_tl.tasks.ms2 import Ms2Task
 from alphadia_tl.tasks.pace import fit_settings_of
 from alphadia_tl.training import HISTORY_COLUMNS, infer
 from tasks.made import make_fragments, make_peptides
@@ -290,3 +291,25 @@ def test_log_has_the_lines_that_users_know(caplog):
         "RT model tested on test dataset with the following metrics:",
     ):
         assert line in text
+
+
+class CountingTask(Ms2Task):
+    """Counts the rows that the network predicts without learning from them."""
+
+    predicted = 0
+
+    def forward(self, network, batch):
+        if not network.training:
+            self.predicted += len(batch["residues"])
+        return super().forward(network, batch)
+
+
+def test_no_row_is_predicted_more_often_than_it_takes_to_score_it():
+    made = get_task("ms2", nce=30.0)
+    task = CountingTask(made.charged_frag_types, made.charged_frag_types, 30.0, "Lumos")
+    network = new_network("ms2", seed=1).model
+    settings = TrainingSettings(epochs=1, warmup_epochs=0)
+    result = tune(task, network, TaskData(PEPTIDES, FRAGMENTS), settings, precision="fp32", from_scratch=True)
+    rows = result.n_rows
+    # validation: before, after the epoch, with its weights, after the annealing; test: before and after
+    assert task.predicted == 4 * rows["validation"] + 2 * rows["test"]

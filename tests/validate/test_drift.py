@@ -156,7 +156,36 @@ def test_separation_is_the_share_of_pairs_in_order(made):
         for decoy in psm.loc[psm.decoy == 1, "proba"]
     ]
     expected = pytest.approx(np.mean(pairs)) if pairs else None
-    assert separation(psm) == expected
+    assert separation(psm)[0] == expected
+
+
+def test_the_error_of_the_separation_is_what_repeated_draws_scatter_by():
+    draw = np.random.default_rng(0)
+
+    def passes():
+        target, decoy = draw.normal(0, 1, 400), draw.normal(1, 1, 30)
+        return pd.DataFrame({"decoy": [0] * 400 + [1] * 30, "proba": [*target, *decoy]})
+
+    chances, errors = zip(*(separation(passes()) for _ in range(400)), strict=True)
+    assert np.mean(errors) == pytest.approx(np.std(chances), rel=0.1)
+
+
+def test_a_loss_of_separation_that_a_few_decoys_make_raises_no_alarm():
+    """As in sound searches, where some of two dozen decoys score like targets by chance."""
+    bad = rows(19, seed=30, decoy=1, proba=(0.05, 0.2), rt_error=None)
+    first = a_pass(SHARED, bad, rows(1, seed=31, decoy=1, proba=(1e-7, 1e-6), rt_error=None))
+    few, many = (
+        a_pass(SHARED, *[bad] * times, rows(6 * times, seed=32, decoy=1, proba=(1e-7, 1e-6), rt_error=None))
+        for times in (1, 20)
+    )
+    figures = [measure(a_pass(first, *[bad] * 20), second) for second in (few, many)]
+    assert all(f.separation_first - f.separation_second > 0.15 for f in figures)
+    assert [any("targets score better" in t for t in alarms(f)) for f in figures] == [False, True]
+
+
+@pytest.mark.parametrize("made", [[], [0, 0], [1, 1]])
+def test_there_is_no_separation_without_targets_and_decoys(made):
+    assert separation(pd.DataFrame({"decoy": made, "proba": [0.1] * len(made)})) == (None, None)
 
 
 def test_the_tail_is_the_worst_quarter():
