@@ -134,7 +134,7 @@ def tune(
     history.add(-1, "validation", {"val_loss": val_loss, **on_validation.metrics})
     history.add(-1, "test", before.metrics)
     _log_metrics(f"Pretrained {task.title} model tested on validation dataset", on_validation.metrics)
-    if not from_scratch:
+    if not from_scratch and turn == 0:  # further turns have the same data
         sequences = prepared.sequences[rows["validation"]]
         check_pretrained(task, network, parts["validation"], sequences, loss=val_loss, dtype=dtype)
     fit_settings = fit_settings_of(task, settings, len(parts["train"]), n_folds)

@@ -100,17 +100,21 @@ def test_spectra_of_other_peptides_are_found(start):
         start.check(precursors=df)
 
 
-@pytest.fixture(scope="module")
-def far():
-    """Weights that were trained for other spectra: what they predict is half right, and half that one row further."""
+def _far(share):
+    """Weights that were trained for other spectra: a share of what they predict is right, the rest one row further."""
     start = _own()
     rng = np.random.default_rng(7)
     own = start.fragments.to_numpy()
     moved = np.zeros_like(own)
     for a, b in zip(start.precursors["frag_start_idx"], start.precursors["frag_stop_idx"], strict=True):
         moved[a:b] = np.roll(own[a:b], 1, axis=0)
-    mixed = 0.515 * own + 0.485 * moved + rng.exponential(own.mean(), own.shape)
+    mixed = share * own + (1 - share) * moved + rng.exponential(own.mean(), own.shape)
     return Start(start.network, start.precursors, pd.DataFrame(mixed, columns=TYPES))
+
+
+@pytest.fixture(scope="module")
+def far():
+    return _far(0.515)
 
 
 def test_weights_that_fit_one_wrong_order_nearly_as_well_pass(far, monkeypatch):
@@ -119,6 +123,13 @@ def test_weights_that_fit_one_wrong_order_nearly_as_well_pass(far, monkeypatch):
     monkeypatch.setattr(sanity, "ORDERS", (sanity.MOVED_DOWN,))  # alone it does not tell
     with pytest.raises(BaselineError, match="wrong orders"):
         far.check()
+
+
+def test_few_spectra_that_fit_one_wrong_order_better_by_chance_pass():
+    hardly = _far(0.495)
+    hardly.check(precursors=hardly.precursors.iloc[:60].reset_index(drop=True))
+    with pytest.raises(BaselineError, match="moved down by one"):
+        _far(0.45).check()
 
 
 def test_weights_that_are_far_off_do_not_hide_rows_in_another_order(far):
@@ -130,6 +141,7 @@ def test_weights_that_are_far_off_do_not_hide_rows_in_another_order(far):
 
 def test_noise_is_refused_by_its_correlation_alone(start, monkeypatch):
     monkeypatch.setattr(sanity, "MIN_Z", -np.inf)
+    monkeypatch.setattr(sanity, "MAX_Z_OF_AN_ORDER", np.inf)
     fragments = pd.DataFrame(np.random.default_rng(0).uniform(size=start.fragments.shape), columns=TYPES)
     with pytest.raises(BaselineError, match=r"does not explain the measured spectra.*0\.1 needed"):
         start.check(fragments=fragments)
@@ -173,3 +185,9 @@ def test_tuning_checks_the_validation_rows_of_ms2():
     data = TaskData(start.precursors, start.fragments[["y_z1", "y_z2", "b_z1", "b_z2"]].set_axis(TYPES, axis=1))
     with pytest.raises(BaselineError):
         tune(start.task, start.network, data, TrainingSettings(epochs=1), precision="fp32")
+
+
+def test_further_turns_of_the_same_data_are_not_judged_again():
+    start = _own()
+    data = TaskData(start.precursors, start.fragments[["y_z1", "y_z2", "b_z1", "b_z2"]].set_axis(TYPES, axis=1))
+    tune(start.task, start.network, data, TrainingSettings(epochs=1), precision="fp32", turn=1)
