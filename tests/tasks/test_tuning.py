@@ -58,15 +58,15 @@ def test_history_is_the_long_table_with_all_metrics(result):
     ("name", "given", "max_lr", "n_folds", "epochs"),
     [
         ("rt", None, None, 1, 18),
-        ("ms2", None, None, 1, 16),
+        ("ms2", None, None, 1, 12),
         ("ms2", 7, None, 1, 7),
         ("rt", 70, None, 1, 70),
-        ("ms2", None, None, 2, 14),
+        ("ms2", None, None, 2, 11),
         ("rt", None, 1e-2, 1, 18),
         ("rt", None, 5e-4, 1, 36),
         ("rt", None, 1e-5, 1, 54),
         ("rt", 7, 1e-5, 1, 7),
-        ("ms2", None, 1e-4, 2, 29),
+        ("ms2", None, 1e-4, 2, 22),
     ],
 )
 def test_a_model_has_its_own_most_epochs_unless_the_user_gives_a_number(
