@@ -39,7 +39,7 @@ class DriftLimits:
         Target precursors of the later pass per one of the earlier. Half as many again is more than a perfect library
         gained in simulated searches with unfitting base models; labels and rare modifications may well gain more.
     max_separation_loss : float
-        Loss of the chance that a target scores better than a decoy, from pass to pass, beyond two standard errors.
+        Loss of the chance that a target scores better than a decoy, from pass to pass.
     max_tail_decoys_rise : float
         Rise of the decoys' share in the worst quarter by score. At 1 % FDR all decoys together are 4 % of that
         quarter.
@@ -104,10 +104,10 @@ def _over(value: float | None, limit: float) -> bool:
 def _score_alarms(f: DriftFigures, at: DriftLimits) -> list[str]:
     one, two = f.separation_first, f.separation_second
     found: list[str] = []
-    if _over(f.separation_loss, at.max_separation_loss):
+    if one is not None and two is not None and _over(one - two, at.max_separation_loss):
         found.append(
             f"targets score better than decoys in {two:.1%} of pairs, {one:.1%} in the pass before "
-            f"(standard error of the difference {f.separation_error:.1%}; limit: {at.max_separation_loss:.0%})"
+            f"(limit: {at.max_separation_loss:.0%} less{_standard_error(f.separation_error)})"
         )
     one, two = f.tail_decoys_first, f.tail_decoys_second
     if one is not None and two is not None and _over(two - one, at.max_tail_decoys_rise):
@@ -116,6 +116,10 @@ def _score_alarms(f: DriftFigures, at: DriftLimits) -> list[str]:
             f"(limit: {at.max_tail_decoys_rise:.0%} more)"
         )
     return found
+
+
+def _standard_error(error: float | None) -> str:
+    return "" if error is None else f"; standard error of the difference {error:.1%}"
 
 
 def _gained_alarms(f: DriftFigures, at: DriftLimits) -> list[str]:

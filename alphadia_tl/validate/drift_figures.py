@@ -20,7 +20,6 @@ COLUMNS = ("run", "sequence", "mods", "mod_sites", "charge", "decoy", "proba", "
 TOLERATED_SHARE = 0.95  # of the shared precursors lie within the RT error that gained ones are held against
 LENGTH_SHARE = 0.98  # of the shared precursors of a charge have a length that counts as plausible
 MIN_PER_CHARGE = 20  # shared precursors of a charge, or nothing is said about its plausible lengths
-STANDARD_ERRORS = 2.0  # that a difference must exceed
 TAIL = 0.25  # share of a pass, worst scores first
 
 
@@ -77,14 +76,6 @@ class DriftFigures:
     def __post_init__(self) -> None:
         if self.n_shared + self.n_gained != self.n_second or self.n_shared + self.n_lost != self.n_first:
             raise ValueError(f"counts that do not add up: {self}")
-
-    @property
-    def separation_loss(self) -> float | None:
-        """What the separation has lost, less two standard errors: so much is not chance."""
-        one, two, error = self.separation_first, self.separation_second, self.separation_error
-        if one is None or two is None or error is None:
-            return None
-        return one - two - STANDARD_ERRORS * error
 
     @property
     def misplaced_growth(self) -> float | None:

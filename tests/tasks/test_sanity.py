@@ -100,21 +100,17 @@ def test_spectra_of_other_peptides_are_found(start):
         start.check(precursors=df)
 
 
-def _far(share):
-    """Weights that were trained for other spectra: a share of what they predict is right, the rest one row further."""
+@pytest.fixture(scope="module")
+def far():
+    """Weights that were trained for other spectra: what they predict is half right, and half that one row further."""
     start = _own()
     rng = np.random.default_rng(7)
     own = start.fragments.to_numpy()
     moved = np.zeros_like(own)
     for a, b in zip(start.precursors["frag_start_idx"], start.precursors["frag_stop_idx"], strict=True):
         moved[a:b] = np.roll(own[a:b], 1, axis=0)
-    mixed = share * own + (1 - share) * moved + rng.exponential(own.mean(), own.shape)
+    mixed = 0.515 * own + 0.485 * moved + rng.exponential(own.mean(), own.shape)
     return Start(start.network, start.precursors, pd.DataFrame(mixed, columns=TYPES))
-
-
-@pytest.fixture(scope="module")
-def far():
-    return _far(0.515)
 
 
 def test_weights_that_fit_one_wrong_order_nearly_as_well_pass(far, monkeypatch):
@@ -123,13 +119,6 @@ def test_weights_that_fit_one_wrong_order_nearly_as_well_pass(far, monkeypatch):
     monkeypatch.setattr(sanity, "ORDERS", (sanity.MOVED_DOWN,))  # alone it does not tell
     with pytest.raises(BaselineError, match="wrong orders"):
         far.check()
-
-
-def test_few_spectra_that_fit_one_wrong_order_better_by_chance_pass():
-    hardly = _far(0.495)
-    hardly.check(precursors=hardly.precursors.iloc[:60].reset_index(drop=True))
-    with pytest.raises(BaselineError, match="moved down by one"):
-        _far(0.45).check()
 
 
 def test_weights_that_are_far_off_do_not_hide_rows_in_another_order(far):
@@ -141,7 +130,6 @@ def test_weights_that_are_far_off_do_not_hide_rows_in_another_order(far):
 
 def test_noise_is_refused_by_its_correlation_alone(start, monkeypatch):
     monkeypatch.setattr(sanity, "MIN_Z", -np.inf)
-    monkeypatch.setattr(sanity, "MAX_Z_OF_AN_ORDER", np.inf)
     fragments = pd.DataFrame(np.random.default_rng(0).uniform(size=start.fragments.shape), columns=TYPES)
     with pytest.raises(BaselineError, match=r"does not explain the measured spectra.*0\.1 needed"):
         start.check(fragments=fragments)
