@@ -135,7 +135,7 @@ def train_base_weights(home: Path, instrument: Instrument, training: BaseTrainin
             test_interval=2,
         )
         data = TaskData(rows, fragment_df if name == "ms2" else None)
-        result = tune(task, interface.model, data, settings, seed=training.seed, from_scratch=True)
+        result = tune(task, interface.model, data, settings, seed=training.seed, from_scratch=True, precision="fp32")
         metrics[name] = result.after
         logger.info("Base %s model: %s in %.0f s", name, result.after, result.seconds)
         network = _with_neutral_losses(interface.model) if name == "ms2" else interface.model

@@ -148,6 +148,8 @@ class Task(Protocol):
         Whether `warm_start` does anything.
     reduced_precision : bool
         Whether the network may run in bf16.
+    reduced_training : bool
+        Whether it trains faster in bf16 where it predicts faster.
     """
 
     name: str
@@ -166,6 +168,7 @@ class Task(Protocol):
     dropout: bool
     warm_starts: bool
     reduced_precision: bool
+    reduced_training: bool
 
     def encode(self, df: pd.DataFrame) -> Examples:
         """Encode rows for prediction."""

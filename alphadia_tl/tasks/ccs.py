@@ -66,6 +66,7 @@ class CcsTask:
     dropout = True
     warm_starts = True
     reduced_precision = False
+    reduced_training = False
 
     def encode(self, df: pd.DataFrame) -> Examples:
         """Encode rows for prediction."""

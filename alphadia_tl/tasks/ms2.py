@@ -62,6 +62,7 @@ class Ms2Task:
     dropout = False
     warm_starts = False
     reduced_precision = True
+    reduced_training = True
 
     def __init__(
         self, charged_frag_types: Sequence[str], supported: Sequence[str], nce: float, instrument: str

@@ -42,6 +42,7 @@ class RtTask:
     dropout = True
     warm_starts = True
     reduced_precision = False
+    reduced_training = False
 
     def encode(self, df: pd.DataFrame) -> Examples:
         """Encode rows for prediction."""

@@ -122,7 +122,7 @@ def tune(
         settings = fold_settings(replace(settings, epochs=most_epochs(task, settings)), n_folds)
     rows = split_rows(task, prepared.sequences, settings, seed, turn, n_folds)
     parts = {name: prepared.examples.select(torch.from_numpy(r)).to(device) for name, r in rows.items()}
-    dtype = choose_dtype(task, network, parts["train"], precision)
+    dtype = choose_dtype(task, network, parts["train"], precision, training=True)
     parts["watched"] = _watched(parts["validation"], seed)
     scorer = _Scorer(task, network, parts, dtype)
     history = History(task.name)

@@ -6,7 +6,7 @@ from alphabase.peptide.mobility import ccs_to_mobility_for_df
 from peptdeep.model.charge import group_psm_df_by_modseq
 
 from alphadia_tl.errors import DataError
-from alphadia_tl.tasks import TaskData, get_task, new_network, observable_states
+from alphadia_tl.tasks import TaskData, choose_dtype, get_task, new_network, observable_states
 from alphadia_tl.tasks.ccs import measured_ccs
 from tasks.made import make_fragments, make_peptides
 
@@ -277,3 +277,19 @@ def test_rt_headline_forgives_what_a_search_calibrates_away():
     assert evaluation.metrics["median_abs_error_calibrated"] < 0.01
     assert evaluation.metrics["l1_loss"] > 0.5
     assert np.median(evaluation.scores) == evaluation.metrics["median_abs_error_calibrated"]
+
+
+@pytest.mark.parametrize(
+    ("name", "training", "precision", "expected"),
+    [
+        ("charge", False, "auto", torch.bfloat16),
+        ("charge", True, "auto", None),
+        ("charge", True, "bf16", torch.bfloat16),
+        ("rt", False, "bf16", None),
+    ],
+)
+def test_a_network_is_trained_in_bf16_only_where_that_is_faster(monkeypatch, name, training, precision, expected):
+    monkeypatch.setattr("alphadia_tl.training.precision.hardware_has_bf16", lambda device: True)
+    task, network = get_task(name), new_network(name).model
+    examples = task.encode(pd.DataFrame({"sequence": ["PEPTIDEK", "AGHCEWQMK"], "mods": "", "mod_sites": ""}))
+    assert choose_dtype(task, network, examples, precision, training=training) == expected

@@ -7,12 +7,20 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(
-    ("flags", "expected"),
-    [("fpu avx512_bf16 sse", False), ("fpu amx_bf16", True), ("fpu amx_bf16x", False), ("", False)],
+    ("vendor", "flags", "expected"),
+    [
+        ("GenuineIntel", "fpu avx512_bf16 sse", False),
+        ("GenuineIntel", "fpu avx512_bf16 amx_bf16", True),
+        ("GenuineIntel", "fpu amx_bf16x", False),
+        ("AuthenticAMD", "fpu avx512_bf16 sse", True),
+        ("AuthenticAMD", "fpu avx512f avx2", False),
+        ("AuthenticAMD", "", False),
+    ],
 )
-def test_cpu_flags_tell_whether_there_is_bf16(tmp_path, flags, expected):
+def test_vendor_and_flags_tell_whether_bf16_is_faster(tmp_path, vendor, flags, expected):
     info = tmp_path / "cpuinfo"
-    info.write_text(f"processor : 0\nflags\t\t: {flags}\n")
+    processor = f"processor : 0\nvendor_id\t: {vendor}\nbugs\t\t: a:b\nflags\t\t: {flags}\n"
+    info.write_text(f"{processor}\n{processor}\n")
     assert precision.hardware_has_bf16(CPU, info) is expected
 
 
