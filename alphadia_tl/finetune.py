@@ -175,6 +175,11 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
             raise self._ccs_error
         return getattr(self, f"{name}_model")
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether all networks are on the CPU."""
+        return all(next(self.interface(n).model.parameters()).device.type == "cpu" for n in self.weights)
+
     def weight_sources(self) -> dict[str, dict[str, str]]:
         """Return where the start weights of each model came from, and the SHA-256 of the file."""
         return {name: {"source": w.source, "sha256": w.sha256} for name, w in self.weights.items()}

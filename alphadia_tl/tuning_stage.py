@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -20,8 +21,12 @@ from alphadia_tl.rt_bins import by_retention_time
 from alphadia_tl.speclib import choose_charge_cutoff, kept_fraction
 from alphadia_tl.step_settings import StepSettings
 from alphadia_tl.tasks import TuneResult
+from alphadia_tl.training import run_side_by_side
 
 logger = logging.getLogger(__name__)
+
+#: Without dropout, so that it draws nothing from torch's global random state; it takes as long as the others together.
+BESIDE = "ms2"
 
 
 def tune_models(
@@ -31,7 +36,7 @@ def tune_models(
     outcome: StepOutcome,
     observable_mz: Sequence[tuple[float, float]],
 ) -> None:
-    """Tune the models one after the other; decisions, history and warnings go into the outcome.
+    """Tune the models, on a CPU MS2 beside the others; decisions, history and warnings go into the outcome.
 
     Parameters
     ----------
@@ -62,15 +67,14 @@ def tune_models(
         "ccs": lambda: manager.finetune_ccs(df),
     }
     histories = []
-    for number, (name, tune) in enumerate(tuners.items()):
-        reason = reason_to_skip(name, settings, df, known_weights=manager.weights)
-        if reason is None:
-            try:
-                with outcome.timed(f"tuning {name}"):
-                    histories.append(tune())
-            except BaselineError as error:
-                reason = str(error)
-                outcome.warnings.append(f"{name.upper()} was not tuned: {reason}")
+    reasons = {name: reason_to_skip(name, settings, df, known_weights=manager.weights) for name in tuners}
+    jobs = {name: partial(_tune, name, tuners[name], outcome) for name in tuners if reasons[name] is None}
+    beside = {name: jobs.pop(name) for name in (BESIDE,) if name in jobs and manager.on_cpu}
+    tuned = run_side_by_side(jobs, beside)
+    for number, (name, reason) in enumerate(reasons.items()):
+        if name in tuned:
+            history, reason = tuned[name]
+            histories += [] if history is None else [history]
         if reason is None:
             outcome.training[name] = _training_facts(manager.results[name])
             generator = np.random.default_rng([settings.seed, 2, number])
@@ -90,6 +94,16 @@ def tune_models(
         outcome.history = pd.concat(histories, ignore_index=True)
     else:
         outcome.history = pd.DataFrame(columns=["epoch", "property", "data_split", "metric_name", "value"])
+
+
+def _tune(name: str, tune: Callable[[], pd.DataFrame], outcome: StepOutcome) -> tuple[pd.DataFrame | None, str | None]:
+    """Return the history of a model that was tuned, or the reason why it was not."""
+    try:
+        with outcome.timed(f"tuning {name}"):
+            return tune(), None
+    except BaselineError as error:
+        outcome.warnings.append(f"{name.upper()} was not tuned: {error}")
+        return None, str(error)
 
 
 def _charge_cutoff(settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome) -> float | None:

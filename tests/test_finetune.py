@@ -15,6 +15,7 @@ from alphadia_tl.finetune import FinetuneManager
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import new_network
 from alphadia_tl.tasks.parts import PredictionParts
+from alphadia_tl.training import run_side_by_side
 
 NAMES = ("rt", "ms2", "charge", "ccs")
 PEPTIDES = make_peptides(120, seed=2)
@@ -349,3 +350,20 @@ def test_a_model_that_does_not_fit_the_gpu_is_tuned_on_the_cpu_from_its_own_weig
     assert calls[:2] == [True, True]
     assert "rt" in manager.results
     assert "runs on the CPU" in caplog.text
+
+
+def test_side_by_side_each_model_learns_what_it_learns_alone(folder):
+    def tuned(threads):
+        torch.set_num_threads(threads)
+        manager = FinetuneManager("cpu", SHORT | {"epochs": 3}, models=folder, precision="fp32")
+        jobs = {n: lambda n=n: getattr(manager, f"finetune_{n}")(PEPTIDES) for n in ("rt", "charge")}
+        run_side_by_side(jobs, {"ms2": lambda: manager.finetune_ms2(PEPTIDES, FRAGMENTS)})
+        return {n: copy.deepcopy(manager.interface(n).model.state_dict()) for n in ("rt", "charge", "ms2")}
+
+    before = torch.get_num_threads()
+    try:
+        alone, together = tuned(1), tuned(2)
+    finally:
+        torch.set_num_threads(before)
+    for name, weights in alone.items():
+        assert all(torch.equal(w, together[name][key]) for key, w in weights.items()), name

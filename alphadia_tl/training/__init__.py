@@ -9,6 +9,7 @@ from alphadia_tl.training.loop import FitResult, fit
 from alphadia_tl.training.precision import autocast, hardware_has_bf16, select_dtype
 from alphadia_tl.training.schedule import CustomScheduler
 from alphadia_tl.training.settings import FitSettings, auto_batch_size, auto_epoch_rows, auto_passes
+from alphadia_tl.training.side_by_side import run_side_by_side
 from alphadia_tl.training.stopping import EarlyStopping, StopReason
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "identity_of",
     "infer",
     "length_batches",
+    "run_side_by_side",
     "select_dtype",
     "training_steps",
 ]

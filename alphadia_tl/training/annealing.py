@@ -13,6 +13,7 @@ from alphadia_tl.training.examples import Examples
 from alphadia_tl.training.inference import Forward, Loss
 from alphadia_tl.training.loop import FitResult
 from alphadia_tl.training.settings import FitSettings
+from alphadia_tl.training.side_by_side import stop_if_cancelled
 
 __all__ = ["anneal"]
 
@@ -71,8 +72,9 @@ def anneal(
             group["lr"] = fitted.best_lr * fraction
         step += 1
 
-    with seeded(generator, examples.lengths.device):
+    with seeded(generator, examples.lengths.device, dropout=settings.dropout):
         for epoch in range(n_epochs):
+            stop_if_cancelled()
             train_loss = train_epoch(
                 network,
                 examples,

@@ -103,10 +103,16 @@ def _without_dropout(network: torch.nn.Module) -> None:
 
 
 @contextlib.contextmanager
-def seeded(generator: torch.Generator, device: torch.device) -> Iterator[None]:
-    """Seed dropout from a generator for the duration, and leave the global state as it was."""
+def seeded(generator: torch.Generator, device: torch.device, *, dropout: bool = True) -> Iterator[None]:
+    """Seed dropout from a generator for the duration, and leave the global state as it was.
+
+    Without dropout the global state is not touched: another training may be drawing from it.
+    """
     devices = [device] if device.type == "cuda" else []
     seed = int(torch.randint(2**62, (1,), generator=generator))
+    if not dropout:
+        yield
+        return
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield

@@ -19,6 +19,7 @@ from alphadia_tl.training.examples import Examples
 from alphadia_tl.training.history import History
 from alphadia_tl.training.inference import Forward, Loss
 from alphadia_tl.training.settings import FitSettings
+from alphadia_tl.training.side_by_side import stop_if_cancelled
 from alphadia_tl.training.state import TrainingState
 from alphadia_tl.training.stopping import StopReason
 
@@ -119,12 +120,13 @@ def fit(
     state = TrainingState(
         network, settings, n_rows=len(examples), start_loss=start_loss, generator=generator, history=history
     )
-    with seeded(generator, device), _progress(settings.epochs) as bar:
+    with seeded(generator, device, dropout=settings.dropout), _progress(settings.epochs) as bar:
         if checkpoint is not None and (saved := checkpoint.load(device)) is not None:
             state.restore(saved)
             bar.update(state.epochs)
             logger.info("Taken up from a checkpoint: %d epochs are trained already", state.epochs)
         while state.reason is None:
+            stop_if_cancelled()
             _train_epoch(state, examples, forward, loss, validate, settings, dtype)
             bar.update()
             if checkpoint is not None:
