@@ -7,7 +7,8 @@ import pytest
 from alphadia_tl import host
 from alphadia_tl.settings import PluginSettings
 from alphadia_tl.step_settings import step_settings
-from alphadia_tl.tuning_stage import reason_to_skip
+from alphadia_tl.tasks import get_task
+from alphadia_tl.tuning_stage import BESIDE, reason_to_skip
 
 ALL = ("rt", "charge", "ms2", "ccs")
 
@@ -49,3 +50,7 @@ def test_copies_of_a_peptide_are_no_training_data(settings):
 def test_a_model_that_the_user_left_out_is_skipped(settings):
     chosen = replace(settings, plugin=PluginSettings(enabled=True, models=("rt",)))
     assert "alphadia_tl.models" in reason_to_skip("ms2", chosen, _observations(1000), ALL)
+
+
+def test_the_model_that_is_tuned_beside_the_others_draws_nothing_from_the_global_random_state():
+    assert not get_task(BESIDE, charged_frag_types=["b_z1"], supported=["b_z1"], nce=30.0, instrument="Lumos").dropout
