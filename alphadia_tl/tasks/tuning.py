@@ -19,6 +19,7 @@ from alphadia_tl.metrics import Calibration
 from alphadia_tl.modifications import count_peptides
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks.base import Evaluation, Prepared, Task, TaskData
+from alphadia_tl.tasks.convolution import as_one_product
 from alphadia_tl.tasks.folds import fold_settings, folds_of
 from alphadia_tl.tasks.held_out import held_out_rows
 from alphadia_tl.tasks.pace import fit_settings_of, most_epochs
@@ -155,19 +156,20 @@ def tune(
     if checkpoints is not None:
         identity = identity_of(network, parts["train"], parts["watched"], fit_settings, task.name, seed, dtype)
         checkpoint = Checkpoint(checkpoints / f"{task.name}_{turn}.pt", identity)
-    result = fit(
-        network,
-        parts["train"],
-        task.forward,
-        task.loss,
-        validate,
-        fit_settings,
-        generator,
-        history=history,
-        dtype=dtype,
-        start_loss=start_loss,
-        checkpoint=checkpoint,
-    )
+    with as_one_product(network):
+        result = fit(
+            network,
+            parts["train"],
+            task.forward,
+            task.loss,
+            validate,
+            fit_settings,
+            generator,
+            history=history,
+            dtype=dtype,
+            start_loss=start_loss,
+            checkpoint=checkpoint,
+        )
     improved = result.best_loss <= val_loss
     if not improved:
         network.load_state_dict(start_weights)
@@ -225,17 +227,18 @@ def _anneal(
 ) -> int:
     learnt = torch.from_numpy(np.concatenate([rows["train"], rows["validation"]]))
     examples = prepared.examples.select(learnt).to(next(network.parameters()).device)
-    return anneal(
-        network,
-        examples,
-        task.forward,
-        task.loss,
-        settings,
-        fitted,
-        generator,
-        epochs=task.last_epochs,
-        dtype=dtype,
-    )
+    with as_one_product(network):
+        return anneal(
+            network,
+            examples,
+            task.forward,
+            task.loss,
+            settings,
+            fitted,
+            generator,
+            epochs=task.last_epochs,
+            dtype=dtype,
+        )
 
 
 def _measured(parts: dict[str, Examples], sequences: dict[str, NDArray[np.object_]]) -> dict[str, pd.Series]:
