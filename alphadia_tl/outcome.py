@@ -40,6 +40,8 @@ class StepOutcome:
         How the training of each tuned model went.
     charge_cutoff : float or None
         Probability under which charge states leave the library; None keeps them all.
+    rt_tolerance : float or None
+        RT tolerance of the final pass, as in ``search.target_rt_tolerance``; None leaves it to alphaDIA.
     rt_bins : pandas.DataFrame or None
         Counts and errors along the gradient; None where the RT model was not tuned.
     regeneration : RegenerationSummary or None
@@ -61,6 +63,7 @@ class StepOutcome:
     runs: list[str] = field(default_factory=list)
     training: dict[str, TrainingFacts] = field(default_factory=dict)
     charge_cutoff: float | None = None
+    rt_tolerance: float | None = None
     rt_bins: pd.DataFrame | None = None
     regeneration: RegenerationSummary | None = None
     modifications: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -93,6 +96,7 @@ class StepOutcome:
             "training": self.training,
             "transfer_library": self.library,
             "charge_cutoff": self.charge_cutoff,
+            "rt_tolerance": self.rt_tolerance,
             "regeneration": self.regeneration.to_mapping() if self.regeneration else None,
             "warnings": self.warnings,
             "seconds": {k: round(v, 2) for k, v in self.seconds.items()},
@@ -111,6 +115,7 @@ class StepOutcome:
             runs=rest.pop("runs"),
             training=rest.pop("training"),
             charge_cutoff=rest.pop("charge_cutoff", None),
+            rt_tolerance=rest.pop("rt_tolerance", None),
             regeneration=RegenerationSummary.from_mapping(regeneration) if regeneration else None,
             seconds=rest.pop("seconds"),
             warnings=rest.pop("warnings"),

@@ -17,6 +17,7 @@ from alphadia_tl.bundle import Bundle
 from alphadia_tl.errors import HostError, SettingsError, TransferLearningError
 from alphadia_tl.outcome import StepOutcome
 from alphadia_tl.resume import forget, the_only_search
+from alphadia_tl.rt_window import window_config
 from alphadia_tl.runs import sample_note, spread
 from alphadia_tl.settings import PluginSettings
 
@@ -208,7 +209,8 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
         config = library_config(bundle.tuned_library)
         if self._step_outcome.regeneration is not None:
             logger.info(f"The final pass searches the library predicted by the tuned models: {bundle.tuned_library}")
-            return config
+            window = window_config(self._step_outcome.rt_tolerance, self._user_config, self._cli_params_config)
+            return host.deep_merge(config, window)
         logger.info(
             "The library stays as it was: the quantification of the pass before is used, nothing is searched again."
         )

@@ -108,6 +108,13 @@ class PluginSettings(Section):
         "best; library_prediction.nce unless another is better with confidence), a number, or null for "
         "library_prediction.nce.",
     )
+    rt_tolerance: str | float | None = documented(
+        "auto",
+        "How far from its predicted retention time the final pass looks for a precursor: auto (ten times the median "
+        "error of the RT model on held-out peptides), a number (as search.target_rt_tolerance: seconds above 1, else "
+        "a share of the gradient), or null for alphaDIA's own optimisation. A search.target_rt_tolerance of the user "
+        "is used in both passes instead.",
+    )
     cross_fit: int = documented(
         1,
         "Folds of peptides, 1 for none: with more, every precursor of the library is predicted by a model that has "
@@ -146,6 +153,14 @@ class PluginSettings(Section):
         number = self.nce if not isinstance(self.nce, str) else None
         check(number is None or 0 < number <= 100, f"{s}.nce", self.nce, "above 0, at most 100")
         check(number == self.nce or self.nce == "auto", f"{s}.nce", self.nce, "auto, a number or null")
+        number = self.rt_tolerance if not isinstance(self.rt_tolerance, str) else None
+        check(number is None or number > 0, f"{s}.rt_tolerance", self.rt_tolerance, "above 0")
+        check(
+            number == self.rt_tolerance or self.rt_tolerance == "auto",
+            f"{s}.rt_tolerance",
+            self.rt_tolerance,
+            "auto, a number or null",
+        )
         check(self.precision in PRECISIONS, f"{s}.precision", self.precision, f"one of {', '.join(PRECISIONS)}")
 
 

@@ -18,6 +18,7 @@ from alphadia_tl.library import TransferLibrary
 from alphadia_tl.outcome import StepOutcome
 from alphadia_tl.report import TrainingFacts
 from alphadia_tl.rt_bins import by_retention_time
+from alphadia_tl.rt_window import choose_rt_tolerance
 from alphadia_tl.speclib import choose_charge_cutoff, kept_fraction
 from alphadia_tl.step_settings import StepSettings
 from alphadia_tl.tasks import TuneResult
@@ -90,6 +91,9 @@ def tune_models(
     note_nce(settings, manager, outcome)
     outcome.charge_cutoff = _charge_cutoff(settings, manager, outcome)
     _look_along_the_gradient(settings, manager, outcome)
+    outcome.rt_tolerance = choose_rt_tolerance(
+        settings.plugin.rt_tolerance, manager.results.get("rt"), accepted="rt" in outcome.accepted
+    )
     if histories:
         outcome.history = pd.concat(histories, ignore_index=True)
     else:

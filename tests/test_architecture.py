@@ -35,6 +35,7 @@ ORDER = [
     "gate",
     "start_models",
     "rt_bins",
+    "rt_window",
     "finetune",
     "tasks",
     "training",

@@ -115,7 +115,9 @@ def test_every_round_starts_from_the_users_weights_and_requantifies_fragments(mo
     assert {speclib for _, _, speclib in tuned} == {first / "speclib.hdf"}
     assert tuned[-1][1] == transfer
     assert len(plan._raw_files_with_errors) == n_rounds
+    plan._step_outcome.rt_tolerance = 0.07
     assert plan._second_pass_config()["library_path"] == str(transfer / "speclib.tuned.hdf")
+    assert plan._second_pass_config()["search"] == {"target_rt_tolerance": 0.07}
 
 
 @pytest.mark.parametrize(

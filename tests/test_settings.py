@@ -28,6 +28,8 @@ WRONG = [
     (PluginSettings, {"charge_filter_recall": 0.0}, "above 0"),
     (PluginSettings, {"precision": "int8"}, "auto, fp32, bf16"),
     (PluginSettings, {"cross_fit": 0}, "1 to 10"),
+    (PluginSettings, {"rt_tolerance": 0}, "above 0"),
+    (PluginSettings, {"rt_tolerance": "wide"}, "auto, a number or null"),
     (PluginSettings, {"cross_fit": 2.5}, "a whole number"),
     (EntrapmentSettings, {"prefix": " "}, "text or null"),
     (EntrapmentSettings, {"design": "sample"}, "shuffled or foreign"),

@@ -12,6 +12,7 @@ from typing import Any
 from alphadia_tl import host
 from alphadia_tl.errors import QuantificationError, SettingsError
 from alphadia_tl.rounds import finish_rounds, library_config
+from alphadia_tl.rt_window import window_config
 from alphadia_tl.runs import sample_note
 from alphadia_tl.step import run_step
 from alphadia_tl.workflow.job_plan import JobPlan
@@ -50,6 +51,8 @@ def search(plan: JobPlan, step: str, run_id: str) -> None:
             "quant_directory": str(folder.parent),
             "general": {"input_library_type": "flat"},
         }
+        if step == host.LIBRARY_STEP:
+            own |= window_config(plan.outcome().rt_tolerance, plan.user_config)
         searched = host.make_step(
             plan.layout.step(step) / "runs" / run_id, plan.user_config, {}, host.deep_merge(extra, own), step
         )

@@ -1,0 +1,84 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alphadia_tl.bundle import Bundle
+from alphadia_tl.outcome import StepOutcome
+from alphadia_tl.rt_window import MIN_HELD_OUT, WIDEST, choose_rt_tolerance, window_config
+from alphadia_tl.tasks import Headline, TuneResult
+
+
+def result(after, before=None):
+    return TuneResult(
+        name="rt",
+        history=pd.DataFrame(),
+        before={},
+        after={},
+        headline=Headline("median_abs_error_calibrated", higher_is_better=False),
+        scores_before=np.asarray(after if before is None else before, dtype=float),
+        scores_after=np.asarray(after, dtype=float),
+        test_groups=np.array([], dtype=object),
+    )
+
+
+def laplace(scale, n=4000, seed=0):
+    return np.abs(np.random.default_rng(seed).laplace(0, scale, n))
+
+
+@given(scale=st.floats(1e-4, 0.02), seed=st.integers(0, 50), wrong=st.floats(0, 0.1))
+def test_right_precursors_are_inside_although_some_identifications_are_wrong(scale, seed, wrong):
+    errors = laplace(scale, seed=seed)
+    n_wrong = int(wrong * errors.size)
+    errors[:n_wrong] = np.random.default_rng(seed).uniform(0, 0.5, n_wrong)
+    tolerance = choose_rt_tolerance("auto", result(errors), accepted=True)
+    assert (errors[n_wrong:] <= tolerance).mean() > 0.997
+    assert tolerance < 10 * scale  # a quantile of the tail would be where the wrong ones are
+
+
+def test_the_model_in_use_decides():
+    tuned = result(laplace(0.005), before=laplace(0.02))
+    used, kept = (choose_rt_tolerance("auto", tuned, accepted=a) for a in (True, False))
+    assert used == pytest.approx(10 * np.median(tuned.scores_after))
+    assert kept == pytest.approx(10 * np.median(tuned.scores_before))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "tolerance"),
+    [
+        (None, result(laplace(0.005)), None),
+        (40.0, None, 40.0),
+        (0.1, result(laplace(0.005)), 0.1),
+        ("auto", None, None),
+        ("auto", result(laplace(0.005, n=MIN_HELD_OUT - 1)), None),
+        ("auto", result(np.full(100, WIDEST / 9)), None),
+        ("auto", result(np.zeros(100)), None),
+        ("auto", result(np.full(100, np.nan)), None),
+    ],
+    ids=["off", "seconds", "share", "not tuned", "few", "wide", "no error", "not finite"],
+)
+def test_otherwise_it_is_the_users_number_or_left_to_alphadia(wanted, found, tolerance):
+    assert choose_rt_tolerance(wanted, found, accepted=True) == tolerance
+
+
+@pytest.mark.parametrize(
+    ("configs", "expected"),
+    [
+        ([{}], {"search": {"target_rt_tolerance": 0.07}}),
+        ([{"search": None}, {"search": {"target_rt_tolerance": 0.0}}], {"search": {"target_rt_tolerance": 0.07}}),
+        ([{"search": {"target_rt_tolerance": 60}}, {}], {}),
+        ([{}, {"search": {"target_rt_tolerance": 0.2}}], {}),
+    ],
+)
+def test_a_tolerance_that_the_user_wrote_is_not_touched(configs, expected):
+    assert window_config(0.07, *configs) == expected
+
+
+def test_without_a_tolerance_the_search_is_left_as_it_is():
+    assert window_config(None, {}) == {}
+
+
+def test_the_tolerance_survives_the_step_that_found_it(tmp_path):
+    outcome = StepOutcome(Bundle(tmp_path), rt_tolerance=0.07)
+    assert StepOutcome.from_mapping(outcome.bundle, outcome.to_mapping()).rt_tolerance == 0.07
