@@ -76,6 +76,8 @@ ARMS = {
         "alphadia_tl, 500 training precursors", {"alphadia_tl": {"enabled": True, "max_training_precursors": 500}}
     ),
     "short": Arm("alphadia_tl, 10 epochs", {"alphadia_tl": {"enabled": True}, "transfer_learning": {"epochs": 10}}),
+    "on_wide": Arm("alphadia_tl, RT tolerance by alphaDIA", {"alphadia_tl": {"enabled": True, "rt_tolerance": None}}),
+    "off_near": Arm("one pass, RT tolerance 0.07", {"search": {"target_rt_tolerance": 0.07}}),
     "stock": Arm("alphaDIA's transfer step", {"general": {"transfer_step_enabled": True}}),
     "pseudo_reverse": Arm(
         "alphadia_tl, pseudo-reversed decoys",
@@ -85,12 +87,13 @@ ARMS = {
     "true_ms2": Arm("alphadia_tl, then true intensities", {}, truth_of="ms2"),
     "true_rt": Arm("alphadia_tl, then true times", {}, truth_of="rt"),
     "oracle": Arm("perfect library", {}, oracle=True),
+    "oracle_near": Arm("perfect library, RT tolerance 0.07", {"search": {"target_rt_tolerance": 0.07}}, oracle=True),
     "oracle_2": Arm("perfect library, random state 2", {"general": {"random_state": 2}}, oracle=True),
     "memorised": Arm("hits of a lenient pass learnt by heart", {}, memorised=True),
 }
-BASIC_ARMS = ("off", "on", "oracle", "memorised", "stock")
+BASIC_ARMS = ("off", "on", "on_wide", "oracle", "oracle_near", "memorised", "stock")
 OWN_HITS_ARMS = (*BASIC_ARMS, "cross_fit", "lenient", "few", "short")
-ALL_ARMS = (*OWN_HITS_ARMS, "long", "rounds", "pseudo_reverse", "true_ms2", "true_rt")
+ALL_ARMS = (*OWN_HITS_ARMS, "off_near", "long", "rounds", "pseudo_reverse", "true_ms2", "true_rt")
 
 
 def shift(kind: str, seed: int = 1, base: Preset = SMALL, **acquisition: Any) -> Preset:
