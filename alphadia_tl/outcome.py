@@ -86,6 +86,8 @@ class StepOutcome:
         reason = f"pretrained model kept: {problem}"
         self.decisions = [replace(d, accepted=False, reason=reason) if d.model == model else d for d in self.decisions]
         self.warnings.append(f"{model.upper()}: {reason}")
+        if model == "rt":  # it was chosen by the error of the tuned model
+            self.rt_tolerance = None
 
     def to_mapping(self) -> dict[str, Any]:
         """Return what ``alphadia_tl.yaml`` holds."""

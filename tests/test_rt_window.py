@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alphadia_tl.bundle import Bundle
+from alphadia_tl.gate import Decision
 from alphadia_tl.outcome import StepOutcome
 from alphadia_tl.rt_window import MIN_HELD_OUT, WIDEST, choose_rt_tolerance, window_config
 from alphadia_tl.tasks import Headline, TuneResult
@@ -82,3 +83,10 @@ def test_without_a_tolerance_the_search_is_left_as_it_is():
 def test_the_tolerance_survives_the_step_that_found_it(tmp_path):
     outcome = StepOutcome(Bundle(tmp_path), rt_tolerance=0.07)
     assert StepOutcome.from_mapping(outcome.bundle, outcome.to_mapping()).rt_tolerance == 0.07
+
+
+@pytest.mark.parametrize(("model", "tolerance"), [("rt", None), ("ms2", 0.07)])
+def test_a_tuned_rt_model_that_is_taken_back_takes_its_tolerance_along(tmp_path, model, tolerance):
+    outcome = StepOutcome(Bundle(tmp_path), decisions=[Decision(model, True, "better")], rt_tolerance=0.07)
+    outcome.reject(model, "its predictions are constant")
+    assert outcome.rt_tolerance == tolerance
