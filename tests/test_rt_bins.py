@@ -3,31 +3,13 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from made_rt import made
 
 from alphadia_tl.bundle import Bundle
 from alphadia_tl.gate import Decision
 from alphadia_tl.outcome import StepOutcome
 from alphadia_tl.rt_bins import N_BINS, by_retention_time
-from alphadia_tl.tasks import Headline, TuneResult
 from alphadia_tl.tuning_stage import _look_along_the_gradient
-
-
-def made(train, test, after=None, before=None, repeats=1):
-    """Return an RT result with one row per retention time (``repeats`` rows of each peptide)."""
-    train, test = (np.repeat(np.asarray(rt, dtype=float), repeats) for rt in (train, test))
-    error = np.abs(np.random.default_rng(0).normal(0, 0.01, test.size))
-    names = {n: [f"{n}{i // repeats}" for i in range(rt.size)] for n, rt in (("train", train), ("test", test))}
-    return TuneResult(
-        name="rt",
-        history=pd.DataFrame(),
-        before={},
-        after={},
-        headline=Headline("median_abs_error_calibrated", higher_is_better=False),
-        scores_before=3 * error if before is None else before,
-        scores_after=error if after is None else after,
-        test_groups=np.array(names["test"], dtype=object),
-        measured={"train": pd.Series(train, index=names["train"]), "test": pd.Series(test, index=names["test"])},
-    )
 
 
 def look(result, accepted=True, fdr=0.01, seed=1):

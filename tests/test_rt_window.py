@@ -1,27 +1,18 @@
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_rt import made
 
 from alphadia_tl.bundle import Bundle
 from alphadia_tl.gate import Decision
 from alphadia_tl.outcome import StepOutcome
 from alphadia_tl.rt_window import MIN_HELD_OUT, WIDEST, choose_rt_tolerance, window_config
-from alphadia_tl.tasks import Headline, TuneResult
 
 
 def result(after, before=None):
-    return TuneResult(
-        name="rt",
-        history=pd.DataFrame(),
-        before={},
-        after={},
-        headline=Headline("median_abs_error_calibrated", higher_is_better=False),
-        scores_before=np.asarray(after if before is None else before, dtype=float),
-        scores_after=np.asarray(after, dtype=float),
-        test_groups=np.array([], dtype=object),
-    )
+    after = np.asarray(after, dtype=float)
+    return made([], np.zeros(after.size), after, after if before is None else np.asarray(before, dtype=float))
 
 
 def laplace(scale, n=4000, seed=0):
