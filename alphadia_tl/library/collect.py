@@ -13,10 +13,10 @@ from alphabase.peptide.mobility import mobility_to_ccs_bruker
 from alphabase.peptide.precursor import update_precursor_mz
 
 from alphadia_tl.errors import DataError, QuantificationError, TransferLearningError
-from alphadia_tl.library.dense import Bools, Floats, block_owner, theoretical_mz
+from alphadia_tl.library.dense import Bools, Floats, block_bounds, block_owner, block_rows, theoretical_mz
 from alphadia_tl.library.interference import clean_intensity, interference_mask, observable
 from alphadia_tl.library.kept import Kept
-from alphadia_tl.library.keys import draw_salt
+from alphadia_tl.library.keys import KEY_COLUMN, draw_salt, precursor_keys
 from alphadia_tl.library.retention import RunTimes, normalize, run_times, to_unit
 from alphadia_tl.library.runs import (
     RunObservations,
@@ -32,7 +32,8 @@ from alphadia_tl.settings import TransferLibrarySettings
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, str], None]
-_ORDER = ["nAA", "sequence", "mods", "mod_sites", "charge", "proba", "raw_name"]
+_PRECURSOR = ["nAA", "sequence", "mods", "mod_sites", "charge"]
+_ORDER = [*_PRECURSOR, "proba", "raw_name"]
 
 
 def collect(
@@ -140,6 +141,7 @@ def _add_run(
 ) -> str:
     """Merge one run; return why it was left out, or an empty text."""
     new_df = read_precursors(folder, fdr=fdr, left_out=without_proteins)
+    new_df[KEY_COLUMN] = precursor_keys(new_df)
     if n_entrapment := new_df.attrs["left_out"]:
         logger.info(f"Run '{run_name(folder)}': {n_entrapment:,} entrapment precursors do not train the models.")
     if len(new_df) < 2:
@@ -155,8 +157,9 @@ def _add_run(
     n_kept = len(kept.precursor_df)
     observations = read_fragments(folder, new_df.iloc[rows[rows >= n_kept] - n_kept], charged_frag_types)
     intensity, mask, use = _quality(observations, settings)
-    if n_kept > 0:
-        kept.take(rows[rows < n_kept])
+    still = rows[rows < n_kept]
+    if len(still) < n_kept:
+        kept.take(still)
     kept.add(observations.precursor_df.assign(use_for_ms2=use), intensity, mask)
     kept.times.append(times)
     kept.limits[observations.run] = observations.fragment_mz
@@ -200,11 +203,12 @@ def _finish(
             logger.info(f"More than {max_precursors:,} precursors: a random sample of {peptides:,} peptides is kept.")
         kept.take(rows)
     kept.take(kept.precursor_df.sort_values(_ORDER, kind="stable").index.to_numpy())
-    df = kept.precursor_df.drop(columns="_candidate", errors="ignore")
+    precursor_mz, fragment_mz = _mz(kept.precursor_df, charged_frag_types)
+    df = kept.precursor_df.drop(columns=["_candidate", KEY_COLUMN], errors="ignore")
     df["rt_norm"] = _rt_norm(df, kept.times, align=settings.norm_delta_max)
-    df = _with_mz(df)
+    df = _with_mobility(df.assign(precursor_mz=precursor_mz))
     lower, upper = _limits(df, kept.limits, mz_limits)
-    mask = kept.mask & observable(kept.intensity, theoretical_mz(df, charged_frag_types), lower, upper)
+    mask = kept.mask & observable(kept.intensity, fragment_mz, lower, upper)
     columns = list(charged_frag_types)
     library = TransferLibrary(
         df, pd.DataFrame(kept.intensity, columns=columns), pd.DataFrame(mask, columns=columns), left_out
@@ -224,10 +228,20 @@ def _rt_norm(df: pd.DataFrame, times: Sequence[RunTimes], *, align: bool) -> npt
     return to_unit(values)
 
 
-def _with_mz(df: pd.DataFrame) -> pd.DataFrame:
-    df = update_precursor_mz(df)
-    if not np.isfinite(df["precursor_mz"]).all():
+def _mz(df: pd.DataFrame, charged_frag_types: Sequence[str]) -> tuple[npt.NDArray[np.float64], Floats]:
+    """Return the m/z (Th) of precursors and fragments; each precursor is calculated once, however often observed."""
+    keys = precursor_keys(df)
+    new = ~pd.Series(keys).duplicated().to_numpy()
+    number = pd.factorize(keys)[0]
+    distinct_df = update_precursor_mz(df.loc[new, _PRECURSOR].reset_index(drop=True))
+    if not np.isfinite(distinct_df["precursor_mz"]).all():
         raise DataError("Some precursors have no finite m/z.", "Check their sequences and modifications.")
+    start, stop = block_bounds(distinct_df["nAA"].to_numpy())
+    rows = block_rows(start[number], stop[number])
+    return distinct_df["precursor_mz"].to_numpy()[number], theoretical_mz(distinct_df, charged_frag_types)[rows]
+
+
+def _with_mobility(df: pd.DataFrame) -> pd.DataFrame:
     if df["mobility"].notna().any():
         columns = (df[c].to_numpy(float) for c in ("mobility", "charge", "precursor_mz"))
         return df.assign(ccs=mobility_to_ccs_bruker(*columns))  # keeps NaN; mobility_to_ccs_for_df makes it 0

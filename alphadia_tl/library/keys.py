@@ -16,8 +16,15 @@ def peptidoform_keys(precursor_df: pd.DataFrame) -> Keys:
     return _hash(_peptidoforms(precursor_df))
 
 
+KEY_COLUMN = "_key"
+"""Holds :func:`precursor_keys` in tables that are compared again and again."""
+
+
 def precursor_keys(precursor_df: pd.DataFrame) -> Keys:
-    """Hash peptidoform and charge."""
+    """Hash peptidoform and charge, or take the hash from the column ``_key``."""
+    if KEY_COLUMN in precursor_df.columns:
+        known: Keys = precursor_df[KEY_COLUMN].to_numpy(np.uint64)
+        return known
     return _hash(_peptidoforms(precursor_df) + "|" + precursor_df["charge"].astype(str).to_numpy(dtype=object))
 
 

@@ -20,7 +20,7 @@ import pandas as pd
 from alphabase.constants import modification
 
 from alphadia_tl.errors import DataError, QuantificationError
-from alphadia_tl.library.dense import Bools, Floats, Ints, find, flat_codes, type_codes, with_blocks
+from alphadia_tl.library.dense import Bools, Floats, Ints, find, find_runs, flat_codes, type_codes, with_blocks
 from alphadia_tl.library.parquet import READ_ERRORS, batches, open_table, unreadable
 
 logger = logging.getLogger(__name__)
@@ -202,7 +202,7 @@ def read_fragments(
         if mz_column and (value > 0).any():
             signal = batch[mz_column].to_numpy()[value > 0]
             low, high = min(low, float(signal.min())), max(high, float(signal.max()))
-        owner = find(_candidate(batch), keys)
+        owner = find_runs(_candidate(batch), keys)
         mapped = (owner >= 0) & (column >= 0)
         owner, column, value = owner[mapped], column[mapped], value[mapped]
         position = batch["position"].to_numpy().astype(np.int64)[mapped]

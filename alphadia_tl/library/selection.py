@@ -29,16 +29,13 @@ def top_observations(precursor_df: pd.DataFrame, top_k: int) -> Rows:
     numpy.ndarray of int
         Ascending.
     """
-    table = pd.DataFrame(
-        {
-            "key": precursor_keys(precursor_df),
-            "proba": precursor_df["proba"].to_numpy(),
-            "run": precursor_df["raw_name"].to_numpy(dtype=object),
-        }
-    )
-    ordered = table.sort_values(["key", "proba", "run"], kind="stable")
-    best = (ordered.groupby("key").cumcount() < top_k).to_numpy()
-    return np.sort(ordered.index.to_numpy()[best]).astype(np.intp)
+    keys = precursor_keys(precursor_df)
+    runs = pd.factorize(precursor_df["raw_name"], sort=True)[0]
+    order = np.lexsort((runs, precursor_df["proba"].to_numpy(), keys))
+    ordered, place = keys[order], np.arange(len(order))
+    first = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] ^ np.uint64(1)))
+    in_group = place - np.repeat(first, np.diff(first, append=len(order)))
+    return np.sort(order[in_group < top_k])
 
 
 def sample_peptides(precursor_df: pd.DataFrame, max_precursors: int, salt: str) -> Rows:

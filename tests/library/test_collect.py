@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import importlib
 import logging
 
 import numpy as np
 import pandas as pd
 import pytest
+from alphabase.peptide.precursor import update_precursor_mz
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,7 +38,7 @@ def test_library_fulfils_the_contract(runs):
     library = collected(runs)
     df = library.precursor_df
     assert {"precursor_mz", "rt_norm", "rt_observed", "proba", "raw_name", "use_for_ms2"} <= set(df.columns)
-    assert not {"mobility", "ccs", "_candidate"} & set(df.columns)
+    assert not {"mobility", "ccs", "_candidate", "_key"} & set(df.columns)
     assert df["nAA"].is_monotonic_increasing
     assert df.index.equals(pd.RangeIndex(len(df)))
     assert (df["frag_stop_idx"] - df["frag_start_idx"] == df["nAA"] - 1).all()
@@ -113,6 +115,35 @@ def test_selection_run_by_run_equals_selection_at_once_and_loses_no_charge(obser
     first = df.iloc[:cut]
     both = pd.concat([first.iloc[top_observations(first, top_k)], df.iloc[cut:]]) if cut else df
     assert set(both.iloc[top_observations(both.reset_index(), top_k)].index) == set(at_once.index)
+
+
+@given(OBSERVATIONS, st.integers(1, 3))
+def test_the_best_are_those_of_a_sorted_table(observations, top_k):
+    df = as_frame(observations)
+    best = df.sort_values(["proba", "raw_name"]).groupby(["sequence", "charge"]).head(top_k).index
+    assert top_observations(df, top_k).tolist() == sorted(best)
+
+
+def test_each_precursor_has_its_mz_calculated_once(monkeypatch, runs):
+    """A guard on the amount of work: three runs observe the same precursors."""
+    module = importlib.import_module("alphadia_tl.library.collect")
+    rows = {"update_precursor_mz": 0, "theoretical_mz": 0}
+
+    def counted(name, function):
+        def call(df, *args):
+            rows[name] += len(df)
+            return function(df, *args)
+
+        return call
+
+    for name in rows:
+        monkeypatch.setattr(module, name, counted(name, getattr(module, name)))
+    library = collected(runs)
+    distinct = len(library.precursor_df.drop_duplicates(KEY))
+    assert len(library.precursor_df) > distinct
+    assert rows == {"update_precursor_mz": distinct, "theoretical_mz": distinct}
+    expected = update_precursor_mz(library.precursor_df.drop(columns="precursor_mz"))
+    np.testing.assert_array_equal(library.precursor_df["precursor_mz"], expected["precursor_mz"])
 
 
 @given(OBSERVATIONS, st.integers(1, 12), st.integers(0, 60))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from alphadia_tl.library.dense import block_bounds, block_median
+from alphadia_tl.library.dense import block_bounds, block_median, find, find_runs
 from alphadia_tl.library.interference import MIN_TRUSTED_FRAGMENTS, clean_intensity, interference_mask, observable
 
 CUTOFFS = {"precursor_correlation_cutoff": 0.5, "fragment_correlation_ratio": 0.75}
@@ -126,3 +126,10 @@ def test_block_median_equals_numpy(pairs):
     for number in range(5):
         expected = np.median(values[owner == number]) if (owner == number).any() else 0
         assert median[number] == np.float32(expected)
+
+
+@given(st.lists(st.integers(0, 60), max_size=60), st.lists(st.integers(0, 60), unique=True, max_size=50))
+def test_values_are_found_where_they_are(values, among):
+    expected = [among.index(v) if v in among else -1 for v in values]
+    values, among = np.array(values, dtype=np.int64), np.array(among, dtype=np.int64)
+    assert find(values, among).tolist() == find_runs(values, among).tolist() == expected
