@@ -120,6 +120,19 @@ def test_every_round_starts_from_the_users_weights_and_requantifies_fragments(mo
     assert plan._second_pass_config()["search"] == {"target_rt_tolerance": 0.07}
 
 
+@pytest.mark.parametrize("where", ["config", "command line"])
+def test_an_rt_tolerance_of_the_users_own_goes_before_the_chosen_one(tmp_path, where):
+    own = {"search": {"target_rt_tolerance": 60}}
+    config = {"alphadia_tl": {"enabled": True}} | (own if where == "config" else {})
+    plan = TransferLearningPlan(str(tmp_path), config, own if where == "command line" else {})
+    made = RegenerationSummary("speclib.tuned.hdf", "", ("rt",), 1, 1, 1, 1, None)
+    decision = Decision("rt", True, "better")
+    plan._step_outcome = StepOutcome(
+        Bundle(tmp_path / "transfer"), decisions=[decision], regeneration=made, rt_tolerance=0.07
+    )
+    assert "search" not in plan._second_pass_config()
+
+
 @pytest.mark.parametrize(
     "decision", [Decision("rt", False, "worse"), Decision("charge", True, "better, but no charge state is filtered")]
 )

@@ -7,7 +7,7 @@ from made_rt import made
 from alphadia_tl.bundle import Bundle
 from alphadia_tl.gate import Decision
 from alphadia_tl.outcome import StepOutcome
-from alphadia_tl.rt_window import MIN_HELD_OUT, WIDEST, choose_rt_tolerance, window_config
+from alphadia_tl.rt_window import choose_rt_tolerance, window_config
 
 
 def result(after, before=None):
@@ -43,12 +43,27 @@ def test_the_model_in_use_decides():
         (40.0, None, 40.0),
         (0.1, result(laplace(0.005)), 0.1),
         ("auto", None, None),
-        ("auto", result(laplace(0.005, n=MIN_HELD_OUT - 1)), None),
-        ("auto", result(np.full(100, WIDEST / 9)), None),
+        ("auto", result(np.full(29, 0.005)), None),
+        ("auto", result(np.full(30, 0.005)), pytest.approx(0.05)),
+        ("auto", result(np.full(100, 0.0251)), None),
+        ("auto", result(np.full(100, 0.025)), pytest.approx(0.25)),
+        ("auto", result(np.r_[np.full(29, 0.005), np.nan]), None),
         ("auto", result(np.zeros(100)), None),
         ("auto", result(np.full(100, np.nan)), None),
     ],
-    ids=["off", "seconds", "share", "not tuned", "few", "wide", "no error", "not finite"],
+    ids=[
+        "off",
+        "seconds",
+        "share",
+        "not tuned",
+        "few",
+        "enough",
+        "wide",
+        "widest",
+        "few finite",
+        "no error",
+        "not finite",
+    ],
 )
 def test_otherwise_it_is_the_users_number_or_left_to_alphadia(wanted, found, tolerance):
     assert choose_rt_tolerance(wanted, found, accepted=True) == tolerance

@@ -20,7 +20,7 @@ from alphadia_tl.tasks.predict import why_unusable
 from alphadia_tl.tasks.scalar import as_numpy
 from alphadia_tl.training import Examples, infer
 
-__all__ = ["MIN_CORRELATION", "MIN_Z", "check_pretrained"]
+__all__ = ["ENOUGH_ROWS", "MIN_CORRELATION", "MIN_Z", "check_pretrained", "rows_to_check"]
 
 FloatArray = NDArray[np.floating[Any]]
 
@@ -33,6 +33,9 @@ MIN_CORRELATION = 0.1
 #: 0.32, 0.29 with all rows moved up by one, 0.16 reversed. Rows in random order fit all of them alike.
 MIN_Z = 3.0
 SAMPLE_ROWS = 1000
+#: Where there are fewer validation rows, training rows are looked at as well: the model has learnt from neither. 84
+#: spectra from which a model was far off had been too few, and a tuning that was needed was refused.
+ENOUGH_ROWS = 500
 ADVICE = (
     "Likely causes: fragment rows in another order than the precursors say, wrong fragment types or columns, "
     "or weights of another model."
@@ -43,6 +46,15 @@ MOVED_UP = "the rows of each spectrum moved up by one"
 ORDERS = (REVERSED, MOVED_DOWN, MOVED_UP)
 OTHER_PEPTIDES = "the spectra of other peptides of the same length"
 OTHER_SERIES = dict(zip("abcxyz", "xyzabc", strict=True))
+
+
+def rows_to_check(validation: NDArray[np.int64], training: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the validation rows, and where they are fewer than ``ENOUGH_ROWS`` so many training rows, evenly taken."""
+    wanted = min(max(0, ENOUGH_ROWS - validation.size), training.size)
+    if wanted == 0:
+        return validation
+    filled = np.unique(np.linspace(0, training.size - 1, wanted).round().astype(np.int64))
+    return np.concatenate([validation, training[filled]])
 
 
 def check_pretrained(
@@ -63,11 +75,11 @@ def check_pretrained(
     network : torch.nn.Module
         The network before training.
     examples : Examples
-        The validation rows, on the network's device; at most 1,000 of them are looked at.
+        The rows of :func:`rows_to_check`, on the network's device; at most 1,000 of them are looked at.
     sequences : ndarray of str
         (n,) their stripped sequences.
     loss : float
-        The network's mean loss over all of them.
+        The network's mean loss over the validation rows.
     dtype : torch.dtype, optional
         Autocast type; None for fp32.
 
@@ -102,7 +114,7 @@ def _check_spectra(task: Ms2Task, predictions: FloatArray, examples: Examples, s
     median = float(np.median(as_they_are))
     found = (
         f"The pretrained MS2 model does not explain the measured spectra: median PCC {median:.2f} of {len(counts)} "
-        "validation precursors before any training"
+        "precursors before any training"
     )
     z, medians = {}, {}
     orders = []

@@ -25,7 +25,7 @@ from alphadia_tl.tasks.held_out import held_out_rows
 from alphadia_tl.tasks.pace import fit_settings_of, most_epochs
 from alphadia_tl.tasks.predict import choose_dtype
 from alphadia_tl.tasks.result import TuneResult
-from alphadia_tl.tasks.sanity import check_pretrained
+from alphadia_tl.tasks.sanity import check_pretrained, rows_to_check
 from alphadia_tl.training import (
     Checkpoint,
     Examples,
@@ -136,8 +136,9 @@ def tune(
     history.add(-1, "test", before.metrics)
     _log_metrics(f"Pretrained {task.title} model tested on validation dataset", on_validation.metrics)
     if not from_scratch and turn == 0:  # further turns have the same data
-        sequences = prepared.sequences[rows["validation"]]
-        check_pretrained(task, network, parts["validation"], sequences, loss=val_loss, dtype=dtype)
+        checked = rows_to_check(rows["validation"], rows["train"])
+        examples = prepared.examples.select(torch.from_numpy(checked)).to(device)
+        check_pretrained(task, network, examples, prepared.sequences[checked], loss=val_loss, dtype=dtype)
     fit_settings = fit_settings_of(task, settings, len(parts["train"]), n_folds)
     _log_settings(task, settings, fit_settings, parts, dtype)
     started = time.perf_counter()

@@ -18,6 +18,7 @@ from timing.measure import Row, row, timed
 ROWS = (1_000, 2_000, 4_000, 8_000)
 RUNS = (1, 2, 4, 8)
 PRECURSORS_PER_RUN = 3_000
+LARGER_RUNS = (6_000, 12_000, 24_000)
 STORED = 100_000
 
 
@@ -43,33 +44,39 @@ def collect() -> Iterator[Row]:
     from alphadia_tl.settings import TransferLibrarySettings
 
     types = list(get_charged_frag_types(["b", "y"], 2))
-    precursors = make_precursors(PRECURSORS_PER_RUN // 2, np.random.default_rng(0))
+
+    def ours(folders: list[Path]) -> Any:
+        settings = TransferLibrarySettings()
+        return collect_ours(folders, settings, types, fail_fast=True, generator=np.random.default_rng(0))
+
+    def stock(folders: list[Path]) -> Any:
+        accumulator = TransferLearningAccumulator(
+            keep_top=3, norm_delta_max=True, precursor_correlation_cutoff=0.5, fragment_correlation_ratio=0.75
+        )
+        broadcaster = AccumulationBroadcaster(
+            folder_list=[str(f) for f in folders],
+            number_of_processes=4,
+            processing_kwargs={"charged_frag_types": types},
+        )
+        broadcaster.subscribe(accumulator)
+        broadcaster.run()
+        return accumulator.consensus_speclibase
+
+    def compared(what: str, size: int, folders: list[Path], n_rows: int) -> Row:
+        library, our_seconds = timed(lambda: ours(folders))
+        _, stock_seconds = timed(lambda: stock(folders))
+        note = f"{n_rows / statistics.median(our_seconds):,.0f} rows/s; {len(library.precursor_df):,} observations kept"
+        return row(f"transfer library, {what}", size, our_seconds, stock_seconds, note)
+
     with tempfile.TemporaryDirectory() as folder:
+        precursors = make_precursors(PRECURSORS_PER_RUN // 2, np.random.default_rng(0))
         folders = [write_run(Path(folder) / f"run_{i}", precursors, seed=i).folder for i in range(max(RUNS))]
         for n in RUNS:
-
-            def ours(n: int = n) -> Any:
-                settings = TransferLibrarySettings()
-                return collect_ours(folders[:n], settings, types, fail_fast=True, generator=np.random.default_rng(0))
-
-            def stock(n: int = n) -> Any:
-                accumulator = TransferLearningAccumulator(
-                    keep_top=3, norm_delta_max=True, precursor_correlation_cutoff=0.5, fragment_correlation_ratio=0.75
-                )
-                broadcaster = AccumulationBroadcaster(
-                    folder_list=[str(f) for f in folders[:n]],
-                    number_of_processes=4,
-                    processing_kwargs={"charged_frag_types": types},
-                )
-                broadcaster.subscribe(accumulator)
-                broadcaster.run()
-                return accumulator.consensus_speclibase
-
-            library, our_seconds = timed(ours)
-            _, stock_seconds = timed(stock)
-            rate = n * len(precursors) / statistics.median(our_seconds)
-            note = f"{rate:,.0f} rows/s; {len(library.precursor_df):,} observations kept"
-            yield row(f"transfer library, {len(precursors):,} precursors a run", n, our_seconds, stock_seconds, note)
+            yield compared(f"{len(precursors):,} precursors a run", n, folders[:n], n * len(precursors))
+        for n_precursors in LARGER_RUNS:
+            larger = make_precursors(n_precursors // 2, np.random.default_rng(0))
+            written = write_run(Path(folder) / f"large_{n_precursors}", larger, seed=0).folder
+            yield compared("one run by its precursors", len(larger), [written], len(larger))
 
 
 def predict() -> Iterator[Row]:

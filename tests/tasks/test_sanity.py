@@ -1,11 +1,14 @@
 """Safeguards before training, with measured spectra where they are there, else with what a network itself predicts."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from alphadia_tl.errors import BaselineError, DataError
 from alphadia_tl.settings import TrainingSettings
@@ -71,7 +74,7 @@ def test_spectra_that_belong_to_the_weights_pass(start):
 @pytest.mark.parametrize("seed", range(3))
 def test_shuffled_fragment_rows_are_found(start, seed):
     rng = np.random.default_rng(seed)
-    with pytest.raises(BaselineError, match=r"median PCC .* validation precursors"):
+    with pytest.raises(BaselineError, match=r"median PCC .* precursors before any training"):
         start.check(fragments=_rearranged(start, rng.permutation))
 
 
@@ -173,6 +176,36 @@ def test_tuning_checks_the_validation_rows_of_ms2():
     data = TaskData(start.precursors, start.fragments[["y_z1", "y_z2", "b_z1", "b_z2"]].set_axis(TYPES, axis=1))
     with pytest.raises(BaselineError):
         tune(start.task, start.network, data, TrainingSettings(epochs=1), precision="fp32")
+
+
+def test_training_rows_make_up_for_few_validation_rows(monkeypatch):
+    """A model that is far off, and tells b from y but little: sixty spectra are too few to see that."""
+    start = _own()
+    own, exchanged = start.fragments.to_numpy(), start.fragments[["y_z1", "y_z2", "b_z1", "b_z2"]].to_numpy()
+    noise = np.random.default_rng(7).exponential(own.mean(), own.shape)
+    data = TaskData(start.precursors, pd.DataFrame(0.53 * own + 0.47 * exchanged + noise, columns=TYPES))
+    seen = []
+
+    def check(task, network, examples, sequences, **kwargs):
+        seen.append(len(examples))
+        check_pretrained(task, network, examples, sequences, **kwargs)
+
+    monkeypatch.setattr("alphadia_tl.tasks.tuning.check_pretrained", check)
+    tuned = tune(start.task, copy.deepcopy(start.network), data, TrainingSettings(epochs=1), precision="fp32")
+    assert seen == [tuned.n_rows["validation"] + tuned.n_rows["train"]]
+    monkeypatch.setattr(sanity, "ENOUGH_ROWS", 0)
+    with pytest.raises(BaselineError):
+        tune(start.task, start.network, data, TrainingSettings(epochs=1), precision="fp32")
+    assert seen[1:] == [tuned.n_rows["validation"]]
+
+
+@given(st.integers(0, 600), st.integers(0, 2000))
+def test_no_row_is_checked_twice_and_validation_rows_come_first(n_validation, n_training):
+    validation, training = np.arange(n_validation), np.arange(n_validation, n_validation + n_training)
+    rows = sanity.rows_to_check(validation, training)
+    assert rows[:n_validation].tolist() == validation.tolist()
+    assert len(set(rows)) == len(rows) == max(n_validation, min(sanity.ENOUGH_ROWS, n_validation + n_training))
+    assert set(rows) <= {*validation, *training}
 
 
 def test_further_turns_of_the_same_data_are_not_judged_again():
