@@ -98,6 +98,35 @@ def test_heavy_packages_stay_in_their_rooms(path):
             assert _room(path) in rooms, f"{_room(path)} must not know {package}"
 
 
+RUNS_CODE = {"eval", "exec", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "pickle.load", "pickle.loads"}
+RUNS_CODE |= {"pd.read_pickle", "joblib.load"}
+SAFE_WITH = {"torch.load": ("weights_only", True), "np.load": ("allow_pickle", False)}
+
+
+def unsafe_calls(source: str) -> list[str]:
+    """Return the calls that would run code out of a file."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    found = []
+    for call in calls:
+        name = ast.unparse(call.func)
+        given = {k.arg: k.value.value for k in call.keywords if isinstance(k.value, ast.Constant)}
+        key, value = SAFE_WITH.get(name, ("", None))
+        if name in RUNS_CODE or (key and given.get(key, "absent") is not value):
+            found.append(ast.unparse(call))
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_nothing_that_is_read_can_run_code(path):
+    assert unsafe_calls(path.read_text()) == []
+
+
+def test_calls_that_run_code_are_seen():
+    unsafe = ["yaml.unsafe_load(f)", "torch.load(f)", "torch.load(f, weights_only=False)", "np.load(f)", "eval(f)"]
+    safe = ["yaml.safe_load(f)", "torch.load(f, weights_only=True)", "np.load(f, allow_pickle=False)"]
+    assert unsafe_calls("\n".join(unsafe + safe)) == unsafe
+
+
 def test_every_room_has_its_place_in_the_order():
     rooms = {_room(p) for p in FILES}
     assert rooms <= set(ORDER)

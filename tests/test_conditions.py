@@ -202,6 +202,7 @@ def test_windows_reach_the_charge_model(settings, tmp_path, models, monkeypatch)
     with pytest.raises(KeyError):  # there is no result to decide on
         run_step(settings, tmp_path / "out", quant_folders=folders)
     assert seen["precursor_mz"] == [(450.0, 500.0), (600.0, 650.0)]
+    assert seen["precursor_charge"] == settings.precursor_charge == (2, 4)
 
 
 def test_the_first_pass_leaves_run_facts_in_the_quantification_folder(tmp_path, monkeypatch):

@@ -49,6 +49,13 @@ def stock(interface, df):
     return interface.predict(ordered).sort_values("row").reset_index(drop=True)
 
 
+def test_what_could_not_be_observed_reaches_the_charge_task(manager, monkeypatch):
+    seen = []
+    monkeypatch.setattr(FinetuneManager, "_tune", lambda self, task, data: seen.append(data))
+    manager.finetune_charge(PEPTIDES, precursor_mz=[(400.0, 900.0)], precursor_charge=(2, 3))
+    assert (seen[0].mz_limits, seen[0].charge_limits) == ([(400.0, 900.0)], (2, 3))
+
+
 ORDERS = {
     "as made": lambda df: df,
     "by length": lambda df: df.iloc[np.argsort(df["sequence"].str.len(), kind="stable")],

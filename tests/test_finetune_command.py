@@ -37,12 +37,19 @@ def test_yaml_objects_are_not_constructed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "named"),
     [
-        ["finetune", "--quant-dir", "{tmp}/none", "-o", "{tmp}/out"],
-        ["finetune", "--transfer-library", "{tmp}/none.hdf", "-o", "{tmp}/out"],
-        ["finetune", "--transfer-library", "x", "--config", "{tmp}/none.yaml", "-o", "{tmp}/out"],
+        (["--quant-dir", "{tmp}/none"], "{tmp}/none holds no run"),
+        (["--transfer-library", "{tmp}/none.hdf"], "{tmp}/none.hdf does not exist"),
+        (["--transfer-library", "{tmp}/is.hdf", "--library", "{tmp}/none.hdf"], "{tmp}/none.hdf does not exist"),
+        (["--transfer-library", "x", "--config", "{tmp}/none.yaml"], "{tmp}/none.yaml"),
     ],
 )
-def test_missing_inputs_end_with_alphadias_exit_code_for_user_errors(tmp_path, arguments):
-    assert main([a.format(tmp=tmp_path) for a in arguments]) == 1
+def test_missing_inputs_end_with_alphadias_exit_code_for_user_errors_before_anything_is_loaded(
+    tmp_path, arguments, named, caplog, capsys, monkeypatch
+):
+    monkeypatch.setattr("alphadia_tl.step.preflight", lambda *a: pytest.fail("models are looked for"))
+    (tmp_path / "is.hdf").touch()
+    assert main(["finetune", *(a.format(tmp=tmp_path) for a in arguments), "-o", str(tmp_path / "out")]) == 1
+    shown = capsys.readouterr()  # the first call of a process sets alphaDIA's log up
+    assert named.format(tmp=tmp_path) in caplog.text + shown.out + shown.err

@@ -6,6 +6,7 @@ import pytest
 
 from alphadia_tl import library_stage
 from alphadia_tl.bundle import Bundle
+from alphadia_tl.errors import PredictionError
 from alphadia_tl.gate import Decision
 from alphadia_tl.library_stage import UNCHANGED, regenerate_library
 from alphadia_tl.outcome import StepOutcome
@@ -31,3 +32,41 @@ def test_a_charge_model_that_filters_nothing_changes_no_library(tmp_path, monkey
     assert outcome.bundle.tuned_library.exists() == (changing is not None)
     assert outcome.regeneration == (None if changing is None else "summary")
     assert outcome.warnings == ([UNCHANGED] if accepted == ("charge",) else [])
+
+
+def test_a_tuned_model_that_cannot_predict_makes_way_and_the_others_go_on(tmp_path, monkeypatch):
+    """What is written beside the library is of the models that predicted it: weights, energy, RT tolerance."""
+    asked, done = [], []
+
+    def regenerate(speclib, tuned, *, accepted, **kwargs):
+        asked.append(accepted)
+        if "rt" in accepted:
+            error = PredictionError("The RT model's predictions are not all finite.")
+            error.model = "rt"
+            raise error
+        return "summary"
+
+    monkeypatch.setattr(library_stage, "regenerate", regenerate)
+    monkeypatch.setattr(library_stage, "note_nce", lambda *a: done.append("energy"))
+    monkeypatch.setattr(library_stage, "save_models", lambda *a: done.append("weights"))
+    manager = SimpleNamespace(restore_pretrained=lambda name: done.append(f"pretrained {name}"))
+    settings = SimpleNamespace(plugin=PluginSettings(), predicted_frag_types=())
+    decisions = [Decision(m, True, "better") for m in ("rt", "ms2")]
+    outcome = StepOutcome(Bundle(tmp_path), decisions=decisions, rt_tolerance=0.07)
+    regenerate_library(settings, manager, outcome, tmp_path / "speclib.hdf")
+    assert asked == [["rt", "ms2"], ["ms2"]]
+    assert done == ["pretrained rt", "energy", "weights"]
+    assert outcome.accepted == ("ms2",)
+    assert outcome.regeneration == "summary"
+    assert outcome.rt_tolerance is None
+
+
+def test_an_error_of_no_model_ends_the_step(tmp_path, monkeypatch):
+    def regenerate(*args, **kwargs):
+        raise PredictionError("The library has no precursor.", "Check the FASTA file.")
+
+    monkeypatch.setattr(library_stage, "regenerate", regenerate)
+    settings = SimpleNamespace(plugin=PluginSettings(), predicted_frag_types=())
+    outcome = StepOutcome(Bundle(tmp_path), decisions=[Decision("rt", True, "better")])
+    with pytest.raises(PredictionError, match="no precursor"):
+        regenerate_library(settings, SimpleNamespace(), outcome, tmp_path / "speclib.hdf")

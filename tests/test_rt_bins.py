@@ -55,7 +55,9 @@ def end_error(n, factor, seed=3):
     return test, error
 
 
-@pytest.mark.parametrize(("n", "factor", "warns"), [(30, 6, True), (10, 20, True), (9, 20, False), (30, 1.5, False)])
+@pytest.mark.parametrize(
+    ("n", "factor", "warns"), [(30, 6, True), (30, 3, True), (10, 20, True), (9, 20, False), (30, 1.5, False)]
+)
 def test_a_large_error_warns_where_enough_peptides_show_it(n, factor, warns):
     test, error = end_error(n, factor)
     bins = look(made(gradient(700, 1), test, after=error))

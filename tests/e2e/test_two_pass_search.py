@@ -89,6 +89,13 @@ def test_the_second_pass_searches_the_tuned_library(flag_on):
     assert set(zip(found["precursor.sequence"], found["precursor.charge"], strict=True)) <= keys
 
 
+def test_the_second_pass_looks_near_the_retention_times_of_the_tuned_model(flag_on):
+    tolerance = flag_on.frozen_config()["search"]["target_rt_tolerance"]
+    rt = next(d for d in flag_on.provenance()["decisions"] if d["model"] == "rt")
+    assert tolerance == pytest.approx(10 * rt["after"], rel=0.05)
+    assert f"RT tolerance of the final pass: {tolerance:.4f} of the gradient on either side" in flag_on.log
+
+
 def test_the_log_has_epochs_as_alphadia_users_know_them(flag_on):
     pattern = r"Epoch \d+ +Lr: 0\.\d{5}  Training loss: \d\.\d{4}  validation loss: \d\.\d{4}"
     assert len(re.findall(pattern, flag_on.log)) >= 9  # three models, three epochs at most, none left out

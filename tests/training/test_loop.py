@@ -7,6 +7,7 @@ import torch
 from small_network import Net, forward, loss, made
 
 from alphadia_tl.training import (
+    CustomScheduler,
     FitResult,
     FitSettings,
     History,
@@ -18,6 +19,7 @@ from alphadia_tl.training import (
     fit,
     infer,
 )
+from alphadia_tl.training.state import TrainingState
 
 
 def train(network, validate=None, seed=1, **kwargs):
@@ -88,19 +90,33 @@ def test_history_has_rate_and_losses_of_each_epoch():
     assert result.epochs == 8
 
 
-def test_best_epoch_is_restored():
+@pytest.mark.parametrize("rise", [1.0, 0.05], ids=["so far that the rate is lowered", "little"])
+def test_best_epoch_is_restored(rise):
     network = Net()
     seen = []
 
     def validate():
         seen.append({k: v.clone() for k, v in network.state_dict().items()})
-        return [3.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0][len(seen) - 1], {}
+        return [3.0, 1.0, *[1 + rise] * 6][len(seen) - 1], {}
 
     result, _ = train(network, validate)
     assert (result.best_epoch, result.best_loss) == (1, 1.0)
     assert torch.equal(network.emb.weight, seen[1]["emb.weight"])
     assert not torch.equal(seen[1]["emb.weight"], seen[2]["emb.weight"])
     assert not network.training
+
+
+@pytest.mark.parametrize("lr_patience", [0, 2])
+def test_the_rate_falls_after_as_many_epochs_as_the_user_wants(lr_patience):
+    def still(output, batch):
+        return 0 * loss(output, batch) + 1
+
+    settings = FitSettings(max_lr=0.05, batch_size=300, epochs=8, warmup_epochs=2, lr_patience=lr_patience)
+    history = History("rt")
+    fit(Net(), made(), forward, still, lambda: (1.0, {}), settings, torch.Generator(), history=history)
+    rates = [row[4] for row in history.rows if row[3] == "lr"]
+    assert rates.index(0.05) == 1
+    assert [r < 0.05 for r in rates[2:]].index(True) == 1 + lr_patience
 
 
 def test_start_weights_are_restored_where_no_epoch_is_better():
@@ -251,6 +267,31 @@ def test_a_rate_above_the_safe_one_that_does_not_serve_is_given_up_with_what_was
     assert at_start == [0, 3]
     assert (result.epochs, result.best_epoch, result.best_loss, result.epochs_given_up) == (7, 6, 0.4, 3)
     assert result.stop_reason is StopReason.MAX_EPOCHS
+
+
+@pytest.mark.parametrize("back", ["start_over", "back_to_best"])
+def test_nothing_of_a_rate_that_was_given_up_stays(back):
+    network = Net()
+    settings = FitSettings(max_lr=0.1, batch_size=300, epochs=9, warmup_epochs=0, lr_patience=1)
+    state = TrainingState(
+        network, settings, n_rows=300, start_loss=1.0, generator=torch.Generator(), history=History("rt")
+    )
+    for epoch in range(2):
+        forward(network, made().batch(torch.arange(300))).sum().backward()
+        state.optimizer.step()
+        state.averaged.update()
+        state.scheduler.step(epoch, 1.0)
+    assert state.optimizer.state
+    getattr(state, back)(0.01)
+    assert not state.optimizer.state
+    with state.averaged.applied():
+        assert not network.emb.weight.any()
+    if back == "start_over":  # the plateau has seen nothing: two epochs without progress are tolerated again
+        fresh = CustomScheduler(torch.optim.SGD(network.parameters(), lr=1.0), 0.01, 0, 1).state_dict()
+        seen = state.scheduler.state_dict()
+        assert seen["max_lrs"] == fresh["max_lrs"]
+        for what in ("best", "num_bad_epochs", "last_epoch"):
+            assert seen["plateau"][what] == fresh["plateau"][what]
 
 
 @pytest.mark.parametrize("safe_lr", [None, 0.01])

@@ -54,6 +54,13 @@ def test_steady_progress_keeps_the_learning_rate():
     assert set(simulate([0.99**e for e in range(40)], num_warmup_steps=0)) == {0.01}
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_progress_is_relative_to_the_loss(scale):
+    assert set(simulate([scale * 0.999**e for e in range(40)], num_warmup_steps=0, lr_patience=0)) == {0.01}
+    standing = simulate([scale * (1 - 1e-6) ** e for e in range(40)], num_warmup_steps=0, lr_patience=0)
+    assert min(standing) < 0.01
+
+
 def test_parameter_groups_keep_their_own_max_lr():
     opt = optimizer(groups=2)
     scheduler = CustomScheduler(opt, max_lr=[0.1, 0.01], num_warmup_steps=2, lr_patience=0)

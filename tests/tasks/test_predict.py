@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from alphadia_tl.tasks.instrument import instrument_group
+from alphadia_tl.tasks.predict import why_unusable
+
+TWO = ["PEPTIDEK", "PEPTIDER"]
+
+
+@pytest.mark.parametrize(
+    ("predictions", "sequences", "problem"),
+    [
+        ([0.1, 0.2], TWO, ""),
+        ([0.1, np.nan], TWO, "are not all finite"),
+        ([0.1, np.inf], TWO, "are not all finite"),
+        ([0.0, 0.0], TWO, "are all zero"),
+        ([0.0, 0.0], TWO[:1] * 2, "are all zero"),
+        ([0.3, 0.3], TWO, "are the same for all peptides"),
+        ([0.3, 0.3], TWO[:1] * 2, ""),
+        ([[0.3, 0.1], [0.3, 0.2]], TWO, ""),
+        ([], [], ""),
+    ],
+)
+def test_predictions_that_say_nothing_are_told(predictions, sequences, problem):
+    assert why_unusable(np.array(predictions, dtype=np.float32), sequences) == problem
+
+
+@pytest.mark.parametrize(
+    ("name", "used", "known"),
+    [("Lumos", "Lumos", True), ("lumos", "Lumos", True), ("qe", "QE", True), ("Quantum9000", "Lumos", False)],
+)
+def test_an_instrument_is_known_however_it_is_written(name, used, known):
+    group, warning = instrument_group(name)
+    assert group == used
+    assert (warning == "") == known
