@@ -205,6 +205,16 @@ def test_windows_reach_the_charge_model(settings, tmp_path, models, monkeypatch)
     assert seen["precursor_charge"] == settings.precursor_charge == (2, 4)
 
 
+def test_untrusted_fragments_reach_the_ms2_model_as_such(settings, tmp_path, acquired_at_35, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(FinetuneManager, "finetune_ms2", lambda self, **k: seen.update(k) or pd.DataFrame())
+    library = _library(acquired_at_35)
+    library.fragment_mask_df.iloc[::3, 1] = False
+    with pytest.raises(KeyError):  # there is no result to decide on
+        _run(settings, tmp_path, library)
+    pd.testing.assert_frame_equal(seen["fragment_mask_df"], library.fragment_mask_df)
+
+
 def test_the_first_pass_leaves_run_facts_in_the_quantification_folder(tmp_path, monkeypatch):
     from types import SimpleNamespace
 

@@ -49,6 +49,14 @@ def stock(interface, df):
     return interface.predict(ordered).sort_values("row").reset_index(drop=True)
 
 
+def test_the_mask_of_the_fragments_reaches_the_ms2_task(manager, monkeypatch):
+    seen = []
+    monkeypatch.setattr(FinetuneManager, "_tune", lambda self, task, data: seen.append(data))
+    mask = FRAGMENTS > 0
+    manager.finetune_ms2(PEPTIDES, FRAGMENTS, mask)
+    assert any(value is mask for value in vars(seen[0]).values())
+
+
 def test_what_could_not_be_observed_reaches_the_charge_task(manager, monkeypatch):
     seen = []
     monkeypatch.setattr(FinetuneManager, "_tune", lambda self, task, data: seen.append(data))

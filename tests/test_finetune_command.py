@@ -36,6 +36,16 @@ def test_yaml_objects_are_not_constructed(tmp_path):
         read_config(path)
 
 
+def test_models_and_disk_are_looked_at_before_the_tuning(tmp_path, monkeypatch):
+    called = []
+    monkeypatch.setattr("alphadia_tl.step.preflight", lambda settings, folder: called.append(("preflight", folder)))
+    monkeypatch.setattr("alphadia_tl.step.run_step", lambda settings, folder, **k: called.append(("step", folder)))
+    (tmp_path / "is.hdf").touch()
+    out = tmp_path / "out"
+    assert main(["finetune", "--transfer-library", str(tmp_path / "is.hdf"), "-o", str(out)]) == 0
+    assert called == [("preflight", out), ("step", out)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

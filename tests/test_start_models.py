@@ -8,10 +8,10 @@ from models import NAMES, write_networks, write_zip
 from peptdeep.settings import global_settings
 
 from alphadia_tl import host
-from alphadia_tl.errors import WeightsError
+from alphadia_tl.errors import OutputError, WeightsError
 from alphadia_tl.settings import PluginSettings
 from alphadia_tl.start_models import START_FOLDER, prediction_config
-from alphadia_tl.step import first_predictor, preflight
+from alphadia_tl.step import BYTES_FOR_MODELS, first_predictor, preflight
 from alphadia_tl.step_settings import step_settings
 from alphadia_tl.tasks.weights import FRAG_TYPES_KEY
 
@@ -78,6 +78,19 @@ def test_a_zip_without_a_model_is_an_error(tmp_path, folder):
 def test_models_that_fit_pass(tmp_path, folder):
     for path in (folder, None):
         assert set(preflight(settings_for(tmp_path, path), tmp_path / "out").weights) == set(NAMES)
+
+
+def test_a_disk_that_is_nearly_full_stops_before_the_search(tmp_path, folder, monkeypatch):
+    asked = []
+
+    def require_space(where, n_bytes):
+        asked.append((where, n_bytes))
+        raise OutputError("no space")
+
+    monkeypatch.setattr("alphadia_tl.step.require_space", require_space)
+    with pytest.raises(OutputError):
+        preflight(settings_for(tmp_path, folder), tmp_path / "out")
+    assert asked == [(tmp_path / "out", BYTES_FOR_MODELS)]
 
 
 BROKEN = [

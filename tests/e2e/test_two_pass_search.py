@@ -23,6 +23,8 @@ BUNDLE = {
     "figures",
     "held_out.transfer.parquet",
     "spectra.transfer.parquet",
+    "rt_bins.transfer.tsv",
+    "modifications.transfer.tsv",
 }
 
 

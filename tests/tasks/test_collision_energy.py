@@ -75,6 +75,18 @@ def test_the_configured_energy_is_kept_unless_another_is_better_for_more_than_ch
     assert comparisons == len(GRID) - 1
 
 
+def test_each_score_is_of_the_peptide_that_it_is_given_for(network):
+    """The comparison is made peptide by peptide: the spoilt spectrum's is the lowest score."""
+    asked, fragments = [], fragments_like(network, PEPTIDES, nce=35.0)
+    row = split_rows(get_task("ms2"), PEPTIDES["sequence"].to_numpy(dtype=object), SETTINGS, 0)["train"][40]
+    start, stop = PEPTIDES["frag_start_idx"][row], PEPTIDES["frag_stop_idx"][row]
+    fragments.iloc[start:stop] = 0.0
+    fragments.iloc[start, 0] = 1.0
+    _search(network, fragments, better=lambda *a: asked.append(a) or False)
+    before, after, groups, _ = asked[0]
+    assert groups[np.argmin(before)] == groups[np.argmin(after)] == PEPTIDES["sequence"][row]
+
+
 def test_no_held_out_peptide_is_looked_at(network):
     """Spoilt spectra of all validation and test peptides change nothing at all."""
     fragments = fragments_like(network, PEPTIDES, nce=35.0)

@@ -28,6 +28,14 @@ def test_what_the_user_wrote_counts():
     assert (settings.batch_size, settings.max_lr, settings.epochs, settings.passes) == (50, 1e-5, 3, 1)
 
 
+def test_warm_up_patience_and_interval_of_the_user_reach_the_training():
+    wanted = {"warmup_epochs": 3, "lr_patience": 7, "test_interval": 2}
+    settings = fit_settings_of(get_task("rt"), TrainingSettings(**wanted), 1000)
+    assert {name: getattr(settings, name) for name in wanted} == wanted
+    assert settings.stopping_patience == TrainingSettings(**wanted).stopping_patience == 28
+    assert all(getattr(TrainingSettings(), name) != value for name, value in wanted.items())
+
+
 @pytest.mark.parametrize(("slower", "times"), [(0.5, 1), (1, 1), (2, 2), (30, 3)])
 def test_a_lower_rate_gets_more_epochs(slower, times):
     task = get_task("ms2")

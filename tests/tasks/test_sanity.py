@@ -83,9 +83,10 @@ def test_reversed_fragment_rows_are_found_and_named(start):
         start.check(fragments=_rearranged(start, lambda rows: rows[::-1]))
 
 
-def test_fragment_rows_off_by_one_are_found_and_named(start):
-    with pytest.raises(BaselineError, match="moved down by one"):
-        start.check(fragments=pd.DataFrame(np.roll(start.fragments, 1, axis=0), columns=TYPES))
+@pytest.mark.parametrize(("by", "words"), [(1, "moved down by one"), (-1, "moved up by one")])
+def test_fragment_rows_off_by_one_are_found_and_named(start, by, words):
+    with pytest.raises(BaselineError, match=words):
+        start.check(fragments=pd.DataFrame(np.roll(start.fragments, by, axis=0), columns=TYPES))
 
 
 def test_exchanged_b_and_y_columns_are_found_and_named(start):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from alphabase.peptide.mobility import ccs_to_mobility_for_df
 from peptdeep.model.charge import group_psm_df_by_modseq
+from peptdeep.model.featurize import parse_instrument_indices
 
 from alphadia_tl.errors import DataError
 from alphadia_tl.tasks import TaskData, choose_dtype, get_task, new_network, observable_states
@@ -111,6 +112,35 @@ def test_states_outside_the_limits_are_no_negatives():
     logits = torch.zeros(1, 10, requires_grad=True)
     task.loss(logits, batch).backward()
     assert (logits.grad[0] != 0).tolist() == [False, True, True] + [False] * 7
+
+
+def test_a_state_that_was_found_counts_although_it_lies_outside_the_windows():
+    """Windows of one run do not cover what another run found."""
+    df = PEPTIDES.iloc[:5].assign(charge=[2, 3, 4, 2, 6])
+    examples = get_task("charge").prepare(TaskData(df, charge_limits=(2, 3))).examples
+    observable, target = all_of(examples, "observable"), all_of(examples, "target")
+    assert observable[target > 0].all()
+    assert observable.sum() == 5 * 2 + 2
+
+
+def test_what_is_predicted_for_states_that_could_not_be_seen_changes_no_score():
+    task = get_task("charge")
+    examples = task.prepare(TaskData(PEPTIDES, charge_limits=(2, 3))).examples
+    observable = all_of(examples, "observable").astype(bool)
+    good = np.where(all_of(examples, "target") > 0, 0.9, 0.1).astype(np.float32)
+    elsewhere = np.where(observable, good, 0.999).astype(np.float32)
+    one, two = (task.evaluate(p, examples, None) for p in (good, elsewhere))
+    np.testing.assert_array_equal(one.scores, two.scores)
+    assert one.metrics == two.metrics
+    worse = task.evaluate(np.where(observable, 1 - good, good), examples, None)
+    assert (worse.scores > one.scores).all()
+
+
+@pytest.mark.parametrize("instrument", ["Lumos", "QE", "timsTOF"])
+def test_precursors_without_an_instrument_are_of_the_tasks(instrument):
+    examples = get_task("ms2", instrument=instrument, nce=27.0).encode(PEPTIDES)
+    assert set(all_of(examples, "instrument")) == set(parse_instrument_indices([instrument]))
+    assert all_of(examples, "nce") == pytest.approx(0.27)
 
 
 def test_charge_network_without_its_sigmoid_gives_the_same_probabilities():
@@ -229,6 +259,18 @@ def test_fragment_types_that_were_not_measured_are_masked():
     examples = get_task("ms2").prepare(ms2_data(fragments=FRAGMENTS.drop(columns="y_z2"))).examples
     assert not all_of(examples, "mask")[:, 3].any()
     assert all_of(examples, "mask")[:, :3].all()
+
+
+def test_the_loss_of_a_spectrum_is_that_of_its_trusted_fragments():
+    """However many others there are, and whatever is predicted for them."""
+    generator = torch.Generator().manual_seed(0)
+    output, target = torch.rand(3, 6, 4, generator=generator), torch.rand(3, 6, 4, generator=generator)
+    mask = torch.zeros(3, 6, 4)
+    mask[:, :2] = 1
+    task = get_task("ms2")
+    alone = task.loss(output[:, :2], {"target": target[:, :2], "mask": mask[:, :2]})
+    with_others = task.loss(output, {"target": target * mask, "mask": mask})
+    torch.testing.assert_close(alone, with_others)
 
 
 def test_skipping_the_layers_for_losses_changes_nothing():
