@@ -49,7 +49,7 @@ def record_training(
         precursor_df,
         fragment_types=settings.charged_frag_types,
         modifications=training_counts(table),
-        nce=settings.nce,
+        nce=float(manager.nce),
         instrument=settings.instrument,
     )
     write_stats(outcome.bundle.modifications, table)

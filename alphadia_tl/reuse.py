@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from alphadia_tl.origin import Origin, find_origin
 from alphadia_tl.records import starting_point
 from alphadia_tl.step import first_predictor, preflight
 from alphadia_tl.step_settings import StepSettings
-from alphadia_tl.trained_on import differences, gradient_difference, gradient_minutes
+from alphadia_tl.trained_on import differences, gradient_difference, gradient_minutes, tuned_nce
 
 logger = logging.getLogger(__name__)
 
@@ -45,10 +46,10 @@ class ReadyModels:
         manager = preflight(settings, output_folder)
         self.predictor = first_predictor(manager)
         self._started = starting_point(settings, manager)
-        self._settings = settings
         self._provenance = Bundle(output_folder).provenance
         self._origin: Origin | None = find_origin(settings.model_path)
         self.warnings: list[str] = []
+        self._settings = settings = self._with_the_models_energy(settings)
         self._warn(
             differences(
                 self._record,
@@ -58,6 +59,15 @@ class ReadyModels:
                 instrument=settings.instrument,
             )
         )
+
+    def _with_the_models_energy(self, settings: StepSettings) -> StepSettings:
+        """Predict with the collision energy that the MS2 model was tuned with, unless the user chose another."""
+        tuned = tuned_nce(self._record)
+        if self.predictor is None or settings.plugin.nce != "auto" or tuned in (None, settings.nce):
+            return settings
+        logger.info(f"NCE {tuned:.1f}, with which the MS2 model was tuned, instead of {settings.nce:.1f}.")
+        self.predictor.nce = tuned
+        return replace(settings, nce=tuned)
 
     @property
     def _record(self) -> dict[str, Any]:

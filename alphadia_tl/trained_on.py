@@ -92,6 +92,13 @@ def differences(
     return lines
 
 
+def tuned_nce(record: Mapping[str, Any]) -> float | None:
+    """Return the normalised collision energy with which a bundle's MS2 model was tuned; None where it was not tuned."""
+    accepted = [d["model"] for d in record.get("decisions", ()) if d.get("accepted")]
+    found = (record.get("trained_on") or {}).get("nce")
+    return float(found) if "ms2" in accepted and found is not None else None
+
+
 def _modifications(
     trained: Mapping[str, Mapping[str, int]], accepted: Collection[str], wanted: Iterable[str]
 ) -> list[str]:

@@ -18,7 +18,7 @@ from alphadia_tl.library import TransferLibrary
 from alphadia_tl.outcome import StepOutcome
 from alphadia_tl.run_facts import FILE_NAME, RunFacts
 from alphadia_tl.settings import PluginSettings, TrainingSettings
-from alphadia_tl.step import run_step
+from alphadia_tl.step import run_step, start_manager
 from alphadia_tl.step_settings import step_settings
 from alphadia_tl.tasks import new_network
 
@@ -86,12 +86,34 @@ def _better(before, after, groups, comparisons):
     return True
 
 
+def test_the_configured_energy_reaches_the_models(settings, tmp_path):
+    manager = start_manager(replace(settings, nce=27.0))
+    assert (manager.nce, manager.instrument) == (27.0, settings.instrument)
+
+
+def test_noise_is_not_better_than_chance(settings):
+    better, rng = conditions.better_than_chance(settings), np.random.default_rng(0)
+    before = rng.uniform(0.3, 0.7, 400)
+    peptides = np.array([f"PEPTIDE{i // 2}K" for i in range(400)], dtype=object)
+    told = [better(before, before + rng.normal(0, 0.05, 400), peptides, 5) for _ in range(20)]
+    assert not any(told)
+    assert better(before, before + rng.normal(0.03, 0.05, 400), peptides, 5)
+
+
+def test_a_step_says_that_it_leaves_out_the_librarys_own_energies(settings, tmp_path, acquired_at_35):
+    library = _library(acquired_at_35, nce=20.0, instrument="QE")
+    outcome, written = _run(replace(settings, plugin=replace(settings.plugin, nce=35.0)), tmp_path, library)
+    assert any("own nce (20.0) is not used" in w for w in written["warnings"])
+    assert outcome.accepted == ("ms2",)
+
+
 def test_the_found_energy_is_used_for_tuning_and_prediction_and_told(settings, tmp_path, acquired_at_35, caplog):
     with caplog.at_level("INFO"):
         outcome, written = _run(settings, tmp_path, _library(acquired_at_35))
     assert outcome.accepted == ("ms2",)
     assert written["nce"] == 35.0
     assert written["library_prediction_nce"] == 30.0
+    assert written["trained_on"]["nce"] == 35.0
     assert max(written["nce_curve"], key=written["nce_curve"].get) == 35.0
     assert "NCE 30.0 -> 35.0: median spectral angle" in caplog.text
     assert "tuned with NCE 35.0, and predicts with it" in caplog.text
@@ -125,7 +147,7 @@ def test_a_rejected_model_goes_back_to_the_configured_energy(settings, tmp_path,
     with caplog.at_level("INFO"):
         outcome, written = _run(settings, tmp_path, _library(acquired_at_35))
     assert outcome.accepted == ()
-    assert written["nce"] == 30.0
+    assert written["nce"] == written["trained_on"]["nce"] == 30.0
     assert "NCE 30.0 with them" in caplog.text
 
 

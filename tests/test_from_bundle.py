@@ -1,6 +1,7 @@
 """Tuning again from an earlier bundle, and using it as it is; the library is made, nothing is searched."""
 
 import hashlib
+import shutil
 
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from alphadia_tl.errors import SettingsError
 from alphadia_tl.library import TransferLibrary
 from alphadia_tl.origin import model_hashes
 from alphadia_tl.plan import TransferLearningPlan
+from alphadia_tl.reuse import ReadyModels
 from alphadia_tl.settings import PluginSettings
 from alphadia_tl.step import run_step
 from alphadia_tl.step_settings import step_settings
@@ -200,6 +202,38 @@ def test_one_search_with_the_models_as_they_are(plan, finetuned, tmp_path):
     assert record["history"][0]["bundle"] == str(finetuned.resolve())
     assert any("Oxidation@M" in w or "Phospho@S" in w for w in record["warnings"])
     assert not any("elute" in w or TAG in w for w in record["warnings"])
+
+
+@pytest.fixture
+def tuned_at_35(finetuned, tmp_path):
+    """A bundle whose MS2 model was tuned with another energy than searches are configured for."""
+    bundle = tmp_path / "tuned_at_35"
+    shutil.copytree(finetuned, bundle)
+    record = read(bundle)
+    record["trained_on"]["nce"] = 35.0
+    record["decisions"] = [d for d in record["decisions"] if d["model"] != "ms2"] + [{"model": "ms2", "accepted": True}]
+    (bundle / "alphadia_tl.yaml").write_text(yaml.safe_dump(record))
+    return bundle
+
+
+@pytest.mark.parametrize(("nce", "used", "warned"), [("auto", 35.0, 0), (None, 25.0, 1), (30, 25.0, 1)])
+def test_models_as_they_are_predict_with_the_energy_that_they_were_tuned_with(
+    tmp_path, tuned_at_35, nce, used, warned, monkeypatch
+):
+    monkeypatch.setattr("alphadia_tl.step.check_installed", lambda: None)
+    ready = ReadyModels(settings_for(tmp_path, tuned_at_35, tune=False, nce=nce), tmp_path / "out")
+    assert ready.predictor.nce == used
+    assert sum("tuned with 35.0" in w for w in ready.warnings) == warned
+    ready.finish(None)
+    assert read(tmp_path / "out")["nce"] == used
+
+
+def test_fragment_types_that_were_not_tuned_are_told(tmp_path, tuned_at_35):
+    record = read(tuned_at_35)
+    record["trained_on"]["fragment_types"] = ["b_z1", "y_z1"]
+    (tuned_at_35 / "alphadia_tl.yaml").write_text(yaml.safe_dump(record))
+    ready = ReadyModels(settings_for(tmp_path, tuned_at_35, tune=False), tmp_path / "out")
+    assert any("fragment types b_z2, y_z2 are predicted" in w for w in ready.warnings)
 
 
 def test_another_gradient_is_told_after_the_search(plan, tmp_path):
