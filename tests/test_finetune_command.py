@@ -31,9 +31,10 @@ def test_an_unreadable_config_is_an_error(tmp_path, content):
 
 def test_yaml_objects_are_not_constructed(tmp_path):
     path = tmp_path / "config.yaml"
-    path.write_text("a: !!python/object/apply:os.system ['true']\n")
+    path.write_text(f"a: !!python/object/apply:os.mkdir ['{tmp_path}/executed']\n")
     with pytest.raises(SettingsError, match="cannot be read"):
         read_config(path)
+    assert not (tmp_path / "executed").exists()
 
 
 def test_models_and_disk_are_looked_at_before_the_tuning(tmp_path, monkeypatch):

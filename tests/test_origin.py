@@ -85,11 +85,12 @@ def test_a_bundle_is_not_overwritten_by_its_successor(output):
         find_origin(output).check_files(output / "transfer")
 
 
-@pytest.mark.parametrize("content", ["a: [1", "- 1", "!!python/object/apply:os.system ['true']"])
-def test_an_unreadable_record_is_an_error(output, content):
-    (output / "transfer" / "alphadia_tl.yaml").write_text(content)
+@pytest.mark.parametrize("content", ["a: [1", "- 1", "!!python/object/apply:os.mkdir ['{tmp}/executed']"])
+def test_an_unreadable_record_is_an_error(output, content, tmp_path):
+    (output / "transfer" / "alphadia_tl.yaml").write_text(content.format(tmp=tmp_path))
     with pytest.raises(WeightsError, match=r"alphadia_tl\.yaml"):
         find_origin(output)
+    assert not (tmp_path / "executed").exists()
 
 
 def test_the_models_of_folds_are_checked_too(output):

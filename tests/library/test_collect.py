@@ -89,6 +89,14 @@ def test_charge_states_that_score_worse_are_not_lost(tmp_path, precursors):
     assert df["charge"].value_counts().to_dict() == {2: 3 * len(precursors) // 2, 3: 3 * len(precursors) // 2}
 
 
+def test_a_fragment_type_that_a_run_did_not_look_for_is_not_trusted(runs):
+    types, generator = [*TYPES, "y_H2O_z1"], np.random.default_rng(0)
+    folders = [r.folder for r in runs]
+    library = collect(folders, TransferLibrarySettings(), types, fail_fast=True, generator=generator)
+    assert not library.fragment_mask_df["y_H2O_z1"].any()
+    assert library.fragment_mask_df[TYPES].any().all()
+
+
 OBSERVATIONS = st.lists(
     st.tuples(
         st.sampled_from("ABCDEF"), st.sampled_from([2, 3, 4]), st.sampled_from([0.1, 0.2, 0.3]), st.integers(0, 4)

@@ -313,3 +313,22 @@ def test_no_row_is_predicted_more_often_than_it_takes_to_score_it():
     rows = result.n_rows
     # validation: before, after the epoch, with its weights, after the annealing; test: before and after
     assert task.predicted == 4 * rows["validation"] + 2 * rows["test"]
+
+
+def test_no_test_peptide_is_learnt_from_not_even_in_the_last_epochs(monkeypatch):
+    learnt = {}
+
+    def watched(name, function):
+        def call(network, examples, *args, **kwargs):
+            learnt[name] = set(examples.per_row["target"].tolist())
+            return function(network, examples, *args, **kwargs)
+
+        return call
+
+    for name in ("fit", "anneal"):
+        monkeypatch.setattr(tuning, name, watched(name, getattr(tuning, name)))
+    distinct = PEPTIDES["rt_norm"].rank(method="first") / len(PEPTIDES)  # so that a value tells the row
+    _, result = tuned("rt", data=TaskData(PEPTIDES.assign(rt_norm=distinct)))
+    train, validation, test = (set(result.measured[k].tolist()) for k in ("train", "validation", "test"))
+    assert not test & (train | validation)
+    assert learnt == {"fit": train, "anneal": train | validation}
