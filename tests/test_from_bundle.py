@@ -5,6 +5,7 @@ import shutil
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 from models import NAMES, write_networks
 from tasks.made import make_fragments, make_peptides
@@ -202,6 +203,20 @@ def test_one_search_with_the_models_as_they_are(plan, finetuned, tmp_path):
     assert record["history"][0]["bundle"] == str(finetuned.resolve())
     assert any("Oxidation@M" in w or "Phospho@S" in w for w in record["warnings"])
     assert not any("elute" in w or TAG in w for w in record["warnings"])
+
+
+def test_the_models_of_the_bundle_predict_the_library_of_the_one_search(plan, finetuned, monkeypatch):
+    asked, run_search = [], host.run_search
+
+    def watched(step, predictor):
+        asked.append(predictor)
+        return run_search(step, predictor)
+
+    monkeypatch.setattr(host, "run_search", watched)
+    plan(plugin={"tune": False})
+    weights = torch.load(finetuned / "peptdeep.transfer" / "rt.pth", weights_only=True)
+    used = asked[0].interface("rt").model.state_dict()
+    assert all(torch.equal(used[name], value) for name, value in weights.items())
 
 
 @pytest.fixture
