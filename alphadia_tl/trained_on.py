@@ -77,7 +77,7 @@ def differences(
     trained: Mapping[str, Any] | None = record.get("trained_on")
     if not trained:
         return ["it is not recorded what the models were trained on: nothing can be compared"]
-    accepted = [d["model"] for d in record.get("decisions", ()) if d.get("accepted")]
+    accepted = _accepted(record)
     if not accepted:
         return ["no tuned model was accepted in the models' bundle: they are those that it started from"]
     lines = []
@@ -94,9 +94,12 @@ def differences(
 
 def tuned_nce(record: Mapping[str, Any]) -> float | None:
     """Return the normalised collision energy with which a bundle's MS2 model was tuned; None where it was not tuned."""
-    accepted = [d["model"] for d in record.get("decisions", ()) if d.get("accepted")]
     found = (record.get("trained_on") or {}).get("nce")
-    return float(found) if "ms2" in accepted and found is not None else None
+    return float(found) if "ms2" in _accepted(record) and found is not None else None
+
+
+def _accepted(record: Mapping[str, Any]) -> list[str]:
+    return [d["model"] for d in record.get("decisions", ()) if d.get("accepted")]
 
 
 def _modifications(

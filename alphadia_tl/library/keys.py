@@ -10,14 +10,13 @@ import pandas as pd
 
 Keys = npt.NDArray[np.uint64]
 
+KEY_COLUMN = "_key"
+"""Holds :func:`precursor_keys` in tables that are compared again and again."""
+
 
 def peptidoform_keys(precursor_df: pd.DataFrame) -> Keys:
     """Hash sequence, modifications and their sites; stable between processes and machines."""
     return _hash(_peptidoforms(precursor_df))
-
-
-KEY_COLUMN = "_key"
-"""Holds :func:`precursor_keys` in tables that are compared again and again."""
 
 
 def precursor_keys(precursor_df: pd.DataFrame) -> Keys:

@@ -49,12 +49,13 @@ OTHER_SERIES = dict(zip("abcxyz", "xyzabc", strict=True))
 
 
 def rows_to_check(validation: NDArray[np.int64], training: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the validation rows, and where they are fewer than ``ENOUGH_ROWS`` so many training rows, evenly taken."""
-    wanted = min(max(0, ENOUGH_ROWS - validation.size), training.size)
-    if wanted == 0:
-        return validation
-    filled = np.unique(np.linspace(0, training.size - 1, wanted).round().astype(np.int64))
-    return np.concatenate([validation, training[filled]])
+    """Return up to 1,000 validation rows, and training rows where they are fewer than 500; both are taken evenly."""
+    return np.concatenate([_evenly(validation, SAMPLE_ROWS), _evenly(training, ENOUGH_ROWS - validation.size)])
+
+
+def _evenly(rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    chosen: NDArray[np.int64] = rows[np.linspace(0, rows.size - 1, min(max(0, n), rows.size)).astype(np.int64)]
+    return chosen
 
 
 def check_pretrained(
@@ -75,7 +76,7 @@ def check_pretrained(
     network : torch.nn.Module
         The network before training.
     examples : Examples
-        The rows of :func:`rows_to_check`, on the network's device; at most 1,000 of them are looked at.
+        The rows of :func:`rows_to_check`, on the network's device.
     sequences : ndarray of str
         (n,) their stripped sequences.
     loss : float
@@ -88,9 +89,6 @@ def check_pretrained(
     BaselineError
         When the predictions are not finite, all zero or all the same, or when spectra and predictions do not match.
     """
-    n = len(examples)
-    rows = np.unique(np.linspace(0, n - 1, min(n, SAMPLE_ROWS)).astype(np.int64))
-    examples, sequences = examples.select(torch.from_numpy(rows).to(examples.lengths.device)), sequences[rows]
     outputs, _ = infer(network, examples, task.forward, dtype=dtype)
     predictions = task.finish(outputs, examples)
     problem = why_unusable(predictions, sequences) or ("" if math.isfinite(loss) else "give a loss that is not finite")

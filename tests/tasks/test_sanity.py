@@ -205,6 +205,7 @@ def test_no_row_is_checked_twice_and_validation_rows_come_first(n_validation, n_
     validation, training = np.arange(n_validation), np.arange(n_validation, n_validation + n_training)
     rows = sanity.rows_to_check(validation, training)
     assert rows[:n_validation].tolist() == validation.tolist()
+    assert len(sanity.rows_to_check(np.arange(5000), training)) == sanity.SAMPLE_ROWS
     assert len(set(rows)) == len(rows) == max(n_validation, min(sanity.ENOUGH_ROWS, n_validation + n_training))
     assert set(rows) <= {*validation, *training}
 
