@@ -115,6 +115,8 @@ def run_arms(
         if before.get("code") == 0 and {k: before.get(k) for k in asked} == asked and (output / name).is_dir():
             write(f"[{name}] finished before with the same config: its results are used.\n")
             continue
+        record = {other: entry for other, entry in record.items() if other != name}
+        write_yaml(output / RECORD, record)  # first: a folder that is half written must not pass for the finished one
         _move_aside(output / name)
         log = output / f"{name}.log"
         code, seconds = _run(_command(name, config, flags, output), log, name, write)

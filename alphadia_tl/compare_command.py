@@ -13,9 +13,10 @@ from alphadia_tl import arms
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.finetune_command import read_config
 from alphadia_tl.report.comparison import render_text, write_comparison
-from alphadia_tl.validate.compare import compare
-from alphadia_tl.validate.levels import Entrapment, beside
-from alphadia_tl.validate.marked import read_left_out, read_twins
+from alphadia_tl.settings import EntrapmentSettings
+from alphadia_tl.validate.compare import compare, has_entrapment
+from alphadia_tl.validate.entrapment_files import digest_note, entrapment_of, with_files
+from alphadia_tl.validate.levels import Entrapment
 from alphadia_tl.validate.tables import SearchOutput, read_outputs
 
 Write = Callable[[str], object]
@@ -72,50 +73,59 @@ def arm_names(folders: Sequence[Path]) -> dict[str, Path]:
 
 def find_entrapment(
     options: argparse.Namespace, outputs: Sequence[SearchOutput]
-) -> tuple[Entrapment | None, list[str]]:
-    """Return how entrapment is marked, and what was taken for granted.
+) -> tuple[dict[str, Entrapment], list[str]]:
+    """Return how the entrapment of each search is marked, and what was taken for granted.
 
-    Flags count; without ``--entrapment-prefix`` what ``alphadia-tl entrapment`` wrote beside a FASTA file of the first
-    search, or the prefix that a search with the plugin wrote down.
+    Flags count before what ``alphadia-tl entrapment`` wrote beside a search's FASTA, and that before what a search with
+    the plugin wrote down. A search with neither of the latter two has entrapment if it found any, or if its database is
+    that of a search that has.
 
     Raises
     ------
     SettingsError
-        If flags say something about an entrapment that has no prefix.
-    DataError
-        If a value is impossible or a file that belongs to the FASTA cannot be read.
+        If flags say something about an entrapment that has no prefix, or a value is impossible.
+    DataError, QuantificationError
+        If a table cannot be read.
     """
-    found = None if options.entrapment_prefix is not None else _beside_fasta(outputs)
-    prefix = options.entrapment_prefix if options.entrapment_prefix is not None else _recorded_prefix(outputs)
-    changes: dict[str, Any] = {"r": options.entrapment_ratio, "design": options.entrapment_design}
-    if options.twins:
-        changes["target_of"], changes["k"] = read_twins(options.twins)
-        changes["left_out"] = read_left_out(options.twins)
-    changes = {name: value for name, value in changes.items() if value is not None}
-    if found is not None:
-        return dataclasses.replace(found, **changes), []
-    if prefix is None:
-        if changes:
+    flags = {
+        "prefix": options.entrapment_prefix,
+        "ratio": options.entrapment_ratio,
+        "design": options.entrapment_design,
+        "twins": None if options.twins is None else str(options.twins),
+    }
+    flags = {name: value for name, value in flags.items() if value is not None}
+    own = {o.name: _written_of(o, flags) for o in outputs}
+    known = [dataclasses.replace(s, **flags) for s in own.values() if s.prefix is not None]
+    if not known and "prefix" not in flags:
+        if flags:
             raise SettingsError("No entrapment prefix is known.", "Give it with --entrapment-prefix.")
-        return None, []
-    notes = [] if "r" in changes else ["The entrapment ratio is taken for 1; set it with --entrapment-ratio."]
-    # without twins there are no pairs: the combined estimate alone, which the foreign design has
-    return Entrapment(**{"prefix": prefix, "design": "shuffled" if options.twins else "foreign", **changes}), notes
+        return {}, []
+    other = known[0] if known else EntrapmentSettings(**flags)
+    settings = {o.name: dataclasses.replace(own[o.name] if own[o.name].prefix else other, **flags) for o in outputs}
+    read = {o.name: entrapment_of(settings[o.name], o.settings.get("fasta_paths") or ()) for o in outputs}
+    marked = {name: e for name, e in read.items() if e is not None}
+    sure = [o for o in outputs if own[o.name].prefix or has_entrapment(o.judged, marked[o.name])]
+    databases = {_database(o) for o in sure}
+    found = {o.name: marked[o.name] for o in outputs if not sure or o in sure or _database(o) in databases}
+    notes = [note for o in outputs if (note := digest_note(o.settings))]
+    if "ratio" not in flags and all(s.ratio == EntrapmentSettings().ratio for s in settings.values()):
+        notes.append("The entrapment ratio is taken for 1; set it with --entrapment-ratio.")
+    return found, list(dict.fromkeys(notes))
 
 
-def _beside_fasta(outputs: Sequence[SearchOutput]) -> Entrapment | None:
-    for fasta in outputs[0].settings.get("fasta_paths") or ():
-        if beside(Path(fasta), "entrapment.yaml").is_file():
-            return Entrapment.read(Path(fasta))
-    return None
+def _database(output: SearchOutput) -> tuple[str, ...]:
+    """Return the names of what was searched; the library of a final pass is made of the first one's FASTA."""
+    fastas = output.settings.get("fasta_paths") or ()
+    return tuple(sorted(Path(f).name for f in fastas or [str(output.settings.get("library_path"))]))
 
 
-def _recorded_prefix(outputs: Sequence[SearchOutput]) -> str | None:
-    for output in outputs:
-        section = (output.provenance.get("alphadia_tl") or {}).get("entrapment")
-        if isinstance(section, dict) and section.get("prefix"):
-            return str(section["prefix"])
-    return None
+def _written_of(output: SearchOutput, flags: Mapping[str, Any]) -> EntrapmentSettings:
+    """Return what is written about a search's entrapment, beside its FASTA or by the plugin; no prefix without."""
+    made = with_files(EntrapmentSettings(), output.settings.get("fasta_paths") or ())
+    section = (output.provenance.get("alphadia_tl") or {}).get("entrapment")
+    recorded = EntrapmentSettings.from_mapping(section if isinstance(section, Mapping) else None, ignore_unknown=True)
+    written = made if made.prefix is not None else dataclasses.replace(recorded, train=False)
+    return written if flags.get("prefix") in (None, written.prefix) else EntrapmentSettings()
 
 
 def _say(text: str) -> None:

@@ -23,7 +23,7 @@ from alphadia_tl.validate.fasta import (
     write_proteins,
 )
 from alphadia_tl.validate.foreign import foreign_peptides
-from alphadia_tl.validate.levels import beside
+from alphadia_tl.validate.levels import FACTS, LEFT_OUT, TWINS, beside
 from alphadia_tl.validate.twins import make_twins
 
 DESCRIPTION = (
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _write_facts(options: argparse.Namespace, settings: DigestSettings, **facts: Any) -> None:
     facts |= {"prefix": options.prefix, "seed": options.seed, "fasta": str(options.fasta), "digest": asdict(settings)}
-    write_yaml(beside(options.output, "entrapment.yaml"), facts)
+    write_yaml(beside(options.output, FACTS), facts)
 
 
 def _sequences(proteins: Mapping[str, Protein]) -> dict[str, str]:
@@ -69,10 +69,10 @@ def _write_twins(options: argparse.Namespace, proteins: Mapping[str, Protein], s
         for (accession, copy), sequence in twins.sequences.items()
     ]
     write_proteins(options.output, [*proteins.values(), *entrapment])
-    write_stats(beside(options.output, "twins.tsv"), twins.table)
-    write_stats(beside(options.output, "left_out.tsv"), twins.left_out)
+    write_stats(beside(options.output, TWINS), twins.table)
+    write_stats(beside(options.output, LEFT_OUT), twins.left_out)
     _write_facts(options, settings, design="shuffled", k=k, r=twins.r)
-    n_left_out = twins.left_out["target_peptide"].nunique()
+    n_left_out = len(twins.left_out.drop_duplicates(["target_peptide", "entrapment_peptide"]))
     return [
         f"Design:              shuffled twins, {k} per target",
         f"Proteins:            {len(proteins)} targets, {len(entrapment)} entrapment",
@@ -98,7 +98,7 @@ def _write_foreign(options: argparse.Namespace, proteins: Mapping[str, Protein],
         for protein in foreign.values()
     ]
     write_proteins(options.output, [*proteins.values(), *entrapment])
-    write_stats(beside(options.output, "left_out.tsv"), peptides.shared)
+    write_stats(beside(options.output, LEFT_OUT), peptides.shared)
     _write_facts(options, settings, design="foreign", k=1, r=peptides.r)
     return [
         "Design:              foreign species",

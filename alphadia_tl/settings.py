@@ -28,17 +28,19 @@ class EntrapmentSettings(Section):
 
     prefix: str | None = documented(
         None,
-        "What the accessions of entrapment proteins begin with, ENTRAPMENT_ in the FASTA files of alphadia-tl "
-        "entrapment. null: the search has no entrapment, and no error can be estimated.",
+        "What the accessions of entrapment proteins begin with. null: as alphadia-tl entrapment wrote beside a FASTA "
+        "of the search (prefix, design, ratio and twins); where there is nothing, no error can be estimated.",
     )
     design: str = documented(
         "shuffled", "How the entrapment was made: shuffled (a twin per target peptide), or foreign (other species)."
     )
     ratio: float = documented(
-        1.0, "Entrapment peptides per target peptide in the searched database, as alphadia-tl entrapment prints it."
+        1.0, "Entrapment peptides per target peptide in the searched database (r); known for alphadia-tl entrapment's."
     )
     twins: str | None = documented(
-        None, "Table of the twins that alphadia-tl entrapment wrote; with it the paired estimate is given."
+        None,
+        "Table of the twins of a shuffled entrapment, with which the paired estimate is given; known for alphadia-tl "
+        "entrapment's.",
     )
     train: bool = documented(
         False, "true: precursors of entrapment proteins, all of them false, may train the models. Only for studies."

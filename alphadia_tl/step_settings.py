@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from alphadia_tl.errors import SettingsError
 from alphadia_tl.modifications import split_names
 from alphadia_tl.processors import usable_processors
 from alphadia_tl.settings import PluginSettings, TrainingSettings, TransferLibrarySettings
+from alphadia_tl.validate.entrapment_files import announced
 
 logger = logging.getLogger(__name__)
 
@@ -167,7 +168,7 @@ def step_settings(config: Mapping[str, Any], user_config: Mapping[str, Any], plu
             "Set transfer_library.fragment_types and max_charge to cover library_prediction's.",
         )
     return StepSettings(
-        plugin=plugin,
+        plugin=replace(plugin, entrapment=announced(plugin.entrapment, config)),
         training=TrainingSettings.from_mapping(user_config.get("transfer_learning"), ignore_unknown=True),
         library=library,
         charged_frag_types=learnt if plugin.tune else predicted,

@@ -163,3 +163,23 @@ def test_the_real_command_reports_alphadias_own_exit_code(tmp_path):
     assert "no-such-flag" in (tmp_path / "off.log").read_text()
     assert yaml.safe_load((tmp_path / "off.config.yaml").read_text())["general"]["transfer_step_enabled"] is False
     assert not (tmp_path / "on.log").exists()
+
+
+def test_a_search_that_was_cut_off_is_not_taken_for_the_one_that_was_in_its_place(tmp_path, stand_in):
+    """The record speaks of the folder that was moved aside."""
+    other = {**USER, "general": {**USER["general"], "thread_count": 1}}
+    stand_in(SEARCH)
+    assert run(tmp_path)[0] == 0
+    stand_in("raise KeyboardInterrupt")
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_arms(arm_configs(other), (), tmp_path, interrupted)
+    (tmp_path / "off").mkdir(exist_ok=True)
+    stand_in(SEARCH)
+    said = run(tmp_path)[1]
+    assert "[off] finished before" not in said
+    assert "[on] finished before" in said
+    assert (tmp_path / "off" / "result").read_text() == "off"

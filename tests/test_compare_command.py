@@ -5,7 +5,7 @@ from made_outputs import precursors, write_output
 
 from alphadia_tl import arms, cli
 from alphadia_tl.compare_command import arm_names, main
-from alphadia_tl.errors import DataError, QuantificationError, SettingsError
+from alphadia_tl.errors import QuantificationError, SettingsError
 
 WRONG = precursors(range(900, 920), proteins="ENTRAPMENT_P{}")
 
@@ -78,8 +78,8 @@ def test_what_the_entrapment_command_wrote_beside_the_fasta_is_used(tmp_path):
     ("flags", "error", "message"),
     [
         (["--entrapment-ratio", "1"], SettingsError, "No entrapment prefix is known"),
-        (["--entrapment-prefix", ""], DataError, "No such entrapment"),
-        (["--entrapment-prefix", "E", "--entrapment-ratio", "0"], DataError, "No such entrapment"),
+        (["--entrapment-prefix", ""], SettingsError, "impossible value ''"),
+        (["--entrapment-prefix", "E", "--entrapment-ratio", "0"], SettingsError, "impossible value 0.0"),
         (["--entrapment-prefix", "E", "--twins", "nowhere.tsv"], QuantificationError, "nowhere.tsv cannot be read"),
     ],
 )
@@ -158,3 +158,73 @@ def test_mbr_in_all_arms_is_told_and_kept_out(tmp_path, config, monkeypatch):
     _, said = compare("--config", config, "-o", tmp_path / "out")
     assert "Match between runs was on in all of them" in said
     assert "on vs off: 110 against 100" in said
+
+
+def write_sidecar(folder, *, twins=(), left_out=(), name="x", **changes):
+    """Write what alphadia-tl entrapment leaves beside a FASTA file, and return the config that names it."""
+    facts = {"prefix": "ENTRAPMENT_", "design": "shuffled", "k": 1, "r": 0.8} | changes
+    (folder / f"{name}.entrapment.yaml").write_text(yaml.safe_dump(facts))
+    (folder / f"{name}.left_out.tsv").write_text("\n".join(["entrapment_peptide", *left_out]) + "\n")
+    (folder / f"{name}.twins.tsv").write_text("\n".join(["twin_peptide\ttarget_peptide", *twins]) + "\n")
+    return {"fasta_paths": [str(folder / f"{name}.fasta")]}
+
+
+@pytest.mark.parametrize("given", ["beside the FASTA", "flags"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_search_without_entrapment_in_its_database_is_not_called_sound(tmp_path, order, given):
+    """It has no entrapment that it could find: 0 of 100 says nothing."""
+    made, flags = {"fasta_paths": ["marked.fasta"]}, ["--entrapment-prefix", "ENTRAPMENT_"]
+    if given == "beside the FASTA":
+        made, flags = write_sidecar(tmp_path, left_out=["NEARK"]), []
+    marked = write_output(tmp_path / "marked", precursors(range(2000)), WRONG, **made)
+    plain = write_output(tmp_path / "plain", precursors(range(2000)), fasta_paths=["plain.fasta"])
+    _, said = compare(*[marked, plain][::order], "-o", tmp_path / "out", *flags)
+    assert "precursor, marked: estimated FDP" in said
+    assert "precursor, plain: estimated FDP" not in said
+    assert "No entrapment in the database of plain: no error is estimated there." in said
+    assert "targets at the same estimated FDP" not in said
+
+
+def test_a_search_of_the_same_database_that_found_no_entrapment_is_judged(tmp_path):
+    made = write_sidecar(tmp_path, left_out=["NEARK"])
+    found = [
+        write_output(tmp_path / n, precursors(range(2000)), *more, **made) for n, more in (("a", [WRONG]), ("b", []))
+    ]
+    _, said = compare(*found, "-o", tmp_path / "out")
+    assert "precursor, b: estimated FDP 0.00%" in said
+    assert "No entrapment in the database" not in said
+
+
+def test_the_recorded_ratio_counts_and_a_file_beside_the_fasta_counts_before_it(tmp_path):
+    section = {"prefix": "ENTRAPMENT_", "design": "foreign", "ratio": 0.25}
+    provenance = {"alphadia_tl": {"enabled": True, "entrapment": section}}
+    for made, expected in (({}, 20 * 5 / 120), (write_sidecar(tmp_path, design="foreign", r=0.5), 20 * 3 / 120)):
+        names = [f"{n}{len(made)}" for n in "ab"]
+        found = [
+            write_output(tmp_path / n, precursors(range(100)), WRONG, provenance=provenance, **made) for n in names
+        ]
+        _, said = compare(*found, "-o", tmp_path / "out")
+        assert f"precursor, {names[0]}: estimated FDP {expected:.2%}" in said
+        assert "taken for 1" not in said
+
+
+def test_an_explicit_prefix_keeps_what_was_written_beside_the_fasta(tmp_path):
+    listed = WRONG["precursor.sequence"].unique()[:5]  # two precursors each
+    made = write_sidecar(tmp_path, design="foreign", r=0.5, left_out=listed)
+    found = [write_output(tmp_path / n, precursors(range(100)), WRONG, **made) for n in "ab"]
+    _, said = compare(*found, "-o", tmp_path / "out", "--entrapment-prefix", "ENTRAPMENT_")
+    assert f"precursor, a: estimated FDP {10 * 3 / 110:.2%}" in said
+
+
+def test_a_search_with_another_digest_than_its_entrapment_is_told(tmp_path):
+    digest = {"enzyme": "trypsin", "missed_cleavages": 1, "min_length": 7, "max_length": 35}
+    made = write_sidecar(tmp_path, left_out=["NEARK"], digest=digest)
+    for cleavages, told in ((1, False), (2, True)):
+        searched = {"enabled": True, "enzyme": "trypsin", "missed_cleavages": cleavages, "precursor_len": [7, 35]}
+        names = [f"{n}{cleavages}" for n in "ab"]
+        found = [
+            write_output(tmp_path / n, precursors(range(100)), WRONG, library_prediction=searched, **made)
+            for n in names
+        ]
+        _, said = compare(*found, "-o", tmp_path / "out")
+        assert ("missed_cleavages 1 for 2" in said) == told

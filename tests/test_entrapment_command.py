@@ -165,3 +165,15 @@ def test_the_input_is_never_overwritten(fasta, capsys):
     assert cli.main(["entrapment", "-f", str(fasta), "-o", str(fasta)]) == 1
     assert fasta.read_text() == FASTA
     assert "overwrite" in capsys.readouterr().err
+
+
+def test_accessions_of_two_parts_stay_apart_and_pair(tmp_path):
+    """alphabase takes such a header's first word whole: >lcl|NP_1."""
+    path, out = tmp_path / "ncbi.fasta", tmp_path / "out.fasta"
+    path.write_text(">lcl|NP_1 a protein\nMPEPTIDEKAAAGGGWWWR\n>lcl|NP_2 another\nMCDEFGHLNPRSAMPLEPEPTIDEK\n")
+    cli.main(["entrapment", "-f", str(path), "-o", str(out)])
+    library = SpecLibFasta()
+    library.get_peptides_from_fasta_list([str(out)])
+    names = ["lcl|NP_1", "lcl|NP_2"]
+    assert library.protein_df["protein_id"].tolist() == [*names, *(f"ENTRAPMENT_{n}" for n in names)]
+    assert library.protein_df["gene_org"].str.startswith("ENTRAPMENT_").tolist() == [False, False, True, True]

@@ -5,10 +5,10 @@ import pytest
 import yaml
 from alphabase.constants.modification import MOD_DF
 
-from alphadia_tl import host
+from alphadia_tl import cli, host
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.processors import usable_processors
-from alphadia_tl.settings import PluginSettings
+from alphadia_tl.settings import EntrapmentSettings, PluginSettings
 from alphadia_tl.step_settings import step_settings
 
 
@@ -75,3 +75,28 @@ def test_the_templates_are_configs_that_alphadia_and_the_plugin_understand(path,
     assert modifications <= set(MOD_DF.index)
     assert {"Phospho@S"} <= modifications or path.stem != "phospho"
     assert {"Dimethyl@K"} <= modifications or path.stem != "labelled"
+
+
+@pytest.mark.parametrize("given", [{}, {"prefix": "ENTRAPMENT_"}, {"prefix": "ENTRAPMENT_", "train": True}])
+def test_entrapment_that_was_written_beside_the_fasta_needs_no_settings(tmp_path, caplog, given):
+    """Else it would train the models that it is there to judge."""
+    fasta = tmp_path / "in.fasta"
+    fasta.write_text(">sp|P1|A_X\nMPEPTIDEKAAAGGGWWWR\n")
+    cli.main(["entrapment", "--fasta", str(fasta), "--output", str(tmp_path / "out.fasta")])
+    config = host.effective_config({"fasta_paths": [str(tmp_path / "out.fasta")]}, tmp_path)
+    plugin = PluginSettings.from_mapping({"enabled": True, "entrapment": given})
+    with caplog.at_level("INFO"):
+        found = step_settings(config, {}, plugin).plugin.entrapment
+    assert found.kept_out == (None if given.get("train") else "ENTRAPMENT_")
+    assert found.twins == str(tmp_path / "out.twins.tsv")
+    facts = yaml.safe_load((tmp_path / "out.entrapment.yaml").read_text())
+    assert found.ratio == facts["r"]
+    assert "Entrapment as alphadia-tl entrapment wrote it" in caplog.text
+    assert ("made for another digest" in caplog.text) == (config["library_prediction"]["missed_cleavages"] != 1)
+
+
+def test_entrapment_of_another_prefix_is_the_users(tmp_path):
+    (tmp_path / "x.entrapment.yaml").write_text("{prefix: ENTRAPMENT_, design: shuffled, k: 1, r: 0.9}")
+    config = host.effective_config({"fasta_paths": [str(tmp_path / "x.fasta")]}, tmp_path)
+    given = EntrapmentSettings(prefix="YEAST_", design="foreign", ratio=0.3)
+    assert step_settings(config, {}, PluginSettings(enabled=True, entrapment=given)).plugin.entrapment == given

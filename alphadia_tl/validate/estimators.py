@@ -86,7 +86,8 @@ class FdpEstimate:
     lower, combined : float
         See :func:`lower_bound` and :func:`combined`.
     paired : float or None
-        See :func:`paired`, with several twins per target :func:`k_matched`; None without twins.
+        See :func:`paired`, with several twins per target :func:`k_matched`; None without twins. Where some targets lack
+        twins (r below k), the false targets are multiplied by k / r.
     n_target, n_entrapment : int
         Discoveries counted.
     interval_low : float
@@ -111,7 +112,7 @@ class FdpEstimate:
 
 
 def estimate_fdp(
-    discoveries: Discoveries,
+    discoveries: Discoveries | Sequence[Discoveries],
     *,
     r: float,
     design: Design,
@@ -119,11 +120,14 @@ def estimate_fdp(
     confidence: float = 0.95,
     generator: np.random.Generator | None = None,
 ) -> FdpEstimate:
-    """Estimate the false discovery proportion of a list of discoveries.
+    """Estimate the false discovery proportion of a list of discoveries, or the mean one of the lists of several runs.
+
+    A search claims an FDR for each run: the list of all runs together collects the false discoveries of each, and has a
+    higher FDP. With several lists an identification counts once in each.
 
     Parameters
     ----------
-    discoveries : Discoveries
+    discoveries : Discoveries, or sequence of them
         All of them count; see :meth:`Discoveries.at` for a threshold.
     r : float
         Entrapment database size divided by target database size.
@@ -134,7 +138,8 @@ def estimate_fdp(
     confidence : float, default 0.95
         Two-sided confidence of the bootstrap interval.
     generator : numpy.random.Generator, optional
-        Source of the bootstrap, which resamples groups of a target and its twins; seed 0 where it is left out.
+        Source of the bootstrap, which resamples groups of a target and its twins, with all their runs; seed 0 where it
+        is left out.
 
     Raises
     ------
@@ -145,10 +150,13 @@ def estimate_fdp(
     if design not in ("shuffled", "foreign") or k < 1 or not 0 < confidence < 1:
         raise DataError(f"No such entrapment experiment: design {design!r}, k {k}, confidence {confidence}.")
     generator = np.random.default_rng(0) if generator is None else generator
-    matched = design == "shuffled" and discoveries.twin_key is not None
-    patterns, counts = group_patterns(discoveries, k if matched else None)
+    lists = [discoveries] if isinstance(discoveries, Discoveries) else list(discoveries)
+    matched = design == "shuffled" and all(d.twin_key is not None for d in lists)
+    patterns, counts = group_patterns(lists, k if matched else None)
+    # Only r of k twins exist: false targets without one are as frequent, and are seen by nobody.
+    patterns = patterns * np.array([1.0, 1.0, k / r])
     n_target, n_entrapment, false_targets = counts @ patterns
-    low, high = _interval(patterns, counts, None if matched else r, k, confidence, generator)
+    low, high = _interval(patterns, counts, matched, r, confidence, generator)
     return FdpEstimate(
         lower=lower_bound(n_target, n_entrapment),
         combined=combined(n_target, n_entrapment, r),
@@ -191,14 +199,14 @@ def _check_ratio(r: float) -> None:
 def _interval(
     patterns: FloatArray,
     counts: NDArray[np.int64],
-    r: float | None,
-    k: int,
+    matched: bool,
+    r: float,
     confidence: float,
     generator: np.random.Generator,
 ) -> tuple[float, float]:
     tail = (1 - confidence) / 2
     # One more entrapment, alone, before resampling: near the exact upper limit of a Poisson count for any N_E.
-    extra = np.array([[0.0, 1.0, 1.0 / k]])
+    extra = np.array([[0.0, 1.0, 1.0 / r]])
     low, high = 0.0, 0.0
     if counts.size:
         n_target, n_entrapment, _ = resampled(patterns, counts, generator)
@@ -206,6 +214,6 @@ def _interval(
     n_target, n_entrapment, false_targets = resampled(
         np.vstack([patterns.reshape(-1, 3), extra]), np.append(counts, 1), generator
     )
-    false_targets = false_targets if r is None else n_entrapment / r
+    false_targets = false_targets if matched else n_entrapment / r
     high = float(np.quantile((n_entrapment + false_targets) / (n_target + n_entrapment), 1 - tail))
     return low, high

@@ -113,8 +113,10 @@ def entrapment_protein(origin: Protein, sequence: str, prefix: str, *, copy: int
     """
     suffix = f"_{copy}" if copy > 1 else ""
     accession, name = f"{prefix}{origin.accession}{suffix}", f"{prefix}{origin.name}{suffix}"
+    # alphabase reads the accession between two bars, or takes the first word whole where there are fewer (lcl|NP_1).
+    first = accession if "|" in accession else f"sp|{accession}|{name}"
     # alphabase reads the gene up to the next space: something must follow it.
-    header = f"sp|{accession}|{name} {what} OS=Entrapment OX=0 GN={name} PE=4 SV=1"
+    header = f"{first} {what} OS=Entrapment OX=0 GN={name} PE=4 SV=1"
     return Protein(accession, name, header, sequence)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,14 @@ N_BOOTSTRAP = 2000
 FloatArray = NDArray[np.floating[Any]]
 
 
-def group_patterns(discoveries: Discoveries, k: int | None) -> tuple[FloatArray, NDArray[np.int64]]:
+def group_patterns(lists: Sequence[Discoveries], k: int | None) -> tuple[FloatArray, NDArray[np.int64]]:
     """Count the kinds of groups.
 
     Parameters
     ----------
-    discoveries : Discoveries
-        ``twin_key`` is read where ``k`` is given.
+    lists : sequence of Discoveries
+        One, or those of several runs: a group has what it is in all of them together, so that a bootstrap draws a
+        target and its twins with all their runs. ``twin_key`` is read where ``k`` is given.
     k : int or None
         Twins per target; None makes each discovery a group of its own.
 
@@ -37,13 +39,28 @@ def group_patterns(discoveries: Discoveries, k: int | None) -> tuple[FloatArray,
     DataError
         If a target has more than ``k`` twins.
     """
-    entrapment = np.asarray(discoveries.is_entrapment)
+    owners = [_owners(discoveries, k) for discoveries in lists]
+    group, names = pd.factorize(np.concatenate([np.empty(0, dtype=object), *owners]))
+    groups = np.split(group, np.cumsum([len(o) for o in owners])[:-1]) if owners else []
+    totals = np.zeros((len(names), 3))
+    for discoveries, of_list in zip(lists, groups, strict=True):
+        totals += _of_groups(discoveries, of_list, len(names), k)
+    found, counts = np.unique(totals, axis=0, return_counts=True)
+    return found, counts
+
+
+def _owners(discoveries: Discoveries, k: int | None) -> NDArray[np.object_]:
+    """Return the name of each discovery's group: its target's, or its own."""
     owner = np.array(discoveries.key, dtype=object)
     if k is not None and discoveries.twin_key is not None:
-        has_twin = entrapment & np.array([isinstance(t, str) and t != "" for t in discoveries.twin_key], bool)
+        named = np.array([isinstance(t, str) and t != "" for t in discoveries.twin_key], bool)
+        has_twin = np.asarray(discoveries.is_entrapment) & named
         owner[has_twin] = discoveries.twin_key[has_twin]
-    group, _ = pd.factorize(owner)
-    n_groups = int(group.max()) + 1 if len(group) else 0
+    return owner
+
+
+def _of_groups(discoveries: Discoveries, group: NDArray[Any], n_groups: int, k: int | None) -> FloatArray:
+    entrapment = np.asarray(discoveries.is_entrapment)
     n_entrapment = np.bincount(group[entrapment], minlength=n_groups)
     n_target = np.bincount(group[~entrapment], minlength=n_groups)
     false_targets = np.zeros(n_groups)
@@ -51,8 +68,7 @@ def group_patterns(discoveries: Discoveries, k: int | None) -> tuple[FloatArray,
         if n_entrapment.max(initial=0) > k:
             raise DataError(f"A target has {n_entrapment.max()} entrapment twins among the discoveries, but k is {k}.")
         false_targets = _false_targets(discoveries, group, n_target, n_entrapment, k)
-    found, counts = np.unique(np.column_stack([n_target, n_entrapment, false_targets]), axis=0, return_counts=True)
-    return found, counts
+    return np.column_stack([n_target, n_entrapment, false_targets])
 
 
 def _false_targets(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,8 @@ from alphadia_tl.validate.estimators import Design
 from alphadia_tl.validate.fasta import PREFIX
 from alphadia_tl.validate.pairing import precursor_keys, twin_precursor_keys
 
+#: Ends of the names of the files beside an entrapment FASTA.
+FACTS, TWINS, LEFT_OUT = "entrapment.yaml", "twins.tsv", "left_out.tsv"
 Level = Literal["precursor", "peptide", "protein"]
 NEEDED = {
     "precursor": ("sequence", "mods", "mod_sites", "charge"),
@@ -66,27 +68,42 @@ class Entrapment:
         DataError
             If a file is missing, cannot be read or is another one.
         """
-        path = beside(fasta, "entrapment.yaml")
-        try:
-            facts = yaml.safe_load(path.read_text(encoding="utf-8"))
-            given = {"prefix": facts["prefix"], "design": facts["design"], "k": facts["k"], "r": facts["r"]}
-        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-            raise _unreadable(path, error) from error
+        facts = read_facts(fasta)
+        given = {name: facts[name] for name in ("prefix", "design", "k", "r")}
         target_of: dict[str, str] = {}
         if given["design"] == "shuffled":
-            twins = _table(beside(fasta, "twins.tsv"), ["twin_peptide", "target_peptide"])
+            twins = _table(beside(fasta, TWINS), ["twin_peptide", "target_peptide"])
             target_of = dict(zip(twins["twin_peptide"], twins["target_peptide"], strict=True))
-        left_out = frozenset(_table(beside(fasta, "left_out.tsv"), ["entrapment_peptide"])["entrapment_peptide"])
+        left_out = frozenset(_table(beside(fasta, LEFT_OUT), ["entrapment_peptide"])["entrapment_peptide"])
         return cls(target_of=target_of, left_out=left_out, **given)
 
     def marks(self, proteins: pd.Series) -> Array:
         """Return True for protein groups (accessions joined by ";") in which all accessions have the prefix."""
-        return np.array([all(p.startswith(self.prefix) for p in group.split(";")) for group in proteins], dtype=bool)
+        groups, names = pd.factorize(proteins)
+        marked = [all(p.startswith(self.prefix) for p in name.split(";")) for name in names]
+        return np.array(marked, dtype=bool)[groups]
 
 
 def beside(fasta: Path, name: str) -> Path:
     """Return the path of a file that belongs to an entrapment FASTA, such as ``out.twins.tsv`` of ``out.fasta``."""
     return fasta.with_name(f"{fasta.stem}.{name}")
+
+
+def read_facts(fasta: Path) -> dict[str, Any]:
+    """Read what ``alphadia-tl entrapment`` noted of a FASTA file: prefix, design, k, r, and the digest.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, cannot be read or is another one.
+    """
+    path = beside(fasta, FACTS)
+    try:
+        facts = dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return facts | {"prefix": str(facts["prefix"]), "design": str(facts["design"]), "k": int(facts["k"]),
+                        "r": float(facts["r"])}  # fmt: skip
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise _unreadable(path, error) from error
 
 
 def _table(path: Path, names: list[str]) -> pd.DataFrame:
@@ -116,8 +133,8 @@ def discoveries_at(table: pd.DataFrame, level: Level, entrapment: Entrapment) ->
     Returns
     -------
     Discoveries
-        With ``twin_key`` in the shuffled design (for protein groups only with one twin per target). Entrapment peptides
-        that must not be counted are gone.
+        With ``twin_key`` in the shuffled design where the twins are known (for protein groups only with one twin per
+        target). Entrapment peptides that must not be counted are gone.
 
     Raises
     ------
@@ -127,6 +144,8 @@ def discoveries_at(table: pd.DataFrame, level: Level, entrapment: Entrapment) ->
     missing = [c for c in ("proteins", "score", "q", *NEEDED[level]) if c not in table.columns]
     if missing:
         raise DataError(f"The identifications have no column {', '.join(map(repr, missing))} (level {level}).")
+    texts = [c for c in ("proteins", "sequence", "mods", "mod_sites") if c in table.columns]
+    table = _best_rows(table.fillna(dict.fromkeys(texts, "")), NEEDED[level] or ("proteins",))
     marked = entrapment.marks(table["proteins"])
     if "sequence" in table.columns:
         kept = ~(marked & table["sequence"].isin(entrapment.left_out).to_numpy())
@@ -137,7 +156,8 @@ def discoveries_at(table: pd.DataFrame, level: Level, entrapment: Entrapment) ->
     best = best.sort_values(["key", "score"], ascending=[True, False], kind="stable")
     best["q"] = best.groupby("key")["q"].transform("min")
     best = best.drop_duplicates("key")
-    matched = entrapment.design == "shuffled" and (entrapment.k == 1 if level == "protein" else True)
+    paired = entrapment.k == 1 if level == "protein" else bool(entrapment.target_of)
+    matched = entrapment.design == "shuffled" and paired
     return Discoveries(
         is_entrapment=best["marked"].to_numpy(bool),
         score=best["score"].to_numpy(float),
@@ -145,6 +165,24 @@ def discoveries_at(table: pd.DataFrame, level: Level, entrapment: Entrapment) ->
         key=best["key"].to_numpy(object),
         twin_key=np.where(best["marked"], best["twin"], "").astype(object) if matched else None,
     )
+
+
+def _best_rows(table: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Return the row with the best score of each combination, with its lowest q value.
+
+    Many runs repeat each precursor: names are made of what is left.
+    """
+    code = np.zeros(len(table), dtype=np.int64)
+    for name in columns:
+        of_column, values = pd.factorize(table[name])
+        code = pd.factorize(code * (len(values) + 1) + of_column)[0]
+    order = np.lexsort((-table["score"].to_numpy(float), code))
+    starts = np.flatnonzero(np.diff(code[order], prepend=-1))
+    if not len(starts):
+        return table
+    lowest = np.minimum.reduceat(table["q"].to_numpy(float)[order], starts)
+    best: pd.DataFrame = table.iloc[order[starts]]
+    return best.assign(q=lowest)
 
 
 def _keys(table: pd.DataFrame, level: Level, entrapment: Entrapment) -> tuple[Array, Array]:

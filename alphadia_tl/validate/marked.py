@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from alphadia_tl.errors import QuantificationError
 from alphadia_tl.validate import levels
 from alphadia_tl.validate.discoveries import Discoveries
-from alphadia_tl.validate.levels import Entrapment
+from alphadia_tl.validate.estimators import FdpEstimate, estimate_fdp
+from alphadia_tl.validate.levels import LEFT_OUT, Entrapment
 
 ALL_RUNS = "all"
-LEFT_OUT = "left_out.tsv"
 
 
 @dataclass(frozen=True)
@@ -56,23 +56,16 @@ def best_rows(rows: pd.DataFrame, level: Level) -> pd.DataFrame:
     return rows.sort_values([level.q, "proba"], kind="stable").drop_duplicates(level.key)
 
 
-def _marks(names: pd.Series[str], entrapment: Entrapment) -> NDArray[np.bool_]:
-    """Mark each distinct name once: a search has far more rows than proteins."""
-    distinct = names.unique()
-    known = dict(zip(distinct, entrapment.marks(pd.Series(distinct, dtype=object)), strict=True))
-    return names.map(known).to_numpy(dtype=bool)
-
-
 def entrapment_rows(rows: pd.DataFrame, level: Level, entrapment: Entrapment) -> NDArray[np.bool_]:
     """Return which rows of a search belong to an entrapment identification of a level.
 
     A protein group is one if its name has entrapments only, or, as it may be named by genes, if all its precursors are.
     """
-    marked = _marks(rows["proteins"], entrapment)
+    marked = entrapment.marks(rows["proteins"])
     if level.name != "protein group":
         return marked
     of_group = pd.Series(marked, index=rows.index).groupby(rows[level.key]).transform("all").to_numpy(dtype=bool)
-    return np.logical_or(_marks(rows[level.key], entrapment), of_group, dtype=bool)
+    return np.logical_or(entrapment.marks(rows[level.key]), of_group, dtype=bool)
 
 
 def discoveries(rows: pd.DataFrame, level: Level, entrapment: Entrapment) -> Discoveries:
@@ -80,12 +73,19 @@ def discoveries(rows: pd.DataFrame, level: Level, entrapment: Entrapment) -> Dis
     table = rows.assign(score=-rows["proba"].astype(float), q=rows[level.q])
     if level.name == "protein group":
         marked = entrapment_rows(rows, level, entrapment)
-        named = ~marked | _marks(rows[level.key], entrapment)
+        named = ~marked | entrapment.marks(rows[level.key])
         table = table.assign(proteins=rows[level.key].where(named, entrapment.prefix + rows[level.key]))
     found = levels.discoveries_at(table, _NAMES[level.name], entrapment)
     order = np.lexsort((-found.score, found.q))
     twins = None if found.twin_key is None else found.twin_key[order]
     return Discoveries(found.is_entrapment[order], found.score[order], found.q[order], found.key[order], twins)
+
+
+def estimate(found: Discoveries | Sequence[Discoveries], entrapment: Entrapment) -> FdpEstimate:
+    """Estimate the errors of a list, or of those of several runs; the bootstrap has seed 0."""
+    return estimate_fdp(
+        found, r=entrapment.r, design=entrapment.design, k=entrapment.k, generator=np.random.default_rng(0)
+    )
 
 
 def read_twins(path: Path) -> tuple[dict[str, str], int]:

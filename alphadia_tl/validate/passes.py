@@ -6,12 +6,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from alphadia_tl.settings import EntrapmentSettings
-from alphadia_tl.validate.estimators import estimate_fdp, verdict
-from alphadia_tl.validate.levels import Entrapment
-from alphadia_tl.validate.marked import LEVELS, discoveries, read_left_out, read_twins
+from alphadia_tl.validate.entrapment_files import entrapment_of, with_files
+from alphadia_tl.validate.estimators import verdict
+from alphadia_tl.validate.marked import LEVELS, discoveries, estimate
 from alphadia_tl.validate.run_tables import read_run_rows, targets_at
 from alphadia_tl.validate.search_files import CONFIG_FILE, read_mapping
 from alphadia_tl.validate.tables import read_rows
@@ -48,51 +46,51 @@ def estimate_pass(folder: Path, settings: EntrapmentSettings, *, claimed_fdr: fl
     folder : Path
         Output folder of the pass.
     settings : EntrapmentSettings
-        How entrapment is marked; without a prefix nothing is estimated.
+        How entrapment is marked; completed by what was written beside the FASTA. Without a prefix nothing is estimated.
     claimed_fdr : float
         ``fdr.fdr`` of the search.
 
     Returns
     -------
     dict
-        ``fdp`` (paired estimate with twins, else the combined one), ``fdp_lower``, ``fdp_interval``, ``entrapment``
-        (entrapment precursors), ``verdict`` and ``design``; empty without a prefix.
+        ``fdp`` (paired estimate with twins, else the combined one), ``fdp_lower``, ``fdp_interval``, ``fdp_all_runs``,
+        ``entrapment`` (entrapment precursors), ``verdict`` and ``design``; empty without a prefix. With several runs
+        ``fdp`` is the mean of each run's list, weighted by its length, for which the FDR is claimed; the list of all
+        runs together collects the errors of each.
 
     Raises
     ------
     QuantificationError, DataError
         If the table of precursors or of twins cannot be read.
     """
-    if settings.prefix is None:
+    fastas = read_mapping(folder / CONFIG_FILE).get("fasta_paths") or ()
+    settings = with_files(settings, fastas)
+    entrapment = entrapment_of(settings, fastas)
+    if entrapment is None:
         return {}
-    twins = Path(settings.twins) if settings.twins else None
-    target_of, k = read_twins(twins) if twins else ({}, 1)
-    fastas = map(Path, read_mapping(folder / CONFIG_FILE).get("fasta_paths") or ())
-    entrapment = Entrapment(
-        settings.prefix,
-        target_of,
-        left_out=read_left_out(twins, fastas),
-        design="shuffled" if target_of else "foreign",
-        k=k,
-        r=settings.ratio,
-    )
     rows = read_run_rows(folder)
     if rows is None:
         rows = read_rows(folder)
         logger.info(f"Entrapment is counted after the protein FDR, and low for that: {folder} has no tables of runs.")
-    found = discoveries(targets_at(rows, claimed_fdr), LEVELS[0], entrapment)
-    estimate = estimate_fdp(found, r=entrapment.r, design=entrapment.design, k=k, generator=np.random.default_rng(0))
-    said = verdict(estimate, claimed_fdr)
+    rows = targets_at(rows, claimed_fdr)
+    whole = discoveries(rows, LEVELS[0], entrapment)
+    lists = [discoveries(of_run, LEVELS[0], entrapment) for _, of_run in rows.groupby("run")]
+    union = estimate(whole, entrapment)
+    found = union if len(lists) < 2 else estimate(lists, entrapment)
+    said = verdict(found, claimed_fdr)
+    where = f", in each of {len(lists)} runs" if len(lists) > 1 else ""
+    together = f"; {union.upper:.2%} of all runs' precursors together, for which no FDR is claimed" if where else ""
     logger.info(
-        f"Entrapment ({settings.design}): {estimate.n_entrapment:,} of {estimate.n_entrapment + estimate.n_target:,} "
-        f"precursors before the protein FDR; estimated FDP {estimate.upper:.2%} ({estimate.interval_low:.2%} to "
-        f"{estimate.interval_high:.2%}), claimed {claimed_fdr:.2%}: {said}"
+        f"Entrapment ({settings.design}): {found.n_entrapment:,} of {found.n_entrapment + found.n_target:,} "
+        f"precursors before the protein FDR{where}; estimated FDP {found.upper:.2%} ({found.interval_low:.2%} to "
+        f"{found.interval_high:.2%}), claimed {claimed_fdr:.2%}: {said}{together}"
     )
     return {
-        "fdp": estimate.upper,
-        "fdp_lower": estimate.lower,
-        "fdp_interval": [estimate.interval_low, estimate.interval_high],
-        "entrapment": estimate.n_entrapment,
+        "fdp": found.upper,
+        "fdp_lower": found.lower,
+        "fdp_interval": [found.interval_low, found.interval_high],
+        "fdp_all_runs": union.upper,
+        "entrapment": union.n_entrapment,
         "verdict": said,
         "design": settings.design,
     }

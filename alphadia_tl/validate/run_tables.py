@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,7 +34,8 @@ TEXT = ("sequence", "mods", "mod_sites", "proteins")
 def run_tables(folder: Path, *, own: bool = False) -> dict[str, Path]:
     """Return the tables of the runs that a search reports on, by run: its own, or those that it took from elsewhere.
 
-    Folders of runs that are not in its config (of an earlier call in the same output folder) are left out.
+    Folders of runs that are not in its config (of an earlier call in the same output folder) are left out. A run that
+    the search took from elsewhere (``general.reuse_quant_from``) is read from there, all others from its own folder.
 
     Parameters
     ----------
@@ -47,10 +49,23 @@ def run_tables(folder: Path, *, own: bool = False) -> dict[str, Path]:
     taken = (config.get("general") or {}).get("reuse_quant_from") or []
     if taken and own:
         return {}
-    folders = [Path(f) for f in taken] or [Path(config.get("quant_directory") or folder / QUANT_FOLDER)]
+    written = Path(config.get("output_directory") or folder)
+    elsewhere = config.get("quant_directory")
+    folders = [_moved(Path(name), written, folder) for name in (*taken, *([elsewhere] if elsewhere else []))]
+    folders += [] if elsewhere else [folder / QUANT_FOLDER]
     runs = {Path(raw).stem for raw in config.get("raw_paths") or ()}
-    found = {path.parent.name: path for quant in folders for path in sorted(quant.glob(f"*/{PSM_FILE}"))}
-    return {run: path for run, path in found.items() if not runs or run in runs}
+    found: dict[str, Path] = {}
+    for path in (path for quant in folders for path in sorted(quant.glob(f"*/{PSM_FILE}"))):
+        found.setdefault(path.parent.name, path)
+    return {run: path for run, path in sorted(found.items()) if not runs or run in runs}
+
+
+def _moved(path: Path, written: Path, folder: Path) -> Path:
+    """Return where a folder is now that an output folder wrote down before it was moved, as far as it moved along."""
+    if written.resolve() == folder.resolve():
+        return path
+    along = folder / os.path.relpath(path, written)
+    return along if along.is_dir() else path
 
 
 def read_tables(tables: dict[str, Path], columns: Sequence[str], optional: Sequence[str] = ()) -> pd.DataFrame:

@@ -89,6 +89,11 @@ class SearchOutput:
             raise QuantificationError(f"{self.folder}: fdr.fdr is {self.claimed_fdr}, not between 0 and 1.", ADVICE)
 
     @property
+    def judged(self) -> pd.DataFrame:
+        """Precursors before the protein FDR, or after it where the tables of the runs are gone."""
+        return self.rows if self.run_rows is None else self.run_rows
+
+    @property
     def runs(self) -> list[str]:
         """Names of the runs with at least one precursor, sorted."""
         return sorted(self.rows["run"].unique())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,9 +19,10 @@ LEFT_OUT_COLUMNS = ["target_peptide", "entrapment_peptide", "protein", "copy", "
 #: Why a peptide has no twin that counts.
 UNCHANGED = "the target peptide itself"
 IS_TARGET = "equal to another target peptide"
-NEAR = "nearly the spectrum of a target peptide"
+NEAR = "nearly the spectrum of a target peptide or of another copy's twin"
 REPEATED = "twin of two target peptides"
 AMBIGUOUS = "target peptide with different twins in different proteins"
+LOST_METHIONINE = "made by losing a first methionine that the target protein does not begin with"
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,9 @@ def make_twins(proteins: Mapping[str, str], settings: DigestSettings, *, k: int 
             else:
                 good += rows
             taken |= {i_as_l(twin) for twin in found}
+        targets.remember(row[1] for row in good if row[3] == copy)
+    known = {twin for _, twin, _, _ in good} | {row[1] for row in bad} | set(targets.places)
+    bad += [row for row in _lost_methionines(split, sequences, settings) if row[1] not in known]
     return Twins(
         sequences=sequences,
         table=pd.DataFrame(good, columns=TWIN_COLUMNS),
@@ -141,6 +145,17 @@ def _twin_proteins(
             )
         if twin != protein.sequence:
             yield name, twin
+
+
+def _lost_methionines(
+    split: Mapping[str, _Protein], sequences: Mapping[tuple[str, int], str], settings: DigestSettings
+) -> Iterator[tuple[str, str, str, int, str]]:
+    """Yield peptides of twins that begin with M where their targets do not: alphabase digests them without M, too."""
+    for (name, copy), twin in sequences.items():
+        if twin.startswith("M") and not split[name].sequence.startswith("M"):
+            for start, stop in settings.spans(twin):
+                if start == 1:
+                    yield ("", twin[start:stop], name, copy, LOST_METHIONINE)
 
 
 def _split(proteins: Mapping[str, str], settings: DigestSettings) -> dict[str, _Protein]:
@@ -198,6 +213,12 @@ class _Targets:
         # Where a single piece has no good twin it stays as it is: a peptide of targets is no entrapment.
         hopeless = {p for p in self.problems(self.pairs(twin_of), taken) if self._pieces(p) == [p]}
         return twin_of | {piece: piece for piece in hopeless}
+
+    def remember(self, twins: Iterable[str]) -> None:
+        """Keep the next copies' twins away from these: one wrong spectrum must not find two twins of one target."""
+        for twin in map(i_as_l, twins):
+            self.alike[composition(twin)].append(twin)
+        self.unlike.clear()
 
     def pairs(self, twin_of: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
         """Return the twins of each target peptide."""

@@ -4,6 +4,7 @@ import pytest
 from made_outputs import precursors, write_output, write_runs
 
 from alphadia_tl.errors import SettingsError
+from alphadia_tl.validate import compare as compare_module
 from alphadia_tl.validate.compare import compare, matched_prefix
 from alphadia_tl.validate.discoveries import Discoveries
 from alphadia_tl.validate.estimators import combined
@@ -194,3 +195,33 @@ def test_the_table_is_long(outputs):
     assert list(c.table.columns) == ["level", "run", "arm", "metric", "value"]
     assert pd.api.types.is_float_dtype(c.table["value"])
     assert not c.table.duplicated(["level", "run", "arm", "metric"]).any()
+
+
+def test_the_claim_is_judged_for_each_run(outputs):
+    """Each of ten runs has 1 % false precursors of its own: sound, although the list of all has far more."""
+    runs = [
+        part
+        for i in range(10)
+        for part in (
+            precursors(range(990), run=f"run_{i}"),
+            precursors(range(2000 + 40 * i, 2005 + 40 * i), proteins=FALSE, run=f"run_{i}"),
+        )
+    ]
+    c = compare(outputs(off=runs, on=runs), ENTRAPMENT)
+    assert c.value("precursor", "off", "fdp_combined") == pytest.approx(100 / 1040)
+    assert any(
+        text.startswith("precursor, off: estimated FDP in each run 1.01%")
+        and "inconclusive (all runs together: 9.62%)" in text
+        for text in c.verdicts
+    )
+    assert not any(text.startswith(("precursor", "peptide")) and "invalid" in text for text in c.verdicts)
+    assert sum("for each run" in note for note in c.notes) == 1
+
+
+def test_rows_are_split_by_run_once(outputs, monkeypatch):
+    """Not for each level, figure and run again: searches of a hundred runs have millions of rows."""
+    split = []
+    original = compare_module._by_run
+    monkeypatch.setattr(compare_module, "_by_run", lambda rows: split.append(len(rows)) or original(rows))
+    compare(outputs(off=[precursors(range(8), run=f"run_{i}") for i in range(20)], on=[precursors(range(8))]))
+    assert len(split) == 2 + 3 * 2  # the rows of each search, and at each level those that are judged

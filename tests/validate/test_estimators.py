@@ -188,3 +188,31 @@ def test_the_interval_depends_on_the_generator_alone_and_widens_with_confidence(
     assert interval(1) == interval(1)
     assert interval(1) != interval(2)
     assert interval(1, 0.99)[0] < interval(1, 0.8)[0] < interval(1, 0.8)[1] < interval(1, 0.99)[1]
+
+
+def test_false_targets_without_a_twin_are_counted_by_the_ratio():
+    """Half of the targets have a twin: those without one are false as often, and nobody sees it."""
+    pairs = [(5, 6)] * 4 + [(None, 5)] * 8 + [(5, None)] * 300
+    whole, half = (estimate_fdp(discoveries(pairs), r=r, design="shuffled") for r in (1.0, 0.5))
+    assert whole.paired == pytest.approx((12 + 8 + 2 * 4) / 316)
+    assert half.paired == pytest.approx((12 + 2 * (8 + 2 * 4)) / 316)
+    assert half.interval_high > whole.interval_high
+
+
+@given(st.lists(groups(), min_size=1, max_size=4))
+def test_the_estimate_of_several_runs_is_that_of_their_lists_weighted_by_length(runs):
+    lists = [discoveries(pairs) for pairs in runs]
+    single = [estimate_fdp(found, r=1, design="shuffled") for found in lists]
+    n = sum(len(found) for found in lists)
+    together = estimate_fdp(lists, r=1, design="shuffled")
+    assert together.n_target + together.n_entrapment == n
+    for name in ("lower", "combined", "paired"):
+        expected = sum(getattr(e, name) * len(found) for e, found in zip(single, lists, strict=True)) / max(n, 1)
+        assert getattr(together, name) == pytest.approx(expected)
+
+
+def test_the_same_errors_in_every_run_are_no_more_evidence_than_in_one():
+    pairs = [(5, None)] * 500 + [(None, 5)] * 8
+    one, eight = (estimate_fdp([discoveries(pairs)] * n, r=1, design="shuffled") for n in (1, 8))
+    assert eight.paired == pytest.approx(one.paired)
+    assert eight.interval_low == pytest.approx(one.interval_low, rel=0.1)

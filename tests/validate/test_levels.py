@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -88,3 +89,23 @@ def test_a_missing_table_is_refused(tmp_path):
     (tmp_path / "out.entrapment.yaml").write_text("{prefix: X_, design: shuffled, k: 1, r: 1.0}")
     with pytest.raises(DataError, match=r"out\.twins\.tsv"):
         Entrapment.read(tmp_path / "out.fasta")
+
+
+@pytest.mark.parametrize("level", ["precursor", "peptide", "protein"])
+def test_missing_texts_are_empty_ones(level):
+    """As pandas reads the unmodified peptides of a text table."""
+    spoilt = TABLE.assign(mods=TABLE["mods"].replace("", np.nan), mod_sites=TABLE["mod_sites"].replace("", np.nan))
+    one, two = (discoveries_at(table, level, SHUFFLED) for table in (TABLE, spoilt))
+    assert sorted(one.key) == sorted(two.key)
+
+
+def test_the_best_row_of_many_runs_counts_with_the_lowest_q_value():
+    runs = pd.concat([TABLE.assign(score=TABLE["score"] - i, q=TABLE["q"] / (1 + i)) for i in range(3)])
+    found, of_one = discoveries_at(runs, "precursor", SHUFFLED), discoveries_at(TABLE, "precursor", SHUFFLED)
+    assert found.key.tolist() == of_one.key.tolist()
+    assert found.score.tolist() == of_one.score.tolist()
+    assert found.q == pytest.approx(of_one.q / 3)
+
+
+def test_unknown_twins_make_no_pairs():
+    assert discoveries_at(TABLE, "precursor", Entrapment()).twin_key is None

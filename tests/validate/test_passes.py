@@ -5,7 +5,7 @@ from made_outputs import precursors, write_output
 
 from alphadia_tl.errors import QuantificationError
 from alphadia_tl.settings import EntrapmentSettings
-from alphadia_tl.validate.passes import estimate_pass
+from alphadia_tl.validate.passes import count_before_protein_fdr, estimate_pass
 
 PREFIX = "ENTRAPMENT_"
 
@@ -108,3 +108,49 @@ def test_a_damaged_table_of_a_run_is_an_error(folder):
     (folder / "quant" / "run_1" / "psm.parquet").write_bytes(b"PAR1")
     with pytest.raises(QuantificationError, match=r"psm\.parquet cannot be read"):
         estimate_pass(folder, EntrapmentSettings(prefix=PREFIX, design="foreign"), claimed_fdr=0.01)
+
+
+def psm(sequences, *, q=0.001, false=()):
+    """Precursors of a run, as alphaDIA leaves them before the protein FDR."""
+    proteins = [PREFIX + "P" if s in set(false) else "P" for s in sequences]
+    return pd.DataFrame({"sequence": list(sequences), "mods": "", "mod_sites": "", "charge": 2, "decoy": 0, "qval": q,
+                         "proba": 0.1, "proteins": proteins})  # fmt: skip
+
+
+def write_search(folder, runs, **config):
+    """Write the tables of runs, by the folder that they lie in, and a config."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, table in runs.items():
+        (folder / path).mkdir(parents=True)
+        table.to_parquet(folder / path / "psm.parquet")
+    (folder / "frozen_config.yaml").write_text(yaml.safe_dump({"output_directory": str(folder), **config}))
+    return folder
+
+
+def test_runs_that_were_searched_beside_reused_ones_count_as_well(tmp_path):
+    """As with tuning_runs where no model was accepted: some runs are taken from the first pass, the others searched."""
+    runs = {"transfer/quant/a": psm("AB"), "transfer/quant/b": psm("CD"), "quant/c": psm("EF"), "quant/b": psm("XY"),
+            "quant/of_an_earlier_call": psm("Z")}  # fmt: skip
+    general = {"reuse_quant_from": [str(tmp_path / "out" / "transfer" / "quant")]}
+    folder = write_search(tmp_path / "out", runs, general=general, raw_paths=[f"/data/{r}.raw" for r in "abc"])
+    assert count_before_protein_fdr(folder, claimed_fdr=0.01) == len("ABCDEF")
+    moved = folder.rename(tmp_path / "out.before_1")
+    assert count_before_protein_fdr(moved, claimed_fdr=0.01) == len("ABCDEF")
+    write_search(tmp_path / "out", {"transfer/quant/a": psm("Q")}, raw_paths=["/data/a.raw"])
+    assert count_before_protein_fdr(moved, claimed_fdr=0.01) == len("ABCDEF")
+
+
+def test_the_claim_is_judged_for_each_run_and_the_errors_of_all_together_are_told(tmp_path, caplog):
+    """Ten runs of 1 % false precursors each are sound, although their list has far more than 1 %."""
+    caplog.set_level("INFO")
+    true = [f"T{i}" for i in range(990)]
+    runs = {f"quant/run_{i}": psm([*true, *(f"E{i}{j}" for j in range(5))], false=[f"E{i}{j}" for j in range(5)])
+            for i in range(10)}  # fmt: skip
+    settings = EntrapmentSettings(prefix=PREFIX, design="foreign")
+    told = estimate_pass(write_search(tmp_path / "out", runs), settings, claimed_fdr=0.01)
+    assert told["fdp"] == pytest.approx(10 / 995)
+    assert told["fdp_all_runs"] == pytest.approx(100 / 1040)
+    assert told["entrapment"] == 50
+    assert told["verdict"] == "inconclusive"
+    assert "in each of 10 runs" in caplog.text
+    assert "9.62% of all runs' precursors together" in caplog.text
