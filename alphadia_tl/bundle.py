@@ -119,7 +119,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
-        with temporary.open("rb") as handle:
+        with temporary.open("rb+") as handle:  # Windows flushes only what may be written
             os.fsync(handle.fileno())
         temporary.replace(path)
     except OSError as error:

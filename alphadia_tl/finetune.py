@@ -238,13 +238,15 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         psm_df: pd.DataFrame,
         precursor_mz: MzLimits | None = None,
         precursor_charge: tuple[int, int] | None = None,
+        searched_df: pd.DataFrame | None = None,
     ) -> pd.DataFrame:
         """Tune the charge model on ``sequence, mods, mod_sites, charge``.
 
         ``precursor_mz`` (or several ranges of it) and ``precursor_charge`` are the lowest and highest value
-        searched for: charge states outside could not have been observed and are not learnt as absent.
+        searched for, ``searched_df`` the precursors that the library had: charge states that could not have been
+        observed are not learnt as absent.
         """
-        data = TaskData(psm_df, charge_limits=precursor_charge, mz_limits=precursor_mz)
+        data = TaskData(psm_df, charge_limits=precursor_charge, mz_limits=precursor_mz, searched_df=searched_df)
         return self._tune(self._task("charge"), data)
 
     def finetune_ms2(
@@ -311,7 +313,8 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
             interface = self.interface(name)
             types = self.charged_frag_types if name == "ms2" else None
             interface.model.load_state_dict(build_model(find_weights(name, folder), "cpu", types).model.state_dict())
-            folds = sorted(path.parent for path in folder.glob(f"fold_*/{name}.pth"))
+            files = folder.glob(f"fold_*/{name}.pth")
+            folds = sorted((f.parent for f in files), key=lambda fold: int(fold.name.removeprefix("fold_")))
             networks = [
                 build_model(find_weights(name, fold), "cpu", types).model.to(interface.device) for fold in folds
             ]

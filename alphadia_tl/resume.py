@@ -95,9 +95,31 @@ class Manifest:
         logger.info(f"Reused, the {stage}: config, inputs and versions are unchanged (--force does it again).")
         return "finished"
 
-    def begin(self, stage: str, inputs: Mapping[str, str]) -> None:
-        """Note that a stage has begun with these inputs."""
-        self._write(stage, {"inputs": dict(inputs), "finished": False})
+    def begin(self, stage: str, inputs: Mapping[str, str], older: Iterable[Path] = ()) -> None:
+        """Note that a stage has begun with these inputs.
+
+        Parameters
+        ----------
+        stage : str
+            Name of the stage.
+        inputs : mapping of str to str
+            As in `state`.
+        older : iterable of Path
+            Files that lie there already and are of something else; see `remove_older`.
+        """
+        found = {self.name(path): stamp(path) for path in older}
+        self._write(stage, {"inputs": dict(inputs), "finished": False, "older": found})
+
+    def remove_older(self, stage: str) -> None:
+        """Remove files that were there before a stage was begun and that it has not written again.
+
+        They were made with other settings, or by another search, and would pass for results of the stage.
+        """
+        for name, was in self._stages[stage].get("older", {}).items():
+            path = self.path.parent / name
+            if was is not None and stamp(path) == was:
+                logger.info(f"Not used, {path}: it is older than the {stage} that was interrupted.")
+                path.unlink()
 
     def finish(self, stage: str, inputs: Mapping[str, str], files: Iterable[Path], facts: Mapping[str, Any]) -> None:
         """Note that a stage is finished.

@@ -62,12 +62,15 @@ class ReadyModels:
 
     def _with_the_models_energy(self, settings: StepSettings) -> StepSettings:
         """Predict with the collision energy that the MS2 model was tuned with, unless the user chose another."""
-        tuned = tuned_nce(self._record)
-        if self.predictor is None or settings.plugin.nce != "auto" or tuned in (None, settings.nce):
+        wanted, why = settings.plugin.nce, "alphadia_tl.nce"
+        if wanted == "auto":
+            wanted, why = tuned_nce(self._record), "with which the MS2 model was tuned"
+        if self.predictor is None or wanted in (None, settings.nce):
             return settings
-        logger.info(f"NCE {tuned:.1f}, with which the MS2 model was tuned, instead of {settings.nce:.1f}.")
-        self.predictor.nce = tuned
-        return replace(settings, nce=tuned)
+        nce = float(wanted)
+        logger.info(f"NCE {nce:.1f} ({why}) instead of {settings.nce:.1f}.")
+        self.predictor.nce = nce
+        return replace(settings, nce=nce)
 
     @property
     def _record(self) -> dict[str, Any]:

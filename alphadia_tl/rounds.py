@@ -16,6 +16,7 @@ from alphadia_tl.outcome import StepOutcome, finish
 from alphadia_tl.settings import EntrapmentSettings
 from alphadia_tl.validate.drift import alarms, measure_folders
 from alphadia_tl.validate.passes import count_before_protein_fdr, estimate_pass
+from alphadia_tl.validate.search_files import read_mapping
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ def run_rounds(rounds: int, folder: Path, search: Search, tune: Tune) -> list[St
     list of StepOutcome
         One per round that was run.
     """
+    _take_back(folder, rounds)
     outcomes: list[StepOutcome] = []
     changes: Mapping[str, Any] = {}
     base = round_folder(folder, 1, rounds) / host.SPECLIB_FILE
@@ -175,6 +177,24 @@ def _watch_drift(outcome: StepOutcome, before: Path, after: Path) -> None:
 
 def _announce(text: str) -> None:
     logger.log(host.PROGRESS_LEVEL, f"=================== {text} ===================")
+
+
+def _take_back(folder: Path, rounds: int) -> None:
+    """Undo `_make_last` of an earlier call, so that the round's stages are found where they were done."""
+    record = Bundle(folder).provenance
+    try:
+        number = (read_mapping(record).get("round") or {}).get("number", rounds) if record.is_file() else rounds
+    except QuantificationError as error:
+        logger.warning(f"All rounds are done again: {error}")
+        return
+    if not 1 <= number < rounds:
+        return
+    where = round_folder(folder, number, rounds)
+    files = (p for p in folder.rglob("*") if p.is_file())
+    for path in sorted(p for p in files if not p.relative_to(folder).parts[0].startswith("round_")):
+        target = where / path.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
 
 
 def _make_last(outcome: StepOutcome, folder: Path) -> None:

@@ -23,7 +23,9 @@ WIDEST = 0.25
 """Of the gradient; a window of half of it excludes so little that alphaDIA had better find its own."""
 
 
-def choose_rt_tolerance(wanted: str | float | None, result: TuneResult | None, *, accepted: bool) -> float | None:
+def choose_rt_tolerance(
+    wanted: str | float | None, result: TuneResult | None, *, accepted: bool, predicted: bool = True
+) -> float | None:
     """Return the RT tolerance of the final pass, as in ``search.target_rt_tolerance``.
 
     Wrong identifications shift a quantile in the tail, where they all are, but hardly the median.
@@ -36,6 +38,8 @@ def choose_rt_tolerance(wanted: str | float | None, result: TuneResult | None, *
         Of the RT model; None where it was not tuned.
     accepted : bool
         Whether the tuned model predicts the library; else the pretrained one does.
+    predicted : bool, default True
+        False where retention times that are not predicted again are a given library's own: nobody knows their errors.
 
     Returns
     -------
@@ -46,6 +50,9 @@ def choose_rt_tolerance(wanted: str | float | None, result: TuneResult | None, *
         return None if wanted is None else float(wanted)
     if result is None:
         logger.info("RT tolerance of the final pass: alphaDIA's own optimisation, as the RT model was not tuned")
+        return None
+    if not (accepted or predicted):
+        logger.info("RT tolerance of the final pass: alphaDIA's own optimisation, as the library's own times are kept")
         return None
     errors = result.scores_after if accepted else result.scores_before
     errors = errors[np.isfinite(errors)]

@@ -78,9 +78,10 @@ def first_pass(
         logger.info("All runs are searched again: alphaDIA predicts the library, in another order each time.")
         state = "new"
     if state == "begun":
+        manifest.remove_older(FIRST_PASS)
         remove_damaged_runs(host.quant_folder(step))
         host.reuse_quantification(step)
-    manifest.begin(FIRST_PASS, inputs)
+    manifest.begin(FIRST_PASS, inputs, _tables(host.quant_folder(step)) if state == "new" else ())
     with host.missing_runs_are_searched() if state == "begun" else nullcontext():
         errors, folders = search()
     if not errors:  # else the next call tries the failed files once more
@@ -132,9 +133,17 @@ def second_pass_config(folder: Path, config: Mapping[str, Any], extra: Mapping[s
     manifest = Manifest(folder)
     inputs = _search_inputs(config, config.get("raw_paths") or (), {})
     state = manifest.state(SECOND_PASS, inputs)
-    manifest.begin(SECOND_PASS, inputs)
-    general = extra.get("general") or {}
-    if state == "new" or general.get("reuse_quant_from"):
+    quant = folder / host.QUANT_FOLDER
+    if state != "new":
+        manifest.remove_older(SECOND_PASS)
+    manifest.begin(SECOND_PASS, inputs, _tables(quant) if state == "new" else ())
+    if (extra.get("general") or {}).get("reuse_quant_from"):
         return {}
-    remove_damaged_runs(folder / host.QUANT_FOLDER)
-    return {"general": {"reuse_quant": True}}
+    if state == "new":  # whatever the user wants reused is of another library
+        return {"general": {"reuse_quant": False, "reuse_quant_from": []}}
+    remove_damaged_runs(quant)
+    return {"general": {"reuse_quant": True, "reuse_quant_from": []}}
+
+
+def _tables(quant: Path) -> list[Path]:
+    return sorted(quant.glob("*/*.parquet"))

@@ -115,7 +115,7 @@ def run_step(
         outcome.warnings.append(manager.instrument_warning)
     observable_mz = observed_precursor_mz(settings, _facts(library, outcome.runs), outcome)
     with outcome.timed("tuning"):
-        tune_models(settings, library, manager, outcome, observable_mz)
+        tune_models(settings, library, manager, outcome, observable_mz, searched=speclib)
     with outcome.timed("writing models"):
         record_training(settings, library.precursor_df, manager, outcome)
         save_models(manager, outcome)

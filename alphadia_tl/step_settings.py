@@ -44,6 +44,10 @@ class StepSettings:
         Kind of installed models: generic, phospho or digly.
     searched_modifications : tuple of str
         Fixed and variable modifications of the digest; empty where a library is given.
+    library_is_given : bool
+        Whether the search has a library of its own (``library_path``), not one that is predicted from a FASTA file.
+    charges_are_complete : bool
+        Whether the first library has all charge states that the config asks for.
     predicts_first_library : bool
         Whether the first pass predicts its library, for which alphaDIA needs the installed models in any case.
     device : str
@@ -70,6 +74,8 @@ class StepSettings:
     model_path: Path | None
     model_type: str
     searched_modifications: tuple[str, ...]
+    library_is_given: bool
+    charges_are_complete: bool
     predicts_first_library: bool
     device: str
     threads: int
@@ -178,6 +184,8 @@ def step_settings(config: Mapping[str, Any], user_config: Mapping[str, Any], plu
         model_path=Path(model_path).expanduser() if model_path else None,
         model_type=prediction["peptdeep_model_type"] or "generic",
         searched_modifications=_searched_modifications(config),
+        library_is_given=config["library_path"] is not None,
+        charges_are_complete=config["library_path"] is None and not prediction.get("predict_charge"),
         predicts_first_library=bool(prediction["enabled"]),
         device="gpu" if general["use_gpu"] else "cpu",
         threads=max(1, min(int(general["thread_count"]), usable_processors())),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,8 +22,9 @@ from alphadia_tl.rt_bins import by_retention_time
 from alphadia_tl.rt_window import choose_rt_tolerance
 from alphadia_tl.speclib import choose_charge_cutoff, kept_fraction
 from alphadia_tl.step_settings import StepSettings
-from alphadia_tl.tasks import TuneResult
+from alphadia_tl.tasks import TuneResult, has_ccs
 from alphadia_tl.training import run_side_by_side
+from alphadia_tl.validate.expected_times import library_precursors
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ def tune_models(
     manager: FinetuneManager,
     outcome: StepOutcome,
     observable_mz: Sequence[tuple[float, float]],
+    searched: Path | None = None,
 ) -> None:
     """Tune the models, on a CPU MS2 beside the others; decisions, history and warnings go into the outcome.
 
@@ -51,12 +54,19 @@ def tune_models(
         Gets a decision per model.
     observable_mz : sequence of two floats each
         Precursor m/z ranges (Th) that were isolated.
+    searched : Path, optional
+        Library of the pass: a given one, or one without the charge states that the pretrained model rules out, does not
+        have all that the config asks for.
     """
     df = without_own_conditions(library.precursor_df, outcome, nce=settings.nce, instrument=settings.instrument)
+    library_file = None if settings.charges_are_complete else searched
     tuners: dict[str, Callable[[], pd.DataFrame]] = {
         "rt": lambda: manager.finetune_rt(df),
         "charge": lambda: manager.finetune_charge(
-            psm_df=df, precursor_mz=observable_mz, precursor_charge=settings.precursor_charge
+            psm_df=df,
+            precursor_mz=observable_mz,
+            precursor_charge=settings.precursor_charge,
+            searched_df=None if library_file is None else library_precursors(library_file, df["sequence"]),
         ),
         "ms2": lambda: manager.finetune_ms2(
             psm_df=df,
@@ -92,7 +102,10 @@ def tune_models(
     outcome.charge_cutoff = _charge_cutoff(settings, manager, outcome)
     _look_along_the_gradient(settings, manager, outcome)
     outcome.rt_tolerance = choose_rt_tolerance(
-        settings.plugin.rt_tolerance, manager.results.get("rt"), accepted="rt" in outcome.accepted
+        settings.plugin.rt_tolerance,
+        manager.results.get("rt"),
+        accepted="rt" in outcome.accepted,
+        predicted=not settings.library_is_given,
     )
     if histories:
         outcome.history = pd.concat(histories, ignore_index=True)
@@ -174,7 +187,7 @@ def reason_to_skip(name: str, settings: StepSettings, df: pd.DataFrame, known_we
         return "the data has no ion mobility"
     if name not in known_weights:
         return "there are no pretrained weights to start from"
-    rows = df[df["use_for_ms2"]] if name == "ms2" else df
+    rows = df[df["use_for_ms2"]] if name == "ms2" else df[has_ccs(df)] if name == "ccs" else df
     peptides = int(rows["sequence"].nunique() * settings.training.train_fraction)
     needed = settings.plugin.min_training_peptides
     if peptides < needed:

@@ -231,7 +231,7 @@ def tuned_at_35(finetuned, tmp_path):
     return bundle
 
 
-@pytest.mark.parametrize(("nce", "used", "warned"), [("auto", 35.0, 0), (None, 25.0, 1), (30, 25.0, 1)])
+@pytest.mark.parametrize(("nce", "used", "warned"), [("auto", 35.0, 0), (None, 25.0, 1), (30, 30.0, 1)])
 def test_models_as_they_are_predict_with_the_energy_that_they_were_tuned_with(
     tmp_path, tuned_at_35, nce, used, warned, monkeypatch
 ):

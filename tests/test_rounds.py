@@ -135,3 +135,31 @@ def test_a_pass_that_reports_fewer_is_held_against_what_the_protein_fdr_took_awa
     assert bool(fewer) == warned == ("before the protein FDR they are 110 and 104" in caplog.text)
     assert all(str(first) in w for w in fewer)
     assert "before the protein FDR" in outcome.bundle.report.read_text()
+
+
+class Stages(Made):
+    """As `Made`, but a round whose files are there is not done again, as the manifest of its folder has it."""
+
+    def search(self, folder, changes):
+        if (folder / "stat.tsv").is_file():
+            return [folder / "quant" / "run_1"]
+        return super().search(folder, changes)
+
+
+@pytest.mark.parametrize("accepted", [(False,), (True, False)])
+def test_a_search_whose_last_round_accepted_nothing_finds_its_rounds_again(tmp_path, accepted):
+    made = Stages(*accepted)
+    made.run(3, tmp_path)
+    before = {name: (tmp_path / name).read_text() for name in files(tmp_path)}
+    again = Stages(*accepted)
+    again.run(3, tmp_path)
+    assert again.searches == []
+    assert {name: (tmp_path / name).read_text() for name in files(tmp_path)} == before
+
+
+def test_a_search_of_fewer_rounds_leaves_the_folder_as_it_is(tmp_path):
+    Stages(False).run(2, tmp_path)
+    again = Stages(False)
+    again.run(1, tmp_path)
+    assert not (tmp_path / "round_1").exists()
+    assert again.searches == []

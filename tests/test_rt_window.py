@@ -36,6 +36,12 @@ def test_the_model_in_use_decides():
     assert kept == pytest.approx(10 * np.median(tuned.scores_before))
 
 
+def test_the_errors_of_a_given_librarys_own_times_are_not_those_of_the_pretrained_model():
+    tuned = result(laplace(0.005), before=laplace(0.02))
+    assert choose_rt_tolerance("auto", tuned, accepted=False, predicted=False) is None
+    assert choose_rt_tolerance("auto", tuned, accepted=True, predicted=False) is not None
+
+
 @pytest.mark.parametrize(
     ("wanted", "found", "tolerance"),
     [

@@ -16,6 +16,8 @@ from alphadia_tl.stages import first_pass, second_pass_config, tuning
 from alphadia_tl.step_settings import step_settings
 
 RUNS = ("run_1", "run_2")
+ANEW = {"general": {"reuse_quant": False, "reuse_quant_from": []}}
+GO_ON = {"general": {"reuse_quant": True, "reuse_quant_from": []}}
 
 
 class Search:
@@ -121,6 +123,28 @@ def test_after_a_kill_only_what_was_not_searched_completely_is_searched(search):
     assert search.searched == []
 
 
+def test_tables_of_other_settings_are_not_taken_up_after_a_kill(search):
+    """The call right after the change searches all; it is the one after its kill that finds them."""
+    search()
+    search.config["library_prediction"] = {"nce": 30}
+    search.killed_at = "run_1"
+    with pytest.raises(KeyboardInterrupt):
+        search()
+    search.killed_at = None
+    search()
+    assert search.searched == list(RUNS)
+
+
+def test_a_failed_files_table_of_other_settings_is_not_taken_up(search):
+    search()
+    search.config["library_prediction"] = {"nce": 30}
+    search.bad = ["run_2"]
+    assert search()[0] == [("transfer", "run_2")]
+    search.bad = []
+    search()
+    assert search.searched == ["run_2"]
+
+
 def test_runs_are_not_taken_up_where_the_library_has_another_order_in_each_call(search):
     search.killed_at = "run_2"
     with pytest.raises(KeyboardInterrupt):
@@ -217,10 +241,38 @@ def test_an_interrupted_second_pass_takes_up_its_runs_and_one_with_another_libra
     library = tmp_path / "speclib.tuned.hdf"
     library.write_text("tuned")
     config = {"library_path": str(library), "raw_paths": []}
-    assert second_pass_config(tmp_path, config, config) == {}
-    assert second_pass_config(tmp_path, config, config) == {"general": {"reuse_quant": True}}
+    assert second_pass_config(tmp_path, config, config) == ANEW
+    assert second_pass_config(tmp_path, config, config) == GO_ON
     library.write_text("tuned again")
-    assert second_pass_config(tmp_path, config, config) == {}
+    assert second_pass_config(tmp_path, config, config) == ANEW
+
+
+@pytest.mark.parametrize("changed", ["library", "no manifest"])
+def test_tables_of_an_earlier_search_are_not_taken_up_after_a_kill(tmp_path, changed):
+    """Such as those of a plain alphaDIA search in the folder in which the plugin is then switched on."""
+    library = tmp_path / "speclib.tuned.hdf"
+    library.write_text("tuned")
+    config = {"library_path": str(library), "raw_paths": []}
+    if changed == "library":
+        second_pass_config(tmp_path, config, config)
+    tables = [tmp_path / "quant" / run / "psm.parquet" for run in RUNS]
+    for table in tables:
+        table.parent.mkdir(parents=True)
+        pd.DataFrame({"precursor": [1]}).to_parquet(table)
+    library.write_text("tuned again")
+    assert second_pass_config(tmp_path, config, config) == ANEW
+    assert all(table.is_file() for table in tables), "nothing is lost before it is made again"
+    pd.DataFrame({"precursor": [1, 2]}).to_parquet(tables[0])  # searched, then killed
+    assert second_pass_config(tmp_path, config, config) == GO_ON
+    assert [table.is_file() for table in tables] == [True, False]
+    assert second_pass_config(tmp_path, config, config) == GO_ON
+    assert tables[0].is_file()
+
+
+def test_what_the_user_wants_reused_is_not_taken_for_results_with_the_tuned_library(tmp_path):
+    (tmp_path / "x.hdf").write_text("tuned")
+    config = {"library_path": str(tmp_path / "x.hdf"), "general": {"reuse_quant": True, "reuse_quant_from": ["old"]}}
+    assert second_pass_config(tmp_path, config, {}) == ANEW
 
 
 def test_results_of_the_first_pass_that_stand_for_the_second_are_left_alone(tmp_path):

@@ -54,3 +54,10 @@ def test_a_model_that_the_user_left_out_is_skipped(settings):
 
 def test_the_model_that_is_tuned_beside_the_others_draws_nothing_from_the_global_random_state():
     assert not get_task(BESIDE, charged_frag_types=["b_z1"], supported=["b_z1"], nce=30.0, instrument="Lumos").dropout
+
+
+def test_peptides_without_a_measured_ccs_do_not_count_for_the_ccs_model(settings):
+    df = _observations(1000).assign(ccs=np.nan)
+    df.loc[:100, "ccs"] = 400.0
+    assert "peptides to train on" in reason_to_skip("ccs", settings, df, ALL)
+    assert reason_to_skip("ccs", settings, df.assign(ccs=400.0), ALL) is None

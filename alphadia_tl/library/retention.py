@@ -29,6 +29,7 @@ MAX_ANCHORS = 10_000
 _MAX_KNOTS = 50
 _SAME_TIME = 1e-6  # seconds; far below a scan
 _PER_KNOT = 10
+_STEEPEST = 2.0  # times the slope of the whole map, beyond its ends
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,9 @@ def monotone_map(x: Times, y: Times) -> Map:
     outer = min(2, len(knot_x) - 1)
     first = (knot_y[outer] - knot_y[0]) / (knot_x[outer] - knot_x[0])
     last = (knot_y[-1] - knot_y[-1 - outer]) / (knot_x[-1] - knot_x[-1 - outer])
+    # a few precursors beyond a steep end must not be thrown far out: all runs would be squeezed for them
+    whole = (knot_y[-1] - knot_y[0]) / (knot_x[-1] - knot_x[0])
+    first, last = np.clip([first, last], whole / _STEEPEST, whole * _STEEPEST)
 
     def apply(values: Times) -> Times:
         inside = spline(np.clip(values, knot_x[0], knot_x[-1]))

@@ -121,7 +121,7 @@ class TransferLibrary:
                 group.attrs["left_out"] = json.dumps(self.left_out)
                 group.create_dataset("run_facts", data=json.dumps(self.run_facts))
             temporary.replace(path)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # h5py tells of a full disk in several ways
             raise OutputError(f"Cannot write the transfer library {path}: {error}.", "Is there space left?") from error
         finally:
             temporary.unlink(missing_ok=True)

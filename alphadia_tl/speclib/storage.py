@@ -74,7 +74,7 @@ def save_library(library: SpecLibBase, path: Path) -> None:
     """
     frames = (library._precursor_df, library._fragment_mz_df, library._fragment_intensity_df)
     needed = int(_BEST_COMPRESSION * sum(frame_bytes(f) for f in frames))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(path.parent).free

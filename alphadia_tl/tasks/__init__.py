@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from alphadia_tl.tasks.base import Evaluation, Headline, Prepared, Task, TaskData
-from alphadia_tl.tasks.ccs import CcsTask
+from alphadia_tl.tasks.ccs import CcsTask, has_ccs
 from alphadia_tl.tasks.charge import ChargeTask, observable_states
 from alphadia_tl.tasks.collision_energy import Better, NceSearch, search_nce, with_nce
 from alphadia_tl.tasks.ms2 import Ms2Task
@@ -35,6 +35,7 @@ __all__ = [
     "choose_dtype",
     "find_weights",
     "get_task",
+    "has_ccs",
     "new_network",
     "observable_states",
     "predict",

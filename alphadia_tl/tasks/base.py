@@ -61,6 +61,8 @@ class TaskData:
         For the charge model: lowest and highest charge that could have been observed.
     mz_limits : tuple of (float, float) or sequence of such, optional
         For the charge model: lowest and highest precursor m/z that could have been observed, or several such ranges.
+    searched_df : pd.DataFrame, optional
+        For the charge model: the precursors that were searched for, where these are not all within the limits.
     """
 
     precursor_df: pd.DataFrame
@@ -68,6 +70,7 @@ class TaskData:
     fragment_mask_df: pd.DataFrame | None = None
     charge_limits: tuple[int, int] | None = None
     mz_limits: MzLimits | None = None
+    searched_df: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)

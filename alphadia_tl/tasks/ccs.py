@@ -18,7 +18,7 @@ from alphadia_tl.tasks.encode import encode_peptidoforms, number_column
 from alphadia_tl.tasks.scalar import as_numpy, rescale_last_layer, target_of
 from alphadia_tl.training import Batch, Examples
 
-__all__ = ["CcsTask", "in_length_order", "measured_ccs"]
+__all__ = ["CcsTask", "has_ccs", "in_length_order", "measured_ccs"]
 
 FloatArray = NDArray[np.floating[Any]]
 CHARGE_FACTOR = 0.1
@@ -45,6 +45,15 @@ def measured_ccs(df: pd.DataFrame) -> FloatArray:
     if (ccs <= 0).any():
         raise DataError(f"Column 'ccs' or 'mobility' holds {int((ccs <= 0).sum())} values that are not positive.")
     return ccs
+
+
+def has_ccs(df: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return (n,) whether ``ccs``, or where there is none ``mobility``, is a number above 0."""
+    column = next((c for c in ("ccs", "mobility") if c in df.columns), None)
+    if column is None:
+        raise DataError("The table for the CCS model has neither column 'ccs' nor 'mobility'.")
+    values = pd.to_numeric(df[column], errors="coerce").to_numpy(float)
+    return np.asarray(np.isfinite(values) & (values > 0))
 
 
 class CcsTask:
@@ -77,8 +86,10 @@ class CcsTask:
         return {"charge": torch.from_numpy(charge)[:, None] * CHARGE_FACTOR}
 
     def prepare(self, data: TaskData) -> Prepared:
-        """Encode rows with the target CCS."""
-        df = data.precursor_df
+        """Encode the rows with a measured CCS: runs without ion mobility, and single precursors, may have none."""
+        df = data.precursor_df[has_ccs(data.precursor_df)].reset_index(drop=True)
+        if df.empty:
+            raise DataError("The table for the CCS model has no row with a CCS or mobility above 0.")
         inputs = self._inputs(df) | {"target": torch.from_numpy(measured_ccs(df).astype(np.float32))}
         return Prepared.of(encode_peptidoforms(df, inputs), df)
 

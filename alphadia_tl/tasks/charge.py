@@ -21,7 +21,7 @@ from alphadia_tl.tasks.encode import PEPTIDOFORM_COLUMNS, encode_peptidoforms, n
 from alphadia_tl.tasks.scalar import as_numpy
 from alphadia_tl.training import Batch, Examples
 
-__all__ = ["ChargeTask", "observable_states"]
+__all__ = ["ChargeTask", "observable_states", "searched_states"]
 
 FloatArray = NDArray[np.floating[Any]]
 BoolArray = NDArray[np.bool_]
@@ -63,6 +63,30 @@ def observable_states(
     return observable
 
 
+def searched_states(peptidoforms: pd.DataFrame, searched_df: pd.DataFrame) -> BoolArray:
+    """Tell which charge states were searched for.
+
+    Parameters
+    ----------
+    peptidoforms : pd.DataFrame
+        n rows with ``sequence``, ``mods``, ``mod_sites``, none twice.
+    searched_df : pd.DataFrame
+        Precursors: these columns and ``charge``.
+
+    Returns
+    -------
+    ndarray of bool
+        (n, 10), column j for charge j + 1.
+    """
+    columns = list(PEPTIDOFORM_COLUMNS)
+    rows = peptidoforms[columns].assign(row=np.arange(len(peptidoforms)))
+    found = searched_df[[*columns, "charge"]].fillna(dict.fromkeys(columns, "")).merge(rows, on=columns)
+    found = found[found["charge"].between(CHARGES[0], CHARGES[-1])]
+    searched = np.zeros((len(peptidoforms), CHARGES.size), dtype=bool)
+    searched[found["row"], found["charge"].to_numpy(np.int64) - CHARGES[0]] = True
+    return searched
+
+
 class ChargeTask:
     """Probability of each charge state, 1 to 10, of a peptidoform."""
 
@@ -100,7 +124,10 @@ class ChargeTask:
         forms = keys.take(np.unique(group, return_index=True)[1]).reset_index(drop=True)
         target = np.zeros((len(forms), CHARGES.size), dtype=np.float32)
         target[group, charge - CHARGES[0]] = 1
-        observable = observable_states(forms, data.charge_limits, data.mz_limits) | (target > 0)
+        observable = observable_states(forms, data.charge_limits, data.mz_limits)
+        if data.searched_df is not None:
+            observable &= searched_states(forms, data.searched_df)
+        observable |= target > 0
         per_row = {"target": torch.from_numpy(target), "observable": torch.from_numpy(observable)}
         return Prepared.of(encode_peptidoforms(forms, per_row), forms)
 

@@ -105,7 +105,7 @@ def take_turns(
     tune_again : callable
         Tunes the start weights once more, in the turn given, whose test peptides no other turn has.
     wanted : int
-        Held-out peptides with which one can tell.
+        Held-out peptides with which one can tell; 0 where the test peptides of further turns are not unseen.
     averaged_rows : int
         Rows of all turns together below which turns are taken for the mean of their weights alone.
     """
@@ -128,7 +128,7 @@ def take_turns(
     if averaged_rows // max(1, rows) > 1:
         turns = min(n_turns(held_out, peptides, peptides), averaged_rows // max(1, rows))
         until(turns, f"of {rows} rows the mean of several models is better than one")
-    if is_in_doubt(pooled(results)):
+    if wanted and is_in_doubt(pooled(results)):
         until(n_turns(held_out, peptides, ENOUGH_IN_DOUBT), "it seems to help, but that may be chance")
     return pooled(results) if len(results) > 1 else first
 

@@ -15,7 +15,7 @@ from scipy.ndimage import median_filter
 
 from alphadia_tl.errors import QuantificationError
 
-__all__ = ["EXPECTED", "LIBRARY_FILE", "library_times", "with_expected_times"]
+__all__ = ["EXPECTED", "LIBRARY_FILE", "library_precursors", "library_times", "with_expected_times"]
 
 EXPECTED = "rt_expected"
 LIBRARY_FILE = "speclib.hdf"
@@ -49,25 +49,46 @@ def library_times(folder: Path, sequences: Iterable[str]) -> pd.DataFrame | None
         If the file cannot be read.
     """
     path = folder / LIBRARY_FILE
-    if not path.is_file():
-        return None
+    found = library_precursors(path, sequences) if path.is_file() else None
+    return found if found is not None and "rt_library" in found.columns and len(found) else None
+
+
+def library_precursors(path: Path, sequences: Iterable[str]) -> pd.DataFrame:
+    """Read the precursors of some peptides from a library file.
+
+    Parameters
+    ----------
+    path : Path
+        Library that alphaDIA saved.
+    sequences : iterable of str
+        Stripped sequences that are wanted.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns sequence, mods, mod_sites, charge, and, where it has any of `TIMES`, rt_library; one row per precursor.
+
+    Raises
+    ------
+    QuantificationError
+        If the file cannot be read.
+    """
     try:
         with h5py.File(path) as file:
             columns = file["library/precursor_df"]
             time = next((name for name in TIMES if name in columns), None)
-            if time is None:
-                return None
             wanted, n = pd.Index(sequences).unique(), len(columns["sequence"])
-            parts = [_part(columns, time, slice(i, min(i + ROWS, n)), wanted) for i in range(0, n, ROWS)]
+            parts = [_part(columns, time, slice(i, min(i + ROWS, n)), wanted) for i in range(0, max(n, 1), ROWS)]
     except (OSError, KeyError, TypeError) as error:
         raise QuantificationError(f"{path} cannot be read: {error}.", "Is it a library that alphaDIA saved?") from error
-    return pd.concat(parts).drop_duplicates(PRECURSOR, ignore_index=True) if parts else None
+    return pd.concat(parts).drop_duplicates(PRECURSOR, ignore_index=True)
 
 
-def _part(columns: h5py.Group, time: str, rows: slice, wanted: pd.Index) -> pd.DataFrame:
+def _part(columns: h5py.Group, time: str | None, rows: slice, wanted: pd.Index) -> pd.DataFrame:
     texts = {name: columns[name].asstr()[rows] for name in PRECURSOR[:-1]}
-    numbers = {"charge": columns["charge"][rows].astype(np.int64), "rt_library": columns[time][rows].astype(float)}
-    part = pd.DataFrame({**texts, **numbers})
+    part = pd.DataFrame({**texts, "charge": columns["charge"][rows].astype(np.int64)})
+    if time is not None:
+        part["rt_library"] = columns[time][rows].astype(float)
     return part[part["sequence"].isin(wanted)]
 
 

@@ -114,3 +114,15 @@ def test_map_never_decreases(pairs, probes):
 def test_to_unit_squeezes_only_what_sticks_out():
     assert to_unit(np.array([0.2, 0.8])).tolist() == [0.2, 0.8]
     assert to_unit(np.array([-0.5, 0.5, 1.5])).tolist() == [0, 0.5, 1]
+
+
+def test_a_few_precursors_beyond_a_steep_end_do_not_squeeze_all_runs(truth):
+    """In the other run everything late elutes within seconds, and four precursors later still."""
+    more = observed(long_gradient(np.linspace(0.1, 0.9, 20)), first=20_000)
+    reference = run_times("long", pd.concat([observed(long_gradient(truth)), more], ignore_index=True))
+    times = np.where(truth > 0.95, 60 + 1500 * 0.95 + 40 * (truth - 0.95), 60 + 1500 * truth)
+    last = observed(times.max() + np.array([20.0, 60.0, 100.0, 140.0]), first=10_000)
+    other = run_times("short", pd.concat([observed(times), last], ignore_index=True))
+    aligned = normalize([reference, other], align=True)["short"]
+    assert aligned(last["rt_observed"].to_numpy()).max() < 1.25
+    assert np.abs(aligned(times) - truth).max() < 0.03

@@ -102,3 +102,17 @@ def test_a_rejected_model_loses_its_folds_and_a_used_one_is_saved_with_them(weig
     np.testing.assert_allclose(manager.predict_rt_array(PEPTIDES), pretrained, atol=1e-6)
     manager.save_models(tmp_path / "out")
     assert not list((tmp_path / "out").glob("fold_*/*.pth"))
+
+
+def test_folds_are_loaded_in_the_order_in_which_they_were_saved(weights, tmp_path):
+    """By name, fold_10 comes before fold_2."""
+    manager = FinetuneManager("cpu", models=weights, precision="fp32", cross_fit=10)
+    networks = [new_network("rt").model for _ in range(10)]
+    for number, network in enumerate(networks):
+        for weight in network.parameters():
+            weight.data.fill_(number)
+    manager.fold_networks["rt"] = networks
+    manager.save_models(tmp_path)
+    manager.fold_networks.clear()
+    manager.load_tuned(tmp_path, ["rt"])
+    assert [int(next(n.parameters()).flatten()[0]) for n in manager.fold_networks["rt"]] == list(range(10))

@@ -47,8 +47,6 @@ def test_a_false_identification_pulls_less_on_retention_times_than_a_true_one():
     [
         ("rt", "rt_norm", np.nan),
         ("rt", "rt_norm", np.inf),
-        ("ccs", "ccs", np.nan),
-        ("ccs", "ccs", 0.0),
         ("ccs", "charge", None),
         ("charge", "charge", 11),
         ("charge", "charge", 0),
@@ -59,6 +57,21 @@ def test_unusable_values_are_found_before_training(name, column, value):
     df.loc[3, column] = value
     with pytest.raises(DataError, match=column):
         get_task(name).prepare(TaskData(df))
+
+
+@pytest.mark.parametrize("column", ["ccs", "mobility"])
+@pytest.mark.parametrize("missing", [np.nan, 0.0])
+def test_precursors_without_a_measured_ccs_are_left_out(column, missing):
+    """Those of runs without ion mobility, searched together with runs that have it."""
+    df = PEPTIDES.assign(precursor_mz=400.0 + PEPTIDES.index)
+    df["mobility"] = ccs_to_mobility_for_df(df.copy(), "ccs")
+    df = df.drop(columns={"ccs": "mobility", "mobility": "ccs"}[column])
+    df.loc[df.index % 2 == 1, column] = missing
+    prepared = get_task("ccs").prepare(TaskData(df))
+    assert prepared.sequences.tolist() == df["sequence"][::2].tolist()
+    assert all_of(prepared.examples, "target") == pytest.approx(PEPTIDES["ccs"].to_numpy()[::2], rel=1e-5)
+    with pytest.raises(DataError, match="no row with a CCS"):
+        get_task("ccs").prepare(TaskData(df.assign(**{column: missing})))
 
 
 @pytest.mark.parametrize(("name", "column"), [("rt", "rt_norm"), ("ccs", "ccs"), ("charge", "charge")])
@@ -112,6 +125,16 @@ def test_states_outside_the_limits_are_no_negatives():
     logits = torch.zeros(1, 10, requires_grad=True)
     task.loss(logits, batch).backward()
     assert (logits.grad[0] != 0).tolist() == [False, True, True] + [False] * 7
+
+
+def test_states_that_the_library_did_not_have_are_no_negatives():
+    """A library of measured spectra has one charge state of many a peptide: the others were not looked for."""
+    df = PEPTIDES.iloc[:3].assign(charge=[2, 3, 2])
+    columns = ["sequence", "mods", "mod_sites", "charge"]
+    searched = pd.concat([df[columns], df[columns].iloc[:1].assign(charge=4), df[columns].iloc[1:2].assign(charge=11)])
+    data = TaskData(df, charge_limits=(2, 4), searched_df=searched.sample(frac=1, random_state=0))
+    observable = all_of(get_task("charge").prepare(data).examples, "observable")
+    assert [(np.flatnonzero(row) + 1).tolist() for row in np.asarray(observable)] == [[2, 4], [3], [2]]
 
 
 def test_a_state_that_was_found_counts_although_it_lies_outside_the_windows():

@@ -112,6 +112,18 @@ def test_a_gain_that_may_be_chance_takes_further_turns(name, peptides, gain, out
     assert take_turns(turn(0), turn, 100).turns == turns
 
 
+def test_no_turn_is_taken_for_a_doubt_where_its_test_peptides_are_not_unseen():
+    """As where the collision energy was chosen on them."""
+    noise = np.random.default_rng(0).normal(0, 1, 100)
+
+    def turn(number):
+        result = made(number, 100)
+        return replace(result, scores_after=result.scores_before - 0.15 - noise)
+
+    assert take_turns(turn(0), turn, 100).turns > 1
+    assert take_turns(turn(0), turn, 0).turns == 1
+
+
 @pytest.mark.parametrize(("rows", "turns"), [(200, 5), (1000, 4), (1333, 3), (2000, 2), (2001, 1), (20000, 1)])
 def test_turns_are_taken_for_their_mean_where_rows_are_few(rows, turns):
     def turn(number):

@@ -8,7 +8,7 @@ from alphabase.spectral_library.base import SpecLibBase
 from alphadia_tl.errors import QuantificationError
 from alphadia_tl.validate import expected_times
 from alphadia_tl.validate.drift import alarms, measure, measure_folders
-from alphadia_tl.validate.expected_times import EXPECTED, library_times, with_expected_times
+from alphadia_tl.validate.expected_times import EXPECTED, library_precursors, library_times, with_expected_times
 from validate.test_drift import DECOYS, GRADIENT, SHARED, a_pass, rows
 
 PRECURSOR = ["sequence", "mods", "mod_sites", "charge"]
@@ -101,3 +101,11 @@ def test_folders_are_compared_by_the_library_of_the_first(tmp_path):
     saved(tmp_path / "first", TIMES)
     by_library = measure_folders(tmp_path / "first", tmp_path / "second")
     assert by_library.rt_agreement_gained < 0.7 < own.rt_agreement_gained
+
+
+def test_precursors_are_read_from_a_library_without_times_too(tmp_path):
+    saved(tmp_path, TIMES.drop(columns="rt_library"))
+    wanted = TIMES["sequence"].unique()[:5]
+    found = library_precursors(tmp_path / "speclib.hdf", wanted)
+    assert list(found.columns) == PRECURSOR
+    assert sorted(found["sequence"].unique()) == sorted(wanted)
