@@ -127,7 +127,9 @@ class PluginSettings(Section):
         metadata={"doc": "Proteins that cannot be in the sample, searched to estimate the error."},
     )
     precision: str = documented(
-        "auto", "Arithmetic of training and prediction: auto (bf16 where it is faster), fp32 or bf16."
+        "auto",
+        "Arithmetic of training and prediction: auto (bf16 on GPUs and CPUs that calculate with it, where a check "
+        "against fp32 passes), fp32 or bf16.",
     )
 
     def __post_init__(self) -> None:
@@ -173,7 +175,8 @@ class TrainingSettings(Section):
     section: typing.ClassVar[str] = "transfer_learning"
 
     batch_size: int | None = documented(
-        None, "Precursors per batch. null: chosen from the number of rows, so that an epoch has at least 30 steps."
+        None,
+        "Precursors per batch. null: chosen from the number of rows, so that an epoch has at least 30 steps (MS2 125).",
     )
     max_lr: float | None = documented(
         None, "Highest learning rate, reached after the warm-up. null: the model's own default."
@@ -182,7 +185,11 @@ class TrainingSettings(Section):
     validation_fraction: float = documented(0.2, "Fraction of the peptides that steer early stopping.")
     test_fraction: float = documented(0.1, "Fraction of the peptides scored once, before and after.")
     test_interval: int = documented(1, "Validate every n epochs.")
-    lr_patience: int = documented(1, "Epochs without progress of the training loss before the learning rate is halved.")
+    lr_patience: int = documented(
+        1,
+        "Epochs without progress of the training loss before the learning rate is halved; four times as many without "
+        "progress of the validation loss end the training.",
+    )
     epochs: int | None = documented(
         None,
         "At most this many epochs. null: the model's own: RT 18, CCS 12, charge 15, MS2 12; with a max_lr below the "

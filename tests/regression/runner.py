@@ -8,7 +8,9 @@ A search that has a row in the results is not run again: the run can be stopped 
 
 import argparse
 import json
+import platform
 import re
+import subprocess
 import sys
 import time
 from dataclasses import asdict
@@ -34,6 +36,7 @@ from regression.tables import write_page
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "regression.jsonl"
 KEY = ["sequence", "mods", "mod_sites", "charge"]
+CPUS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16", "avx512f": "AVX-512", "avx2": "AVX2"}
 TOLERANCE_SECONDS = 6.0
 # A quarter of the proteome is not in the sample.
 ENTRAPMENT = EntrapmentSettings(prefix=ABSENT_PREFIX, design="foreign", ratio=1 / 3)
@@ -84,7 +87,7 @@ def run_arm(cell: Cell, arm: str, work: Path) -> dict[str, Any]:
     elif chosen.truth_of:
         changes = with_truth(experiment, folder, chosen.truth_of)
     result = run_search(experiment, folder / arm, chosen.title, changes, oracle=chosen.oracle)
-    row = {"cell": cell.name, "arm": arm, "code": result.code, "seconds": round(result.seconds, 1)}
+    row = {"cell": cell.name, "arm": arm, "code": result.code, "seconds": round(result.seconds, 1), **made_by()}
     if result.score is None:
         return row | {"error": last_error(folder / f"{arm}.log")}
     return (
@@ -92,6 +95,16 @@ def run_arm(cell: Cell, arm: str, work: Path) -> dict[str, Any]:
         | measured(folder / arm, experiment.read_truth(), folder / "on" / "transfer" if chosen.memorised else None)
         | {"stages": {k: round(v, 1) for k, v in result.stages.items()}}
     )
+
+
+def made_by() -> dict[str, str]:
+    """Return the kind of CPU and the revision: base models that are trained anew differ a little between CPUs."""
+    facts = Path("/proc/cpuinfo")
+    flags = set(facts.read_text().split()) if facts.is_file() else set()
+    best = next((name for flag, name in CPUS.items() if flag in flags), platform.machine())
+    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    revision = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    return {"cpu": best, "revision": revision}
 
 
 def learnt_by_heart(experiment: Experiment, folder: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 from regression.grid import ARMS
 
 BEGIN, END = "<!-- regression: begin -->", "<!-- regression: end -->"
+SUMMARY_BEGIN, SUMMARY_END = "<!-- regression summary: begin -->", "<!-- regression summary: end -->"
 Row = dict[str, Any]
 
 
@@ -64,6 +65,26 @@ def main_table(rows: list[Row]) -> str:
                 f"{row['seconds']:.0f} |"
             )
     return "\n".join(lines)
+
+
+def summary_table(rows: list[Row]) -> str:
+    """Return one line per experiment: true precursors and true FDP (%) of the searches that users choose between."""
+    lines = [
+        "| experiment | one pass | with alphadia_tl | alphaDIA's transfer step | perfect library | gap closed |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for cell in dict.fromkeys(r["cell"] for r in rows):
+        found = {r["arm"]: r for r in rows if r["cell"] == cell and "true" in r}
+        if not {"off", "oracle"} <= found.keys():
+            continue
+        told = " | ".join(_true_and_fdp(found.get(arm)) for arm in ("off", "on", "stock", "oracle"))
+        closed = gap_closed(found["off"], found["on"], found["oracle"]) if "on" in found else float("nan")
+        lines.append(f"| {cell} | {told} | {_percent(closed)} |")
+    return "\n".join(lines)
+
+
+def _true_and_fdp(row: Row | None) -> str:
+    return "–" if row is None else f"{row['true']:,} ({100 * row['fdp']:.1f})"
 
 
 def own_hits_table(rows: list[Row]) -> str:
@@ -123,14 +144,17 @@ def _value(number: float | None) -> str:
 
 def write_page(path: Path, rows: list[Row]) -> None:
     """Replace what is between the markers of the page."""
-    text = path.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
+    text = _between(path.read_text(encoding="utf-8"), (SUMMARY_BEGIN, SUMMARY_END), summary_table(rows))
     parts = {
         "": main_table(rows),
         "### Tuning on one's own hits\n\n": own_hits_table(rows),
         "### What the estimators say\n\n": estimates_table(rows),
         "### What the drift alarm sees\n\n": drift_table(rows),
     }
-    tables = "\n\n" + "".join(f"{title}{table}\n\n" for title, table in parts.items())
-    path.write_text(before + BEGIN + tables + END + after, encoding="utf-8")
+    tables = "\n\n".join(f"{title}{table}" for title, table in parts.items())
+    path.write_text(_between(text, (BEGIN, END), tables), encoding="utf-8")
+
+
+def _between(text: str, markers: tuple[str, str], new: str) -> str:
+    before, rest = text.split(markers[0])
+    return f"{before}{markers[0]}\n\n{new}\n\n{markers[1]}{rest.split(markers[1])[1]}"

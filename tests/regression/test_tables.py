@@ -1,6 +1,19 @@
 import pytest
 
-from regression.tables import drift_table, estimates_table, gap_closed, main_table, own_hits_table, true_at
+from regression.tables import (
+    BEGIN,
+    END,
+    SUMMARY_BEGIN,
+    SUMMARY_END,
+    drift_table,
+    estimates_table,
+    gap_closed,
+    main_table,
+    own_hits_table,
+    summary_table,
+    true_at,
+    write_page,
+)
 
 
 def row(arm, true, reported, cell="all, seed 1", ahead=()):
@@ -41,3 +54,25 @@ def test_estimates_and_drift_stand_beside_what_is_known():
     rows = [row("on", 150, 155) | {"estimate": told, "drift": figures}, row("off", 100, 101)]
     assert "| 3.23% | 1.94% | 2.00% (1.00% to 3.00%) | inconclusive |" in estimates_table(rows)
     assert drift_table(rows).endswith("| 1.200 | 0.900 → 0.800 | 0.040 → 0.050 | 0.700 (–) | 0.010 | 1 |")
+
+
+def test_the_summary_has_a_line_per_experiment_with_what_users_choose_between():
+    rows = [row("off", 100, 101), row("oracle", 200, 202), row("on", 190, 200), row("few", 120, 125)]
+    rows += [row("off", 100, 102, "none"), row("oracle", 110, 112, "none"), row("on", 1, 2, "no oracle")]
+    lines = summary_table(rows).splitlines()[2:]
+    assert lines == [
+        "| all, seed 1 | 100 (1.0) | 190 (5.0) | – | 200 (1.0) | 90 % |",
+        "| none | 100 (2.0) | – | – | 110 (1.8) | – |",
+    ]
+
+
+def test_only_what_is_between_the_markers_of_the_page_is_replaced(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"a\n{SUMMARY_BEGIN}old{SUMMARY_END}\nb\n{BEGIN}old{END}\nc")
+    for _ in range(2):
+        write_page(page, [row("off", 100, 101), row("oracle", 200, 202)])
+        text = page.read_text()
+        assert "old" not in text
+        assert text.count("| experiment | one pass |") == text.count("### What the drift alarm sees") == 1
+        assert text.startswith(f"a\n{SUMMARY_BEGIN}\n\n| experiment")
+        assert text.endswith(f"{END}\nc")
