@@ -91,9 +91,9 @@ ARMS = {
     "oracle_2": Arm("perfect library, random state 2", {"general": {"random_state": 2}}, oracle=True),
     "memorised": Arm("hits of a lenient pass learnt by heart", {}, memorised=True),
 }
-BASIC_ARMS = ("off", "on", "on_wide", "oracle", "oracle_near", "memorised", "stock")
+BASIC_ARMS = ("off", "on", "on_wide", "oracle", "oracle_near", "memorised", "stock", "pseudo_reverse")
 OWN_HITS_ARMS = (*BASIC_ARMS, "cross_fit", "lenient", "few", "short")
-ALL_ARMS = (*OWN_HITS_ARMS, "off_near", "long", "rounds", "pseudo_reverse", "true_ms2", "true_rt")
+ALL_ARMS = (*OWN_HITS_ARMS, "off_near", "long", "rounds", "true_ms2", "true_rt")
 
 
 def shift(kind: str, seed: int = 1, base: Preset = SMALL, **acquisition: Any) -> Preset:
