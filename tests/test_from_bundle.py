@@ -146,9 +146,10 @@ class Step:
 
     raw_path_list = ()
 
-    def __init__(self, config, found):
+    def __init__(self, config, found, output_folder):
         self.config = config
         self.found = found
+        self.output_folder = output_folder
 
     def run(self):
         from peptdeep.settings import MOD_TO_FEATURE
@@ -177,7 +178,7 @@ def plan(tmp_path, monkeypatch, finetuned):
         def make_step(output_folder, user_config, cli_config, extra_config, step_name):
             told.append((step_name, extra_config))
             merged = host.effective_config(host.deep_merge(user_config, extra_config), output_folder)
-            return Step(merged, found)
+            return Step(merged, found, output_folder)
 
         monkeypatch.setattr(host, "make_step", make_step)
         monkeypatch.setattr(host, "run_first_pass", lambda step, predictor: (step.run(), []))
