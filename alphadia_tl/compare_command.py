@@ -14,7 +14,8 @@ from alphadia_tl.errors import SettingsError
 from alphadia_tl.finetune_command import read_config
 from alphadia_tl.report.comparison import render_text, write_comparison
 from alphadia_tl.settings import EntrapmentSettings
-from alphadia_tl.validate.compare import compare, has_entrapment
+from alphadia_tl.validate.compare import compare
+from alphadia_tl.validate.compared_errors import has_entrapment
 from alphadia_tl.validate.entrapment_files import digest_note, entrapment_of, with_files
 from alphadia_tl.validate.levels import Entrapment
 from alphadia_tl.validate.tables import SearchOutput, read_outputs

@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.validate.agreement import quantity_agreement, rt_agreement, shared_table, variation
-from alphadia_tl.validate.discoveries import Discoveries
-from alphadia_tl.validate.estimators import FdpEstimate, combined
+from alphadia_tl.validate.compared_errors import (
+    Row,
+    discovery_lists,
+    entrapments_of,
+    error_rows,
+    estimate_of,
+    judged_rows,
+    matched_targets,
+    notes_on_errors,
+    said_of_errors,
+)
 from alphadia_tl.validate.levels import Entrapment
-from alphadia_tl.validate.marked import ALL_RUNS, LEVELS, Level, best_rows, discoveries, entrapment_rows, estimate
+from alphadia_tl.validate.marked import ALL_RUNS, LEVELS, Level, best_rows, entrapment_rows
 from alphadia_tl.validate.settings_differ import settings_differences
 from alphadia_tl.validate.tables import SearchOutput
-from alphadia_tl.validate.verdicts import count_verdicts, error_verdict, versus
+from alphadia_tl.validate.verdicts import count_verdicts, versus
 
 COLUMNS = ("level", "run", "arm", "metric", "value")
 SEARCH_LEVEL = "search"
-FEW_ENTRAPMENTS = 10
-BEFORE = (
-    "Targets, entrapments and errors of precursors and peptides are those before the protein FDR; what is identified, "
-    "gained and lost is counted after it. The protein FDR hides errors: entrapment proteins go, misplaced precursors "
-    "of true proteins stay."
-)
-AFTER = (
-    "The errors of precursors and peptides are estimated after the protein FDR and are too low for that: the tables of "
-    "the runs are gone in {names}."
-)
-SEVERAL_RUNS = (
-    "alphaDIA claims the FDR of precursors for each run. The list of all runs together collects the errors of each and "
-    "has a higher FDP, the more runs the higher; verdicts on precursors and peptides are about each run's list."
-)
-Row = tuple[str, str, str, str, float]
 
 
 @dataclass(frozen=True)
@@ -102,23 +95,23 @@ def compare(
     if len(names) < 2 or len(set(names)) < len(names):
         raise SettingsError(f"A comparison needs at least two searches of different names, not {names}.")
     said = list(_notes(outputs))
-    marked, unknown = _entrapments(outputs, entrapment)
-    said += [*unknown, *_notes_on_errors(outputs, marked)]
+    marked, unknown = entrapments_of(outputs, entrapment)
+    said += [*unknown, *notes_on_errors(outputs, marked)]
     rows: list[Row] = []
     verdicts: list[str] = []
     runs = sorted({run for o in outputs for run in o.runs})
     by_run = [_by_run(o.rows) for o in outputs]
     for level in LEVELS:
-        judged = [_by_run(part) for part in _judged(outputs, level)]
-        lists = {run: _lists(run, judged, level, marked) for run in [*runs, ALL_RUNS]}
+        judged = [_by_run(part) for part in judged_rows(outputs, level)]
+        lists = {run: discovery_lists(run, judged, level, marked) for run in [*runs, ALL_RUNS]}
         for run in [ALL_RUNS, *runs]:
             numbers = [len(best_rows(of_run[run], level)) if run in of_run else 0 for of_run in by_run]
             rows += [(level.name, run, n, "identified", float(found)) for n, found in zip(names, numbers, strict=True)]
-            errors = [_estimate(found, e) for found, e in zip(lists[run], marked, strict=True)]
-            matched = _matched(lists[run], errors, marked)
-            rows += _error_rows(level, run, names, errors, matched)
+            errors = [estimate_of(found, e) for found, e in zip(lists[run], marked, strict=True)]
+            matched = matched_targets(lists[run], errors, marked)
+            rows += error_rows(level, run, names, errors, matched)
             if run == ALL_RUNS:
-                verdicts += _said_of_errors(
+                verdicts += said_of_errors(
                     level, outputs, errors, [[lists[r][i] for r in runs] for i in range(len(names))], marked
                 )
                 verdicts += count_verdicts(level.name, names, numbers, matched)
@@ -138,125 +131,6 @@ def compare(
 def _by_run(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Split rows by run, once: a search of many runs has millions."""
     return {ALL_RUNS: rows} | {str(run): part for run, part in rows.groupby("run", sort=True)}
-
-
-def _entrapments(
-    outputs: Sequence[SearchOutput], given: Entrapment | Mapping[str, Entrapment] | None
-) -> tuple[list[Entrapment | None], list[str]]:
-    """Return the entrapment of each search, and what to tell of those that have none.
-
-    A prefix may be a wrong one: it counts where a table of twins or of peptides left out says that there is entrapment,
-    or where an identification of any search has it.
-    """
-    if given is None:
-        return [None] * len(outputs), []
-    of = {o.name: given for o in outputs} if isinstance(given, Entrapment) else given
-    known = [of.get(o.name) for o in outputs]
-    pairs = list(zip(known, _judged(outputs, LEVELS[0]), strict=True))
-    if not any(e and (e.target_of or e.left_out or has_entrapment(rows, e)) for e, rows in pairs):
-        prefixes = ", ".join(sorted({repr(e.prefix) for e in known if e}))
-        told = [f"No protein starts with {prefixes} in any search: no error is estimated."] if prefixes else []
-        return [None] * len(outputs), told
-    without = ", ".join(o.name for o, e in zip(outputs, known, strict=True) if e is None)
-    told = [f"No entrapment in the database of {without}: no error is estimated there."] if without else []
-    if len({(e.prefix, e.design, e.k, e.r, len(e.target_of)) for e in known if e}) > 1:
-        told.append("The searches differ in their entrapment: each is estimated with its own.")
-    return known, told
-
-
-def has_entrapment(rows: pd.DataFrame, entrapment: Entrapment) -> bool:
-    """Tell whether any precursor belongs to entrapment proteins only."""
-    return bool(entrapment_rows(rows, LEVELS[0], entrapment).any())
-
-
-def _judged(outputs: Sequence[SearchOutput], level: Level) -> list[pd.DataFrame]:
-    """Return the identifications in which entrapments are counted: of all searches before the protein FDR, or of none.
-
-    The protein FDR takes away entrapment proteins, which have no true precursor to hold them, and leaves wrong
-    precursors of true proteins: what is left has fewer entrapments than its error.
-    """
-    before = [o.run_rows for o in outputs if o.run_rows is not None]
-    if level.name == "protein group" or len(before) < len(outputs):
-        return [o.rows for o in outputs]
-    return before
-
-
-def _lists(
-    run: str, judged: Sequence[Mapping[str, pd.DataFrame]], level: Level, marked: Sequence[Entrapment | None]
-) -> list[Discoveries | None]:
-    """Return the discoveries of each search in a run, None where it has no entrapment."""
-    return [
-        None if e is None else discoveries(of_run.get(run, of_run[ALL_RUNS].iloc[:0]), level, e)
-        for of_run, e in zip(judged, marked, strict=True)
-    ]
-
-
-def _estimate(found: Discoveries | None, entrapment: Entrapment | None) -> FdpEstimate | None:
-    return None if found is None or entrapment is None or not len(found) else estimate(found, entrapment)
-
-
-def _matched(
-    lists: Sequence[Discoveries | None], errors: Sequence[FdpEstimate | None], marked: Sequence[Entrapment | None]
-) -> list[tuple[int, float] | None]:
-    """Return the targets of each search where the combined estimate of all is the smallest of them, and that one."""
-    limit = min((e.combined for e in errors if e), default=0.0)
-    return [
-        None
-        if found is None or e is None
-        else (int((~found.is_entrapment[: matched_prefix(found, e.r, limit)]).sum()), limit)
-        for found, e in zip(lists, marked, strict=True)
-    ]
-
-
-def _error_rows(
-    level: Level,
-    run: str,
-    names: Sequence[str],
-    errors: Sequence[FdpEstimate | None],
-    matched: Sequence[tuple[int, float] | None],
-) -> Iterator[Row]:
-    for name, e, match in zip(names, errors, matched, strict=True):
-        for metric, value in (asdict(e) if e else {}).items():
-            if value is not None:
-                yield (level.name, run, name, metric if metric.startswith("n_") else f"fdp_{metric}", float(value))
-        if match is not None:
-            yield (level.name, run, name, "targets_at_matched_fdp", float(match[0]))
-            yield (level.name, run, name, "matched_fdp", match[1])
-
-
-def _said_of_errors(
-    level: Level,
-    outputs: Sequence[SearchOutput],
-    errors: Sequence[FdpEstimate | None],
-    of_runs: Sequence[Sequence[Discoveries | None]],
-    marked: Sequence[Entrapment | None],
-) -> Iterator[str]:
-    """Judge the claimed FDR where it is claimed: for each run; for protein groups, for all runs together."""
-    for output, union, lists, e in zip(outputs, errors, of_runs, marked, strict=True):
-        runs = [found for found in lists if found is not None and len(found)]
-        if union is None or e is None:
-            continue
-        several = len(runs) > 1 and level.name != "protein group"
-        yield error_verdict(level.name, output, estimate(runs, e) if several else union, union if several else None)
-
-
-def matched_prefix(found: Discoveries, ratio: float, limit: float) -> int:
-    """Return how many of the best discoveries have a combined estimate of at most a limit.
-
-    Parameters
-    ----------
-    found : Discoveries
-        Best first.
-    ratio : float
-        Entrapment database size divided by target database size.
-    limit : float
-        Combined estimate that is allowed.
-    """
-    n_entrapment = np.concatenate([[0], np.cumsum(found.is_entrapment)])
-    for n in range(len(found), 0, -1):
-        if combined(n - int(n_entrapment[n]), int(n_entrapment[n]), ratio) <= limit:
-            return n
-    return 0
 
 
 def _targets(rows: pd.DataFrame, level: Level, entrapment: Entrapment | None) -> pd.DataFrame:
@@ -306,19 +180,3 @@ def _notes(outputs: Sequence[SearchOutput]) -> Iterator[str]:
         differ = settings_differences(base.settings, other.settings)
         if differ:
             yield f"{versus(other.name, base.name)}: other settings differ too: {'; '.join(differ)}."
-
-
-def _notes_on_errors(outputs: Sequence[SearchOutput], marked: Sequence[Entrapment | None]) -> Iterator[str]:
-    if not any(marked):
-        return
-    without = [o.name for o in outputs if o.run_rows is None]
-    yield BEFORE if not without else AFTER.format(names=", ".join(without))
-    if any(len(o.runs) > 1 for o in outputs):
-        yield SEVERAL_RUNS
-    few = [
-        o.name
-        for o, e, rows in zip(outputs, marked, _judged(outputs, LEVELS[0]), strict=True)
-        if e is not None and int(entrapment_rows(rows, LEVELS[0], e).sum()) < FEW_ENTRAPMENTS
-    ]
-    if few:
-        yield f"Fewer than {FEW_ENTRAPMENTS} entrapments in {', '.join(few)}: the estimates are rough."

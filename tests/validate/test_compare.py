@@ -5,7 +5,8 @@ from made_outputs import precursors, write_output, write_runs
 
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.validate import compare as compare_module
-from alphadia_tl.validate.compare import compare, matched_prefix
+from alphadia_tl.validate.compare import compare
+from alphadia_tl.validate.compared_errors import matched_prefix
 from alphadia_tl.validate.discoveries import Discoveries
 from alphadia_tl.validate.estimators import combined
 from alphadia_tl.validate.levels import Entrapment
