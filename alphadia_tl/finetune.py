@@ -23,16 +23,19 @@ from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import (
     DEFAULT_FRAG_TYPES,
     Better,
+    GivenScores,
     Ms2Task,
     NceSearch,
     Task,
     TaskData,
     TuneResult,
+    Values,
     Weights,
     build_model,
     find_weights,
     get_task,
     predict,
+    score_given,
     search_nce,
     tune,
     with_nce,
@@ -286,6 +289,10 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         history = self._tune(self._task("ms2", chosen), data, baseline)
         self.use_nce(chosen)
         return history
+
+    def score_given(self, name: str, data: TaskData, values: Values) -> GivenScores:
+        """Score what is given for the held-out peptides, beside the tuned model of the last ``finetune_...``."""
+        return score_given(self._task(name), data, self.results[name], values)
 
     def restore_pretrained(self, name: str) -> None:
         """Put the start weights of a model back, and for MS2 the collision energy that was used with them."""

@@ -17,12 +17,6 @@ logger = logging.getLogger(__name__)
 
 UNCHANGED = "the library stays as it is: only the charge model was accepted, and no charge states are filtered"
 
-OWN_VALUES = (
-    "The library was given (library_path): what it says itself is replaced by predictions of {models}. The tuned "
-    "models were compared with the pretrained ones, not with the library's own values, which may be measured and "
-    "better: compare the passes, and leave out of alphadia_tl.models what should stay the library's."
-)
-
 
 def regenerate_library(settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome, speclib: Path) -> None:
     """Write the tuned library; a model whose predictions turn out unusable goes back to its pretrained weights.
@@ -30,13 +24,11 @@ def regenerate_library(settings: StepSettings, manager: FinetuneManager, outcome
     Where no accepted model changes the library, none is written, and one of an earlier call is removed.
     """
     outcome.regeneration = None
-    if settings.library_is_given and outcome.changing:
-        outcome.warnings.append(OWN_VALUES.format(models=", ".join(m.upper() for m in outcome.changing)))
-        logger.warning(outcome.warnings[-1])
     while outcome.accepted:
         changing = outcome.changing
         if not changing:
-            outcome.warnings.append(UNCHANGED)
+            if not outcome.library_values_kept:  # else that was told
+                outcome.warnings.append(UNCHANGED)
             break
         try:
             outcome.regeneration = regenerate(

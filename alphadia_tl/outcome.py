@@ -38,6 +38,8 @@ class StepOutcome:
         Names of the runs it was made from.
     training : dict
         How the training of each tuned model went.
+    library_values_kept : list of str
+        Accepted models that leave a given library's own values in it, as they are not surely better.
     charge_cutoff : float or None
         Probability under which charge states leave the library; None keeps them all.
     rt_tolerance : float or None
@@ -62,6 +64,7 @@ class StepOutcome:
     library: dict[str, Any] = field(default_factory=dict)
     runs: list[str] = field(default_factory=list)
     training: dict[str, TrainingFacts] = field(default_factory=dict)
+    library_values_kept: list[str] = field(default_factory=list)
     charge_cutoff: float | None = None
     rt_tolerance: float | None = None
     rt_bins: pd.DataFrame | None = None
@@ -79,7 +82,8 @@ class StepOutcome:
     @property
     def changing(self) -> list[str]:
         """Names of the accepted models that change the library."""
-        return [m for m in self.accepted if m != "charge" or self.charge_cutoff is not None]
+        able = (m for m in self.accepted if m != "charge" or self.charge_cutoff is not None)
+        return [m for m in able if m not in self.library_values_kept]
 
     def reject(self, model: str, problem: str) -> None:
         """Take back the acceptance of a model and say why."""
@@ -97,6 +101,7 @@ class StepOutcome:
             "decisions": [d.to_mapping() for d in self.decisions],
             "training": self.training,
             "transfer_library": self.library,
+            "library_values_kept": self.library_values_kept,
             "charge_cutoff": self.charge_cutoff,
             "rt_tolerance": self.rt_tolerance,
             "regeneration": self.regeneration.to_mapping() if self.regeneration else None,
@@ -116,6 +121,7 @@ class StepOutcome:
             library=rest.pop("transfer_library"),
             runs=rest.pop("runs"),
             training=rest.pop("training"),
+            library_values_kept=rest.pop("library_values_kept", []),
             charge_cutoff=rest.pop("charge_cutoff", None),
             rt_tolerance=rest.pop("rt_tolerance", None),
             regeneration=RegenerationSummary.from_mapping(regeneration) if regeneration else None,

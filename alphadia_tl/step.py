@@ -82,6 +82,7 @@ def run_step(
     quant_folders: Sequence[Path] = (),
     transfer_library: Path | None = None,
     speclib: Path | None = None,
+    searched: Path | None = None,
 ) -> StepOutcome:
     """Tune the models on identified precursors and predict the library again.
 
@@ -97,6 +98,8 @@ def run_step(
         A saved transfer library, instead of ``quant_folders``.
     speclib : Path, optional
         Base library of the first pass; None writes no tuned library.
+    searched : Path, optional
+        That library, where another job writes the tuned one.
 
     Returns
     -------
@@ -115,7 +118,7 @@ def run_step(
         outcome.warnings.append(manager.instrument_warning)
     observable_mz = observed_precursor_mz(settings, _facts(library, outcome.runs), outcome)
     with outcome.timed("tuning"):
-        tune_models(settings, library, manager, outcome, observable_mz, searched=speclib)
+        tune_models(settings, library, manager, outcome, observable_mz, searched=speclib or searched)
     with outcome.timed("writing models"):
         record_training(settings, library.precursor_df, manager, outcome)
         save_models(manager, outcome)

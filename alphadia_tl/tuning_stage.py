@@ -17,6 +17,7 @@ from alphadia_tl.errors import BaselineError
 from alphadia_tl.finetune import FinetuneManager
 from alphadia_tl.library import TransferLibrary
 from alphadia_tl.outcome import StepOutcome
+from alphadia_tl.own_values import keep_better_values
 from alphadia_tl.report import TrainingFacts
 from alphadia_tl.rt_bins import by_retention_time
 from alphadia_tl.rt_window import choose_rt_tolerance
@@ -98,6 +99,8 @@ def tune_models(
             decision = gate.skipped(name, f"pretrained model kept: {reason}")
         logger.info(f"{name.upper()}: {decision.reason}")
         outcome.decisions.append(decision)
+    if settings.library_is_given and searched is not None:
+        keep_better_values(settings, library, manager, outcome, searched)
     note_nce(settings, manager, outcome)
     outcome.charge_cutoff = _charge_cutoff(settings, manager, outcome)
     _look_along_the_gradient(settings, manager, outcome)

@@ -1,11 +1,12 @@
 """Speed of this package's stages against alphaDIA's, on the same inputs, threads and machine, in one run.
 
     python benchmarks/speed.py                # all stages, about two hours on two cores
-    python benchmarks/speed.py predict        # one of: startup, collect, predict, storage, tune, search, memory, floor
+    python benchmarks/speed.py predict        # one of: startup, collect, predict, storage, tune, search, memory, floor,
+                                              # and passes: search without alphaDIA's own two passes
     python benchmarks/speed.py --docs docs    # and write the table into docs/benchmarks.md
     python benchmarks/speed.py --table --docs docs  # run nothing
 
-What needs the measured weights is skipped where they are absent.
+What needs the measured weights is skipped where they are absent. Rows of other machines are kept beside the new ones.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from pathlib import Path
 
 from timing.floors import floor
 from timing.libraries import collect, predict, startup, storage
-from timing.measure import Row, machine, table
+from timing.measure import Row, here, key, table
 from timing.memory import memory
-from timing.searches import search
+from timing.searches import passes, search
 from timing.tuning import tune
 
 BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
@@ -35,29 +36,33 @@ STAGES: dict[str, Callable[[], Iterator[Row]]] = {
     "memory": memory,
     "floor": floor,
 }
+QUICKER: dict[str, Callable[[], Iterator[Row]]] = {"passes": passes}
 
 
 def main() -> int:
     """Run the stages."""
+    known_stages = STAGES | QUICKER
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stages", nargs="*", default=list(STAGES), help=f"some of {', '.join(STAGES)}")
+    names = ", ".join(known_stages)
+    parser.add_argument("stages", nargs="*", default=list(STAGES), help=f"some of {names}")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "speed.json")
     parser.add_argument("--table", action="store_true", help="run nothing")
     parser.add_argument("--docs", type=Path, default=None, help="folder of benchmarks.md, whose table is replaced")
     options = parser.parse_args()
     logging.disable(logging.INFO)
     known: list[Row] = json.loads(options.results.read_text()) if options.results.is_file() else []
+    place = here()
     for stage in [] if options.table else options.stages:
-        rows = list(STAGES[stage]())
+        rows = [row | place for row in known_stages[stage]()]
         print(table(rows), flush=True)
-        new = {(r["stage"], "floor" in r) for r in rows}
-        known = [k for k in known if (k["stage"], "floor" in k) not in new] + rows
+        new = {key(r) for r in rows}
+        known = [k for k in known if key(k) not in new] + rows
         options.results.parent.mkdir(parents=True, exist_ok=True)
         options.results.write_text(json.dumps(known, indent=1) + "\n")
     if options.docs is not None:
         page = options.docs / "benchmarks.md"
         before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-        text = f"{before}{BEGIN}\n\nMachine: {machine()}.\n\n{table(known)}\n\n{END}{rest.split(END)[1]}"
+        text = f"{before}{BEGIN}\n\n{table(known)}\n\n{END}{rest.split(END)[1]}"
         page.write_text(text, encoding="utf-8")
     return 0
 

@@ -12,6 +12,9 @@ from alphadia_tl.simulate.experiment import SMALL, make_weights
 
 STATUS = pytest.StashKey[int]()
 
+# alphaDIA's own switch: its compiled functions are kept between the many processes that the tests start.
+os.environ.setdefault("USE_NUMBA_CACHING", "1")
+
 
 def pytest_sessionfinish(session, exitstatus):
     session.config.stash[STATUS] = int(exitstatus)

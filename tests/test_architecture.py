@@ -26,6 +26,7 @@ ORDER = [
     "step",
     "tuning_stage",
     "library_stage",
+    "own_values",
     "conditions",
     "records",
     "host",

@@ -24,9 +24,7 @@ def test_a_charge_model_that_filters_nothing_changes_no_library(tmp_path, monkey
         return "summary"
 
     monkeypatch.setattr(library_stage, "regenerate", regenerate)
-    settings = SimpleNamespace(
-        plugin=PluginSettings(charge_filter_recall=1.0), predicted_frag_types=(), library_is_given=False
-    )
+    settings = SimpleNamespace(plugin=PluginSettings(charge_filter_recall=1.0), predicted_frag_types=())
     outcome = StepOutcome(Bundle(tmp_path), decisions=[Decision(m, True, "better") for m in accepted])
     outcome.bundle.tuned_library.write_text("of an earlier call")
     regenerate_library(settings, SimpleNamespace(), outcome, tmp_path / "speclib.hdf")
@@ -52,7 +50,7 @@ def test_a_tuned_model_that_cannot_predict_makes_way_and_the_others_go_on(tmp_pa
     monkeypatch.setattr(library_stage, "note_nce", lambda *a: done.append("energy"))
     monkeypatch.setattr(library_stage, "save_models", lambda *a: done.append("weights"))
     manager = SimpleNamespace(restore_pretrained=lambda name: done.append(f"pretrained {name}"))
-    settings = SimpleNamespace(plugin=PluginSettings(), predicted_frag_types=(), library_is_given=False)
+    settings = SimpleNamespace(plugin=PluginSettings(), predicted_frag_types=())
     decisions = [Decision(m, True, "better") for m in ("rt", "ms2")]
     outcome = StepOutcome(Bundle(tmp_path), decisions=decisions, rt_tolerance=0.07)
     regenerate_library(settings, manager, outcome, tmp_path / "speclib.hdf")
@@ -68,18 +66,22 @@ def test_an_error_of_no_model_ends_the_step(tmp_path, monkeypatch):
         raise PredictionError("The library has no precursor.", "Check the FASTA file.")
 
     monkeypatch.setattr(library_stage, "regenerate", regenerate)
-    settings = SimpleNamespace(plugin=PluginSettings(), predicted_frag_types=(), library_is_given=False)
+    settings = SimpleNamespace(plugin=PluginSettings(), predicted_frag_types=())
     outcome = StepOutcome(Bundle(tmp_path), decisions=[Decision("rt", True, "better")])
     with pytest.raises(PredictionError, match="no precursor"):
         regenerate_library(settings, SimpleNamespace(), outcome, tmp_path / "speclib.hdf")
 
 
-@pytest.mark.parametrize(("given", "accepted"), [(True, ("rt", "ms2")), (True, ()), (False, ("rt",))])
-def test_that_a_given_librarys_own_values_are_replaced_is_told(tmp_path, monkeypatch, given, accepted):
-    monkeypatch.setattr(library_stage, "regenerate", lambda *a, **k: "summary")
-    settings = SimpleNamespace(plugin=PluginSettings(), predicted_frag_types=(), library_is_given=given)
-    outcome = StepOutcome(Bundle(tmp_path), decisions=[Decision(m, True, "better") for m in accepted])
+def test_what_stays_a_given_librarys_own_is_not_predicted(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(library_stage, "regenerate", lambda *a, accepted, **k: asked.append(accepted) or "summary")
+    settings = SimpleNamespace(plugin=PluginSettings(), predicted_frag_types=())
+    decisions = [Decision(m, True, "better") for m in ("rt", "ms2")]
+    outcome = StepOutcome(Bundle(tmp_path), decisions=decisions, library_values_kept=["ms2"])
     regenerate_library(settings, SimpleNamespace(), outcome, tmp_path / "speclib.hdf")
-    told = [w for w in outcome.warnings if "library's own values" in w]
-    assert len(told) == (1 if given and accepted else 0)
-    assert not told or "predictions of RT, MS2." in told[0]
+    assert asked == [["rt"]]
+    outcome.library_values_kept.append("rt")
+    regenerate_library(settings, SimpleNamespace(), outcome, tmp_path / "speclib.hdf")
+    assert asked == [["rt"]]
+    assert outcome.regeneration is None
+    assert outcome.warnings == []  # what stays was told where it was decided

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from alphabase.peptide.mobility import ccs_to_mobility_for_df, mobility_to_ccs_for_df
+from alphabase.peptide.mobility import ccs_to_mobility_for_df
 from alphabase.spectral_library.base import SpecLibBase
 from numpy.typing import NDArray
 
@@ -20,6 +20,7 @@ from alphadia_tl.errors import PredictionError
 from alphadia_tl.speclib import checks
 from alphadia_tl.speclib.charge import probability_of_own_charge, renumber, rows_to_keep
 from alphadia_tl.speclib.fragments import Layout, fit_columns, make_dense, predict_intensities
+from alphadia_tl.speclib.own import MOBILITY_COLUMNS, RT_COLUMNS, first_of, own_ccs
 from alphadia_tl.speclib.predictor import CHUNK_ROWS, PEPTIDOFORM, Predictor, Progress, model_input, predict_rows
 from alphadia_tl.speclib.storage import load_library, save_library
 from alphadia_tl.speclib.summary import RegenerationSummary
@@ -28,9 +29,6 @@ logger = logging.getLogger(__name__)
 
 ACCEPTABLE = ("rt", "charge", "ms2", "ccs")
 N_CHARGES = 10
-# The search takes the first of these that the library has (InitFlatColumns of alphaDIA).
-RT_COLUMNS = ("rt_library", "rt", "rt_norm", "rt_pred", "rt_norm_pred", "irt")
-MOBILITY_COLUMNS = ("mobility_library", "mobility", "mobility_pred")
 
 
 @dataclass
@@ -96,7 +94,7 @@ def _apply_charge(job: _Job) -> None:
 
 def _apply_rt(job: _Job) -> None:
     rt = job.predict_per_peptidoform(job.predictor.predict_rt_array, "rt")
-    column = _first_of(RT_COLUMNS, job.df)
+    column = first_of(RT_COLUMNS, job.df)
     _judge(job, "rt", rt, None if column is None else job.df[column], f"column '{column}'")
     job.replace_columns(RT_COLUMNS, {"rt_pred": rt, "rt_norm_pred": rt})
 
@@ -105,18 +103,11 @@ def _apply_ccs(job: _Job) -> None:
     if "precursor_mz" not in job.df.columns:
         job.library.calc_precursor_mz()
     ccs = job.predict(model_input(job.df), job.predictor.predict_ccs_array, "ccs")
-    column = _first_of(MOBILITY_COLUMNS, job.df)
-    replaced = None
-    if column is not None:  # as CCS: the mobility's rank is mostly that of the charge
-        numbers = job.df.assign(**{column: pd.to_numeric(job.df[column], errors="coerce").fillna(0.0)})
-        replaced = pd.Series(mobility_to_ccs_for_df(numbers, column))
+    column = first_of(MOBILITY_COLUMNS, job.df)
+    replaced = None if column is None else own_ccs(job.df, column)  # the mobility's rank is mostly that of the charge
     _judge(job, "ccs", ccs, replaced, f"column '{column}'")
     mobility = ccs_to_mobility_for_df(job.df.assign(ccs_pred=ccs), "ccs_pred").astype(np.float32)
     job.replace_columns(MOBILITY_COLUMNS, {"ccs_pred": ccs, "mobility_pred": mobility})
-
-
-def _first_of(columns: Sequence[str], df: pd.DataFrame) -> str | None:
-    return next((c for c in columns if c in df.columns), None)
 
 
 def _judge(job: _Job, model: str, values: Any, replaced: pd.Series | None, name: str) -> None:

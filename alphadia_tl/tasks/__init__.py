@@ -8,6 +8,7 @@ from alphadia_tl.tasks.base import Evaluation, Headline, Prepared, Task, TaskDat
 from alphadia_tl.tasks.ccs import CcsTask, has_ccs
 from alphadia_tl.tasks.charge import ChargeTask, observable_states
 from alphadia_tl.tasks.collision_energy import Better, NceSearch, search_nce, with_nce
+from alphadia_tl.tasks.given import GivenScores, Values, score_given
 from alphadia_tl.tasks.ms2 import Ms2Task
 from alphadia_tl.tasks.predict import choose_dtype, predict
 from alphadia_tl.tasks.result import TuneResult
@@ -22,6 +23,7 @@ __all__ = [
     "CcsTask",
     "ChargeTask",
     "Evaluation",
+    "GivenScores",
     "Headline",
     "Ms2Task",
     "NceSearch",
@@ -30,6 +32,7 @@ __all__ = [
     "Task",
     "TaskData",
     "TuneResult",
+    "Values",
     "Weights",
     "build_model",
     "choose_dtype",
@@ -39,6 +42,7 @@ __all__ = [
     "new_network",
     "observable_states",
     "predict",
+    "score_given",
     "search_nce",
     "tune",
     "with_nce",

@@ -113,7 +113,10 @@ def tune(plan: JobPlan) -> None:
     """Tune the models on the first pass; a tuning that was killed goes on from its last epoch."""
     started = time.perf_counter()
     outcome = run_step(
-        plan.settings(), plan.transfer_folder, quant_folders=list(_folders(plan, host.TRANSFER_STEP).values())
+        plan.settings(),
+        plan.transfer_folder,
+        quant_folders=list(_folders(plan, host.TRANSFER_STEP).values()),
+        searched=plan.transfer_folder / host.SPECLIB_FILE,
     )
     write_receipt(plan.layout.tuned, {"outcome": outcome.to_mapping(), "seconds": since(started)})
 

@@ -18,7 +18,7 @@ from timing.measure import Row, row, timed
 ROWS = (1_000, 2_000, 4_000, 8_000)
 RUNS = (1, 2, 4, 8)
 PRECURSORS_PER_RUN = 3_000
-LARGER_RUNS = (6_000, 12_000, 24_000)
+LARGER_RUNS = (6_000, 12_000, 24_000, 48_000)
 STORED = 100_000
 
 

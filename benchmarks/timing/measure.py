@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 
 REPEATS = 3
 Row = dict[str, Any]
+# What products of matrices are fast with; names of CPUs do not tell.
+INSTRUCTIONS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16", "avx512f": "AVX-512", "avx2": "AVX2"}
 
 
 def timed(call: Callable[[], Any], repeats: int = REPEATS) -> tuple[Any, list[float]]:
@@ -40,11 +43,28 @@ def row(stage: str, size: int, ours: Sequence[float], stock: Sequence[float] = (
 
 
 def table(rows: list[Row]) -> str:
-    """Return the rows as Markdown: those beside alphaDIA's, then those beside a floor."""
-    floors = [r for r in rows if "floor" in r]
-    beside = [r for r in rows if "floor" not in r]
-    tables = ([_beside_stock(beside)] if beside else []) + ([_beside_floor(floors)] if floors else [])
-    return "\n\n".join(tables)
+    """Return the rows as Markdown, for each machine and revision those beside alphaDIA's and those beside a floor."""
+    parts = []
+    for place in dict.fromkeys((r.get("machine"), r.get("revision")) for r in rows):
+        here = [r for r in rows if (r.get("machine"), r.get("revision")) == place]
+        if place[0]:
+            parts.append(f"**{place[0]}, revision {place[1]}**")
+        floors = [r for r in here if "floor" in r]
+        beside = [r for r in here if "floor" not in r]
+        parts += ([_beside_stock(beside)] if beside else []) + ([_beside_floor(floors)] if floors else [])
+    return "\n\n".join(parts)
+
+
+def key(row: Row) -> tuple[object, ...]:
+    """Return what a new row replaces: the same stage on the same machine, of any version."""
+    return row["stage"], "floor" in row, row["machine"]
+
+
+def here() -> dict[str, str]:
+    """Return what tells a row from one of another machine or version."""
+    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    revision = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    return {"machine": machine(), "revision": revision or "unknown"}
 
 
 def _beside_floor(rows: list[Row]) -> str:
@@ -77,5 +97,7 @@ def machine() -> str:
 
 def _cpu() -> str:
     facts = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*: (.*)", facts.read_text(encoding="utf-8")) if facts.is_file() else []
-    return names[0] if names else platform.machine()
+    text = facts.read_text(encoding="utf-8") if facts.is_file() else ""
+    names, flags = re.findall(r"model name\s*: (.*)", text), set(text.split())
+    best = next((f" ({name})" for flag, name in INSTRUCTIONS.items() if flag in flags), "")
+    return f"{names[0] if names else platform.machine()}{best}"

@@ -58,6 +58,22 @@ def test_floors_have_a_table_of_their_own():
     assert lines[6] == "| b | 5 | 3.00 | 2.00 | 1.5 | y |"
 
 
+def test_rows_of_each_machine_and_version_have_a_table_of_their_own():
+    from timing.measure import row, table
+
+    lines = table([row("a", 1, [1.0]) | {"machine": m, "revision": "1f"} for m in ("one", "two", "one")]).splitlines()
+    assert [line for line in lines if line.startswith("**")] == ["**one, revision 1f**", "**two, revision 1f**"]
+    assert lines.count("| a | 1 | 1.00 | not run |  |  |") == 3
+
+
+def test_a_new_row_replaces_one_of_its_own_machine_of_any_version():
+    from timing.measure import here, key, row
+
+    one = row("a", 1, [1.0]) | here()
+    assert key(one) == key(one | {"revision": "of before"})
+    assert key(one) != key(one | {"machine": "two"})
+
+
 def test_operations_of_an_lstm_are_those_of_its_products():
     import numpy as np
     from timing.floors import lstm_flops

@@ -8,7 +8,7 @@ import pytest
 from alphabase.spectral_library.base import SpecLibBase
 from markupsafe import escape
 
-from e2e.support import ON, ONLY_RT, QUICK_SEARCH
+from e2e.support import ON, ONLY_RT
 
 pytestmark = pytest.mark.slow
 
@@ -185,18 +185,15 @@ def test_a_killed_search_goes_on_where_it_was(two_files):
     assert not list(two_files.folder.rglob("*.part"))
 
 
-def test_where_nothing_is_accepted_the_first_pass_is_the_result(search, flag_on):
-    result = search(
-        {
-            "library_path": str(flag_on.folder / "transfer" / "speclib.hdf"),
-            "library_prediction": {"enabled": False},
-            "alphadia_tl": {"enabled": True, "min_training_peptides": 15_000},
-        },
-        QUICK_SEARCH,
-        name="rejected",
-    )
+def test_where_a_given_library_is_better_than_the_tuned_model_it_stays_and_the_first_pass_is_the_result(
+    search, no_prediction
+):
+    """The library is that of the simulated instrument itself."""
+    result = search(no_prediction, ON, ONLY_RT, name="better")
     assert result.code == 0, result.log[-3000:]
-    assert "No tuned model was accepted" in result.log
+    record = result.provenance()
+    assert record["library_values_kept"] == [d["model"] for d in record["decisions"] if d["accepted"]] == ["rt"]
+    assert "the model is not surely better: the library's own values stay in it" in result.log
     assert "Reusing quantification results" in result.log
     assert not (result.folder / "transfer" / "speclib.tuned.hdf").exists()
     assert (result.folder / "pg.matrix.parquet").exists()

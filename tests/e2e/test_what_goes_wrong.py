@@ -8,7 +8,7 @@ import yaml
 from small_disk import SMALL_DISK, may_mount
 
 from alphadia_tl.host import deep_merge, host_version
-from e2e.support import ON, ONLY_RT, SHARED, call
+from e2e.support import ON, QUICK_SEARCH, SHARED, call
 
 pytestmark = pytest.mark.slow
 
@@ -90,6 +90,8 @@ def test_a_real_file_with_hardly_any_precursor_ends_well_with_the_pretrained_mod
     result = search(FEW, ON, home=generic_home, name="few")
     assert result.code == 0, result.log[-3000:]
     assert "No tuned model was accepted" in result.log
+    assert "Reusing quantification results" in result.log  # the first pass is the result
+    assert not (result.folder / "transfer" / "speclib.tuned.hdf").exists()
     assert "peptides to train on, 100 needed" in result.log
     assert not any(d["accepted"] for d in result.provenance()["decisions"])
     assert 0 < result.provenance()["transfer_library"]["precursors"] < 20
@@ -117,8 +119,8 @@ def test_an_unreadable_raw_file_is_named_and_the_others_are_searched(search, exp
             "library_path": str(flag_on.folder / "transfer" / "speclib.hdf"),
             "library_prediction": {"enabled": False},
         },
-        ON,
-        ONLY_RT,
+        {"alphadia_tl": {"enabled": True, "min_training_peptides": 15_000}},
+        QUICK_SEARCH,
         name="one_unreadable",
     )
     assert result.code == 1

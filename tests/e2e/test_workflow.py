@@ -1,10 +1,9 @@
-"""The workflow on three files with Snakemake's local executor.
+"""The workflow on two files with Snakemake's local executor.
 
 Kills, damaged files, and the comparison with a search by one process: ``tests/regression/test_workflow.py``.
 """
 
 import re
-import shutil
 
 import pandas as pd
 import pytest
@@ -21,11 +20,10 @@ SAMPLE = {"alphadia_tl": {"tuning_runs": 1}, "general": {"thread_count": 1}}
 
 @pytest.fixture(scope="module")
 def workflow(experiment, tmp_path_factory):
-    """Run it on two rendered files and a copy of one, and then once more."""
+    """Run it on two rendered files, and then once more."""
     folder = tmp_path_factory.mktemp("workflow")
-    copy = shutil.copyfile(experiment.raw_files[0], folder / "again.hdf")
     config = deep_merge(experiment.config(), ON, ONLY_RT, SAMPLE)
-    config["raw_paths"] = [*map(str, experiment.raw_files[:2]), str(copy)]
+    config["raw_paths"] = list(map(str, experiment.raw_files[:2]))
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False))
     arguments = ["workflow", "--config", path, "-o", folder / "out"]
@@ -33,28 +31,28 @@ def workflow(experiment, tmp_path_factory):
     return folder / "out", call("alphadia-tl", arguments, home), call("alphadia-tl", [*arguments, "--dry-run"], home)
 
 
-def test_three_files_are_searched_by_jobs_with_one_of_them_to_tune_on(workflow):
+def test_two_files_are_searched_by_jobs_with_one_of_them_to_tune_on(workflow):
     folder, (code, log), _ = workflow
     assert code == 0, log[-3000:]
     jobs = re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):$", log, re.M)
-    assert jobs.count("search") == 1 + 3
+    assert jobs.count("search") == 1 + 2
     assert (jobs.count("tune"), jobs.count("combine"), jobs.count("report")) == (1, 2, 1)
-    for name, runs in (("transfer/precursors.parquet", 1), ("precursors.parquet", 3)):
+    for name, runs in (("transfer/precursors.parquet", 1), ("precursors.parquet", 2)):
         found = pd.read_parquet(folder / name)
         assert found["raw.name"].nunique() == runs
         assert found.groupby("raw.name").size().min() > 500
     matrix = pd.read_parquet(folder / "precursor.matrix.parquet")
-    assert {"run_1", "run_2", "again"} <= set(matrix.columns)
+    assert {"run_1", "run_2"} <= set(matrix.columns)
 
 
 def test_the_report_says_on_which_runs_the_models_were_tuned(workflow):
-    assert "1 of 3 runs" in (workflow[0] / "transfer" / "report.html").read_text()
+    assert "1 of 2 runs" in (workflow[0] / "transfer" / "report.html").read_text()
 
 
 def test_each_job_says_what_it_did_in_a_log_of_its_own(workflow):
     folder, (_, log), _ = workflow
     logs = {p.relative_to(folder / "jobs" / "logs").as_posix() for p in Layout(folder).jobs.glob("logs/**/*.txt")}
-    assert {"tune.txt", "transfer/prepare.txt", "library/search.again.txt", "report.txt"} <= logs
+    assert {"tune.txt", "transfer/prepare.txt", "library/search.run_1.txt", "report.txt"} <= logs
     assert "PROGRESS" not in log  # alphaDIA's own lines are in the jobs' logs
 
 

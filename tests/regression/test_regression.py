@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from e2e.support import FEW_STEPS, ON, QUICK_TUNING, Search, call
+from e2e.support import FEW_STEPS, ON, Search, call
 
 from alphadia_tl.host import deep_merge
 from alphadia_tl.simulate.experiment import make_experiment
@@ -18,8 +18,8 @@ def same_instruments(tmp_path_factory, weights):
     folder = tmp_path_factory.mktemp("same")
     experiment = make_experiment(folder, shift("none"), weights_folder=weights)
     path = folder / "config.yaml"
-    few = {"alphadia_tl": {"max_training_precursors": 500}}
-    config = deep_merge(experiment.config(), ON, QUICK_TUNING, FEW_STEPS, few)
+    few = {"alphadia_tl": {"max_training_precursors": 400}, "transfer_learning": {"epochs": 2}}
+    config = deep_merge(experiment.config(), ON, FEW_STEPS, few)
     path.write_text(yaml.safe_dump(config, sort_keys=False))
     code, log = call("alphadia-tl", ["--config", path, "-o", folder / "out"], experiment.home.resolve())
     assert code == 0, log[-3000:]
