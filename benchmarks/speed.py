@@ -2,7 +2,7 @@
 
     python benchmarks/speed.py                # all stages, about two hours on two cores
     python benchmarks/speed.py predict        # one of: startup, collect, predict, storage, tune, search, memory, floor,
-                                              # and passes: search without alphaDIA's own two passes
+                                              # or a part of one: passes, tune-ms2
     python benchmarks/speed.py --docs docs    # and write the table into docs/benchmarks.md
     python benchmarks/speed.py --table --docs docs  # run nothing
 
@@ -16,6 +16,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from timing.floors import floor
@@ -36,7 +37,8 @@ STAGES: dict[str, Callable[[], Iterator[Row]]] = {
     "memory": memory,
     "floor": floor,
 }
-QUICKER: dict[str, Callable[[], Iterator[Row]]] = {"passes": passes}
+# Parts of "search" and "tune".
+QUICKER: dict[str, Callable[[], Iterator[Row]]] = {"passes": passes, "tune-ms2": partial(tune, ("ms2",))}
 
 
 def main() -> int:

@@ -21,7 +21,7 @@ from alphadia_tl.settings import PluginSettings
 from alphadia_tl.step_settings import step_settings
 from alphadia_tl.tasks import new_network
 
-PEPTIDES = make_peptides(300, seed=2).drop_duplicates("sequence").reset_index(drop=True)
+PEPTIDES = make_peptides(300, seed=2)
 FRAGMENTS = fragments_like(new_network("ms2", seed=3).model, PEPTIDES)
 TRANSFER = TransferLibrary(
     PEPTIDES.assign(precursor_mz=500.0, rt_observed=0.0, proba=0.0, raw_name="run_1", use_for_ms2=True),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,7 +49,7 @@ def watched() -> Iterator[Epochs]:
         Best.see = original  # type: ignore[method-assign]
 
 
-def tune() -> Iterator[Row]:
+def tune(models: Collection[str] = tuple(ROWS)) -> Iterator[Row]:
     """Tune each model on measured data with both tuners."""
     import torch
     from finetuning.domains import DATA, DOMAINS, load, sample
@@ -60,7 +60,7 @@ def tune() -> Iterator[Row]:
         print("tune: skipped, the measured data is not there (ALPHADIA_TL_DATA)")
         return
     torch.set_num_threads(usable_processors())
-    for domain in {d.model: d for d in reversed(DOMAINS)}.values():
+    for domain in {d.model: d for d in reversed(DOMAINS) if d.model in models}.values():
         split, ours = load(domain), manager()
         pretrained = state_of(ours, domain.model)
         scorer = Scorer(domain, split, ours)

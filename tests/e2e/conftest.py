@@ -9,7 +9,7 @@ import yaml
 
 from alphadia_tl.host import deep_merge
 from alphadia_tl.simulate.experiment import SMALL, make_experiment
-from e2e.support import ENTRAPMENT, FEW_STEPS, FEWER_ROWS, ON, QUICK_SEARCH, QUICK_TUNING, Search, call
+from e2e.support import ENTRAPMENT, FEW_STEPS, ON, QUICK_SEARCH, QUICK_TUNING, Search, call
 
 
 @pytest.fixture(scope="session")
@@ -68,4 +68,4 @@ def flag_off(search, no_prediction):
 
 @pytest.fixture(scope="session")
 def flag_on(search, made_once):
-    return made_once("flag_on", lambda _: search(ON, QUICK_TUNING, FEWER_ROWS, ENTRAPMENT, name="on"))
+    return made_once("flag_on", lambda _: search(ON, QUICK_TUNING, ENTRAPMENT, name="on"))

@@ -16,8 +16,6 @@ from alphadia_tl.simulate.truth import score_runs, score_search
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 SCRIPTS = Path(sys.executable).parent
 QUICK_TUNING = {"transfer_learning": {"epochs": 3, "warmup_epochs": 1}}
-# A search of the first run finds twice as many: tuning MS2 takes half the time.
-FEWER_ROWS = {"alphadia_tl": {"max_training_precursors": 1200}}
 ON = {"alphadia_tl": {"enabled": True}}
 # alphaDIA looks for its tolerances in a third of the steps.
 FEW_STEPS = {"calibration": {"min_steps": 2, "max_steps": 5}}
