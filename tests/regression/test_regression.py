@@ -18,7 +18,11 @@ def same_instruments(tmp_path_factory, weights):
     folder = tmp_path_factory.mktemp("same")
     experiment = make_experiment(folder, shift("none"), weights_folder=weights)
     path = folder / "config.yaml"
-    few = {"alphadia_tl": {"max_training_precursors": 400}, "transfer_learning": {"epochs": 2}}
+    few = {
+        "alphadia_tl": {"max_training_precursors": 500},
+        # so many held-out peptides that one or two tunings of each model are enough to tell
+        "transfer_learning": {"epochs": 2, "train_fraction": 0.45, "validation_fraction": 0.2, "test_fraction": 0.35},
+    }
     config = deep_merge(experiment.config(), ON, FEW_STEPS, few)
     path.write_text(yaml.safe_dump(config, sort_keys=False))
     code, log = call("alphadia-tl", ["--config", path, "-o", folder / "out"], experiment.home.resolve())
