@@ -13,12 +13,13 @@ from alphabase.spectral_library.base import SpecLibBase
 from numpy.typing import NDArray
 
 from alphadia_tl.speclib.fragments import Layout
+from alphadia_tl.validate.expected_times import TIMES
 
 __all__ = ["MOBILITY_COLUMNS", "RT_COLUMNS", "OwnValues", "first_of", "own_ccs"]
 
 FloatArray = NDArray[np.floating[Any]]
 # The search takes the first of these that the library has (InitFlatColumns of alphaDIA).
-RT_COLUMNS = ("rt_library", "rt", "rt_norm", "rt_pred", "rt_norm_pred", "irt")
+RT_COLUMNS = TIMES
 MOBILITY_COLUMNS = ("mobility_library", "mobility", "mobility_pred")
 PRECURSOR = ["sequence", "mods", "mod_sites", "charge"]
 

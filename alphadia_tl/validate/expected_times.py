@@ -15,7 +15,7 @@ from scipy.ndimage import median_filter
 
 from alphadia_tl.errors import QuantificationError
 
-__all__ = ["EXPECTED", "LIBRARY_FILE", "library_precursors", "library_times", "with_expected_times"]
+__all__ = ["EXPECTED", "LIBRARY_FILE", "TIMES", "library_precursors", "library_times", "with_expected_times"]
 
 EXPECTED = "rt_expected"
 LIBRARY_FILE = "speclib.hdf"
