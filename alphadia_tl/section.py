@@ -58,6 +58,8 @@ class Section:
     """Construction from a mapping with the key names of the config, for frozen dataclasses."""
 
     section: typing.ClassVar[str] = ""
+    #: What became of keys that earlier versions had.
+    deleted: typing.ClassVar[Mapping[str, str]] = types.MappingProxyType({})
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any] | None, *, ignore_unknown: bool = False) -> Self:
@@ -73,7 +75,7 @@ class Section:
         Raises
         ------
         SettingsError
-            For an unknown key, a value of the wrong type, or an impossible value.
+            For an unknown or deleted key, a value of the wrong type, or an impossible value.
         """
         if values is None:
             values = {}
@@ -84,6 +86,9 @@ class Section:
             )
         hints = typing.get_type_hints(cls)
         known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
+        for key in values:
+            if key in cls.deleted:
+                raise SettingsError(f"Config key '{cls.section}.{key}' does not exist any more.", cls.deleted[key])
         unknown = sorted(str(k) for k in values if k not in known)
         if unknown and not ignore_unknown:
             raise SettingsError(
