@@ -124,8 +124,9 @@ def _written_of(output: SearchOutput, flags: Mapping[str, Any]) -> EntrapmentSet
     """Return what is written about a search's entrapment, beside its FASTA or by the plugin; no prefix without."""
     made = with_files(EntrapmentSettings(), output.settings.get("fasta_paths") or ())
     section = (output.provenance.get("alphadia_tl") or {}).get("entrapment")
-    recorded = EntrapmentSettings.from_mapping(section if isinstance(section, Mapping) else None, ignore_unknown=True)
-    written = made if made.prefix is not None else dataclasses.replace(recorded, train=False)
+    known = {f.name for f in dataclasses.fields(EntrapmentSettings)}  # an earlier version may have written more
+    recorded = {k: v for k, v in section.items() if k in known} if isinstance(section, Mapping) else {}
+    written = made if made.prefix is not None else EntrapmentSettings.from_mapping(recorded)
     return written if flags.get("prefix") in (None, written.prefix) else EntrapmentSettings()
 
 

@@ -8,7 +8,9 @@ it: the plugin's defaults differ from alphaDIA's where measurements say so.
 
 from __future__ import annotations
 
+import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from alphadia_tl.section import Section, check, documented
@@ -25,6 +27,9 @@ class EntrapmentSettings(Section):
     """The section ``alphadia_tl.entrapment`` of the config."""
 
     section: typing.ClassVar[str] = "alphadia_tl.entrapment"
+    deleted: typing.ClassVar[Mapping[str, str]] = types.MappingProxyType(
+        {"train": "Leave it out: entrapment is treated as every target is, in training too."}
+    )
 
     prefix: str | None = documented(
         None,
@@ -42,20 +47,12 @@ class EntrapmentSettings(Section):
         "Table of the twins of a shuffled entrapment, with which the paired estimate is given; known for alphadia-tl "
         "entrapment's.",
     )
-    train: bool = documented(
-        False, "true: precursors of entrapment proteins, all of them false, may train the models. Only for studies."
-    )
 
     def __post_init__(self) -> None:
         s = self.section
         check(self.prefix is None or bool(self.prefix.strip()), f"{s}.prefix", self.prefix, "text or null")
         check(self.design in ENTRAPMENT_DESIGNS, f"{s}.design", self.design, " or ".join(ENTRAPMENT_DESIGNS))
         check(0 < self.ratio <= 100, f"{s}.ratio", self.ratio, "above 0, at most 100")
-
-    @property
-    def kept_out(self) -> str | None:
-        """Prefix of the proteins whose precursors do not train, None to train on all."""
-        return None if self.train else self.prefix
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,6 @@ def _library(
             max_precursors=settings.plugin.max_training_precursors,
             fail_fast=settings.fail_fast,
             fragment_mz=settings.fragment_mz,
-            without_proteins=settings.plugin.entrapment.kept_out,
             generator=np.random.default_rng([settings.seed, 1]),
         )
         facts = {name: known.to_mapping() for name, known in read_run_facts(folders).items() if known}

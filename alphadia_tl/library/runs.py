@@ -29,7 +29,6 @@ PSM_FILE = "psm.parquet"
 FRAGMENT_FILE = "frag.transfer.parquet"
 PSM_COLUMNS = ("precursor_idx", "rank", "sequence", "mods", "mod_sites", "charge", "rt_observed", "proba", "decoy")
 OPTIONAL_PSM_COLUMNS = ("qval", "mobility_observed")
-PROTEIN_COLUMN = "proteins"
 FRAGMENT_COLUMNS = ("precursor_idx", "rank", "intensity", "correlation", "position", "type", "charge", "loss_type")
 MZ_COLUMNS = ("mz_library", "mz", "mz_observed")
 MIN_MOBILITY = 1e-3
@@ -85,11 +84,8 @@ def collect_run(folder: str | Path, charged_frag_types: Sequence[str], *, fdr: f
     return read_fragments(folder, read_precursors(folder, fdr=fdr), charged_frag_types)
 
 
-def read_precursors(folder: str | Path, *, fdr: float = 0.01, left_out: str | None = None) -> pd.DataFrame:
+def read_precursors(folder: str | Path, *, fdr: float = 0.01) -> pd.DataFrame:
     """Read the target precursors of a run at ``qval <= fdr``, one row per peptidoform and charge.
-
-    With ``left_out``, precursors of which every protein accession begins with that text (entrapment) are not read;
-    their number is in ``attrs["left_out"]`` of the table.
 
     Repeated rows of a precursor leave only the one with the lowest ``proba``; rows without a retention time or score
     are dropped. Each is counted in the log.
@@ -110,19 +106,13 @@ def read_precursors(folder: str | Path, *, fdr: float = 0.01, left_out: str | No
     run = run_name(folder)
     path = Path(folder) / PSM_FILE
     file = open_table(path, run, PSM_COLUMNS, _SEARCH_AGAIN)
-    wanted = OPTIONAL_PSM_COLUMNS if left_out is None else (*OPTIONAL_PSM_COLUMNS, PROTEIN_COLUMN)
-    columns = [*PSM_COLUMNS, *(c for c in wanted if c in file.schema_arrow.names)]
-    if left_out is not None and PROTEIN_COLUMN not in columns:
-        raise QuantificationError(
-            f"Run '{run}': {path} names no proteins, so entrapment ('{left_out}') cannot be told apart.", _SEARCH_AGAIN
-        )
+    columns = [*PSM_COLUMNS, *(c for c in OPTIONAL_PSM_COLUMNS if c in file.schema_arrow.names)]
     try:
         df = file.read(columns=columns).to_pandas()
         keep = df["decoy"].astype(float).to_numpy() == 0
         if "qval" in df.columns:
             keep &= df["qval"].to_numpy(dtype=float, na_value=np.nan) <= fdr
-        entrapment = keep & only_proteins_of(df, left_out)
-        df = df[keep & ~entrapment].reset_index(drop=True)
+        df = df[keep].reset_index(drop=True)
         table = pd.DataFrame(
             {
                 "sequence": df["sequence"].astype(object),
@@ -142,26 +132,7 @@ def read_precursors(folder: str | Path, *, fdr: float = 0.01, left_out: str | No
     table.insert(4, "nAA", table["sequence"].str.len().astype(np.int64))
     table["raw_name"] = run
     check_modifications(table["mods"], run)
-    usable = _drop_unusable(table, run)
-    usable.attrs["left_out"] = int(entrapment.sum())
-    return usable
-
-
-def only_proteins_of(df: pd.DataFrame, prefix: str | None) -> Bools:
-    """Tell the rows all of whose protein accessions begin with a prefix; none without a prefix.
-
-    Parameters
-    ----------
-    df : pandas.DataFrame
-        With a column ``proteins``, accessions joined by semicolons, where a prefix is given.
-    prefix : str or None
-        Such as ``ENTRAPMENT_``.
-    """
-    if prefix is None:
-        return np.zeros(len(df), dtype=bool)
-    accessions = df[PROTEIN_COLUMN].fillna("").astype(str)
-    known = {names: all(name.startswith(prefix) for name in names.split(";")) for names in accessions.unique()}
-    return accessions.map(known).to_numpy(dtype=bool)
+    return _drop_unusable(table, run)
 
 
 def read_fragments(

@@ -72,10 +72,9 @@ def announced(settings: EntrapmentSettings, config: Mapping[str, Any]) -> Entrap
     """
     found = with_files(settings, config.get("fasta_paths") or ())
     if found != settings:
-        trains = "may train the models" if found.train else "do not train the models"
         logger.info(
             f"Entrapment as alphadia-tl entrapment wrote it: accessions {found.prefix}..., {found.design}, "
-            f"r {found.ratio:.4f}; its precursors {trains}."
+            f"r {found.ratio:.4f}."
         )
     if note := digest_note(config):
         logger.warning(note)

@@ -344,12 +344,3 @@ def test_description_counts(runs):
     assert set(counts["modifications"]) == {"Carbamidomethyl@C", "Oxidation@M"}
     assert 0 < counts["masked_signal_fraction"] < 1
     assert 0 < counts["used_for_ms2"] <= len(library)
-
-
-def test_entrapment_does_not_train(tmp_path, precursors):
-    names = np.array(["P7"] * len(precursors), dtype=object)
-    names[::2] = "ENTRAPMENT_P7"
-    runs = [write_run(tmp_path / f"run_{i}", precursors, seed=i, psm_changes={"proteins": names}) for i in range(2)]
-    kept = {tuple(row) for row in collected(runs, without_proteins="ENTRAPMENT_").precursor_df[KEY].to_numpy()}
-    expected = {tuple(row) for row in precursors.assign(charge=runs[0].psm["charge"])[KEY].to_numpy()[1::2]}
-    assert kept == expected

@@ -12,7 +12,6 @@ from alphabase.spectral_library.flat import SpecLibFlat
 from alphadia_tl.errors import DataError, QuantificationError
 from alphadia_tl.library import collect_run
 from alphadia_tl.library.dense import block_rows, type_codes
-from alphadia_tl.library.runs import read_precursors
 
 from .conftest import TYPES, make_precursors, write_run
 
@@ -191,31 +190,3 @@ def test_unknown_modifications_are_named(tmp_path):
     with pytest.raises(DataError, match="Nonsense@C") as caught:
         collect_run(run.folder, TYPES)
     assert "Oxidation" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("proteins", "left_out"),
-    [
-        ("ENTRAPMENT_P1", True),
-        ("ENTRAPMENT_P1;ENTRAPMENT_P2", True),
-        ("ENTRAPMENT_P1;P2", False),
-        ("P1", False),
-        ("", False),
-    ],
-)
-def test_precursors_of_entrapment_proteins_alone_are_not_read(tmp_path, precursors, proteins, left_out):
-    names = np.array(["P7"] * len(precursors), dtype=object)
-    names[:30] = proteins
-    run = write_run(tmp_path / "run", precursors, seed=1, psm_changes={"proteins": names})
-    everything = read_precursors(run.folder)
-    df = read_precursors(run.folder, left_out="ENTRAPMENT_")
-    assert len(everything) - len(df) == df.attrs["left_out"] == (30 if left_out else 0)
-    assert everything.attrs["left_out"] == 0
-
-
-def test_entrapment_cannot_be_told_apart_without_proteins(tmp_path, precursors):
-    run = write_run(tmp_path / "run", precursors, seed=1)
-    run.psm.drop(columns="proteins").to_parquet(run.folder / "psm.parquet")
-    with pytest.raises(QuantificationError, match="names no proteins"):
-        read_precursors(run.folder, left_out="ENTRAPMENT_")
-    assert len(read_precursors(run.folder)) == len(run.psm)
