@@ -1,6 +1,5 @@
 """Entrapment: sequences that cannot be in the sample, and what finding them says about the false discoveries."""
 
-from alphadia_tl.validate.curves import fdp_curve
 from alphadia_tl.validate.discoveries import Discoveries
 from alphadia_tl.validate.estimators import FdpEstimate, combined, estimate_fdp, k_matched, lower_bound, paired, verdict
 from alphadia_tl.validate.levels import Entrapment, discoveries_at
@@ -12,7 +11,6 @@ __all__ = [
     "combined",
     "discoveries_at",
     "estimate_fdp",
-    "fdp_curve",
     "k_matched",
     "lower_bound",
     "paired",

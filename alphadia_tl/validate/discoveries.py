@@ -67,9 +67,3 @@ class Discoveries:
 
     def __len__(self) -> int:
         return len(self.key)
-
-    def at(self, threshold: float) -> Discoveries:
-        """Return the discoveries with a q value of at most a threshold."""
-        kept = np.asarray(self.q, dtype=float) <= threshold
-        twins = None if self.twin_key is None else self.twin_key[kept]
-        return Discoveries(self.is_entrapment[kept], self.score[kept], self.q[kept], self.key[kept], twins)

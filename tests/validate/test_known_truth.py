@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from alphadia_tl.validate import Discoveries, estimate_fdp, fdp_curve, verdict
+from alphadia_tl.validate import Discoveries, estimate_fdp, verdict
 
 N_TARGETS = 40_000
 
 
-def search(generator, *, present, r, shift=4.0, claimed=None, cut=2.0):
+def search(generator, *, present, r, shift=4.0, cut=2.0):
     """Score targets, of which a fraction is in the sample, and r false entrapments per target; report above a cut.
 
     Returns discoveries and their true false discovery proportion.
@@ -25,7 +25,7 @@ def search(generator, *, present, r, shift=4.0, claimed=None, cut=2.0):
     key = np.array([f"T{i}" for i in range(N_TARGETS)] + [f"E{i}" for i in range(owner.size)], dtype=object)
     twin = np.array([""] * N_TARGETS + [f"T{i}" for i in owner], dtype=object)
     found = score > cut
-    q = np.full(found.sum(), 0.01) if claimed is None else claimed(score[found])
+    q = np.full(found.sum(), 0.01)
     rows = Discoveries(is_entrapment[found], score[found], q, key[found], twin[found])
     return rows, float(false[found].mean())
 
@@ -93,21 +93,3 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
         estimate = estimate_fdp(rows, r=1, design="shuffled")
         held += estimate.interval_low <= truth <= estimate.interval_high
     assert held >= 38
-
-
-def test_curves_follow_the_threshold_and_find_a_too_hopeful_q_value():
-    honest, _ = search(np.random.default_rng(19), present=0.3, r=1, claimed=lambda s: np.clip(10.0**-s * 40, 0, 1))
-    curve = fdp_curve(honest, [0.01, 0.05, 0.1], r=1, design="shuffled")
-    assert list(curve["q"]) == [0.01, 0.05, 0.1]
-    assert curve["n_target"].is_monotonic_increasing
-    assert curve["n_entrapment"].is_monotonic_increasing
-    for row in curve.itertuples():
-        at = estimate_fdp(honest.at(row.q), r=1, design="shuffled")
-        assert (row.lower, row.paired, row.combined) == (at.lower, at.paired, at.combined)
-    hopeful = Discoveries(honest.is_entrapment, honest.score, honest.q / 100, honest.key, honest.twin_key)
-    assert fdp_curve(hopeful, [0.001], r=1, design="shuffled")["verdict"].tolist() == ["invalid"]
-
-
-def test_a_curve_without_twins_has_an_empty_paired_column():
-    rows, _ = search(np.random.default_rng(23), present=0.3, r=0.5)
-    assert fdp_curve(rows, [0.01], r=0.5, design="foreign")["paired"].isna().all()
