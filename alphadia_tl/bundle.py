@@ -84,11 +84,6 @@ class Bundle:
         return self.folder / "report.json"
 
     @property
-    def figures(self) -> Path:
-        """Folder of the report's figures as SVG."""
-        return self.folder / "figures"
-
-    @property
     def checkpoints(self) -> Path:
         """Folder of trainings that are not finished; removed when the models are written."""
         return self.folder / CHECKPOINTS

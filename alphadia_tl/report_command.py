@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 DESCRIPTION = (
-    "Write the report of a finished run again, from the files in its folder: report.html, report.json and the figures "
-    "as SVG. Nothing is searched or trained."
+    "Write the report of a finished run again, from the files in its folder: report.html and report.json. "
+    "Nothing is searched or trained."
 )
 
 

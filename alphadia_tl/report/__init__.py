@@ -1,4 +1,4 @@
-"""The report about a transfer-learning run: a self-contained HTML page, JSON, and figures as SVG."""
+"""The report about a transfer-learning run: a self-contained HTML page with interactive figures, and JSON."""
 
 from alphadia_tl.report.facts import DecisionFacts, Facts, ModificationFacts, PassFacts, TrainingFacts
 from alphadia_tl.report.page import render_report

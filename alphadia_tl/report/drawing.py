@@ -1,4 +1,4 @@
-"""What a figure shows, told once; `plotly_figure` draws it for the page and `svg_figure` for papers."""
+"""What a figure shows; `plotly_figure` draws it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 FloatArray = NDArray[np.floating[Any]]
 # Okabe & Ito's palette, told apart with every kind of colour vision; dash and symbol differ as well.
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#595959"
-
-LETTERS_PER_AXIS = 36
 
 
 @dataclass(frozen=True)
@@ -105,11 +103,6 @@ class Panel:
     x_range: tuple[float, float] | None = None
     y_range: tuple[float, float] | None = None
 
-    @property
-    def long_ticks(self) -> bool:
-        """Whether the names of the categories need to be slanted."""
-        return max(map(len, self.ticks.values()), default=0) * len(self.ticks) > LETTERS_PER_AXIS
-
 
 @dataclass(frozen=True)
 class Drawing:
@@ -118,7 +111,7 @@ class Drawing:
     Parameters
     ----------
     name : str
-        Stem of its file; whatever is no lower case letter or digit becomes "_".
+        Stem of the file that it is saved as; whatever is no lower case letter or digit becomes "_".
     title : str
         Heading.
     alt : str
@@ -140,8 +133,3 @@ class Drawing:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", re.sub("[^a-z0-9]+", "_", self.name.lower()).strip("_"))
-
-    @property
-    def rows(self) -> int:
-        """Rows of panels."""
-        return -(-len(self.panels) // self.columns)

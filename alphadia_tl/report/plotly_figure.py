@@ -12,6 +12,8 @@ from plotly.subplots import make_subplots
 from alphadia_tl.report.drawing import GREY, Drawing, Guide, Panel, Series
 
 BUTTONS = [["toImage", "zoom2d", "pan2d", "resetScale2d"]]
+SAVE = "Save as SVG"
+LETTERS_PER_AXIS = 36
 AXIS = {"gridcolor": "#e3e3e3", "linecolor": GREY, "zeroline": False, "ticks": "outside", "automargin": True,
         "exponentformat": "e"}  # fmt: skip
 GUIDE = {"color": GREY, "dash": "dot", "width": 1.5}
@@ -21,7 +23,8 @@ ABOVE, BETWEEN, BELOW = 64, 88, 60
 
 def plotly_figure(drawing: Drawing) -> go.Figure:
     """Return plotly's figure of a drawing; texts of the data are shown literally, not as markup."""
-    rows, columns = drawing.rows, drawing.columns
+    columns = drawing.columns
+    rows = -(-len(drawing.panels) // columns)
     inner = rows * drawing.panel_height + (rows - 1) * BETWEEN
     figure = make_subplots(
         rows=rows,
@@ -122,11 +125,12 @@ def _set_axes(figure: go.Figure, panel: Panel, at: dict[str, int]) -> None:
     ticks: dict[str, Any] = {}
     if panel.ticks:
         texts = [html.escape(text) for text in panel.ticks.values()]
+        long = max(map(len, panel.ticks.values())) * len(panel.ticks) > LETTERS_PER_AXIS
         ticks = {
             "tickmode": "array",
             "tickvals": list(panel.ticks),
             "ticktext": texts,
-            "tickangle": -45 if panel.long_ticks else 0,
+            "tickangle": -45 if long else 0,
             "ticklabeloverflow": "allow",
         }
     figure.update_xaxes(title_text=html.escape(panel.x_label), range=panel.x_range, **AXIS, **ticks, **at)
@@ -134,12 +138,20 @@ def _set_axes(figure: go.Figure, panel: Panel, at: dict[str, int]) -> None:
 
 
 def to_div(drawing: Drawing) -> str:
-    """Return the figure as an HTML fragment that needs plotly.js on the page."""
+    """Return the figure, with a button that saves it as SVG, as an HTML fragment that needs plotly.js on the page."""
+    config = {
+        "responsive": True,
+        "displaylogo": False,
+        "displayModeBar": True,
+        "modeBarButtons": BUTTONS,
+        "toImageButtonOptions": {"format": "svg", "filename": drawing.name, "width": None, "height": None},
+        "locales": {"en": {"dictionary": {"Download plot": SAVE}}},  # the button's own name
+    }
     return str(
         plotly_figure(drawing).to_html(
             full_html=False,
             include_plotlyjs=False,
             div_id=f"figure-{drawing.name}",
-            config={"responsive": True, "displaylogo": False, "modeBarButtons": BUTTONS},
+            config=config,
         )
     )

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from finetuning.cells import Cell, cell_of
-from finetuning.figures import draw_learning_curves, draw_sweep
 
 MARKERS = ("<!-- finetune_real: begin -->", "<!-- finetune_real: end -->")
 HIGHER = {"ms2"}
@@ -24,7 +23,7 @@ UNIT = {
 
 
 def report(rows: list[dict[str, Any]], cells: Iterable[Cell], docs: Path | None) -> None:
-    """Print the tables, and write them and the figures into a documentation folder.
+    """Print the tables, and write them into a documentation folder.
 
     Parameters
     ----------
@@ -52,8 +51,6 @@ def report(rows: list[dict[str, Any]], cells: Iterable[Cell], docs: Path | None)
         page = docs / "benchmarks.md"
         before, rest = page.read_text().split(MARKERS[0])
         page.write_text(f"{before}{MARKERS[0]}\n\n{text}\n\n{MARKERS[1]}{rest.split(MARKERS[1])[1]}")
-        draw_learning_curves(frame, docs / "figures")
-        draw_sweep(frame, docs / "figures")
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:

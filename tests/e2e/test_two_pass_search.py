@@ -20,7 +20,6 @@ BUNDLE = {
     "speclib.tuned.hdf",
     "report.html",
     "report.json",
-    "figures",
     "held_out.transfer.parquet",
     "spectra.transfer.parquet",
     "rt_bins.transfer.tsv",

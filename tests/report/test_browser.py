@@ -1,4 +1,4 @@
-"""The page in a real browser: the figures are drawn, nothing is wider than the window."""
+"""The page in a real browser: the figures are drawn and can be saved, nothing is wider than the window."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000", "--dump-dom")
 PROBE = """<script>
 window.addEventListener("load", () => setTimeout(() => {
-  const drawn = [...document.querySelectorAll("figure")].filter(f => f.querySelector("svg.main-svg .xy path"));
+  const drawn = [...document.querySelectorAll("figure")].filter(f => f.querySelector("svg.main-svg .xy path")
+    && f.querySelector(".modebar-btn[data-title='Save as SVG']"));
   document.title = `${drawn.length} ${document.documentElement.scrollWidth} ${window.innerWidth}`;
 }, 3000));
 </script>"""

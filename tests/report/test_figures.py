@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alphadia_tl.report.drawing import Drawing, Guide, Panel, Series
-from alphadia_tl.report.figures import drawings_of
 from alphadia_tl.report.held_out_figures import (
     MAX_POINTS,
     errors_drawing,
@@ -20,10 +19,10 @@ from alphadia_tl.report.held_out_figures import (
     similarity_drawing,
     wilson,
 )
-from alphadia_tl.report.plotly_figure import plotly_figure
+from alphadia_tl.report.plotly_figure import plotly_figure, to_div
 from alphadia_tl.report.spectrum_figures import mirror_drawings
-from alphadia_tl.report.svg_figure import to_svg, write_figures
 from alphadia_tl.report.training_figures import nce_drawing, training_drawing
+from alphadia_tl.report.writing import drawings_of
 
 from .conftest import made_held_out, made_history, made_spectra
 
@@ -166,7 +165,6 @@ def test_predictions_that_are_no_numbers_do_not_stop_the_report(facts, value, n)
     held_out = facts["held_out"].groupby("model").head(n).assign(after=value, score_after=np.nan)
     for model in ("rt", "charge", "ms2", "ccs"):
         for drawing in drawings_of(facts | {"held_out": held_out, "spectra": None}, model):
-            assert to_svg(drawing)
             assert plotly_figure(drawing).to_json()
 
 
@@ -220,24 +218,12 @@ def strings(item):
     return [item] if isinstance(item, str) else []
 
 
-def test_text_of_the_data_is_drawn_literally_in_svg():
-    text = to_svg(EVERYTHING)
-    assert "<script" not in text
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;$x_{$" in text
-    assert EVERYTHING.name == "script_alert_1_script_x"
-
-
-def test_svg_has_text_as_text_and_is_the_same_each_time():
-    drawing = training_drawing(made_history(), "rt", {"best_epoch": 12})
-    assert to_svg(drawing) == to_svg(drawing)
-    assert re.search(r"<text[^>]*>epoch 12 restored</text>", to_svg(drawing))
-
-
-def test_figures_of_an_earlier_report_are_removed(tmp_path):
-    drawing = training_drawing(made_history(), "rt", {})
-    (tmp_path / "training_ccs.svg").touch()
-    write_figures(tmp_path, [drawing])
-    assert [p.name for p in tmp_path.iterdir()] == ["training_rt.svg"]
+def test_each_figure_has_a_button_that_saves_it_as_svg_under_a_name_that_any_file_may_have():
+    config = json.loads(re.search(r"(\{[^{]*\"modeBarButtons\".*\})\s*\)", to_div(EVERYTHING)).group(1))
+    saved = config["toImageButtonOptions"]
+    assert config["displayModeBar"] is True
+    assert "toImage" in config["modeBarButtons"][0]
+    assert (saved["format"], saved["filename"]) == ("svg", "script_alert_1_script_x")
 
 
 @pytest.mark.parametrize("values", [{"y": [1]}, {"low": [1], "high": [1]}, {"labels": ["a"]}])

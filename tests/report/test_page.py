@@ -102,7 +102,6 @@ def test_page_stays_small_with_many_held_out_rows(facts, tmp_path):
     bundle = write_bundle(tmp_path, facts)
     write_report(bundle)
     assert bundle.report.stat().st_size < 8e6
-    assert max(p.stat().st_size for p in bundle.figures.iterdir()) < 1.5e6
     assert "2,000 of 50,000 rows" in bundle.report.read_text(encoding="utf-8")
 
 
