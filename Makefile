@@ -45,7 +45,7 @@ docs: $(VENV)/.installed-docs
 # Everything in tests/regression/grid.py; goes on where it was stopped.
 regression: $(VENV)/.installed-test
 	$(BIN)/pytest -m regression
-	$(BIN)/python tests/regression/runner.py --work regression_output --docs docs
+	$(BIN)/python tests/regression/runner.py --work regression_output
 
 # A real Slurm on this machine; needs root and Debian's slurmctld, slurmd, slurm-client and munge.
 cluster-test: $(VENV)/.installed-test

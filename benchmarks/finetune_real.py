@@ -5,7 +5,7 @@
     python benchmarks/finetune_real.py --minutes 0 # everything, however long it takes
 
 Rows that are in the results file are not run again: the benchmark can be stopped and continued, and
-``--table`` only writes the tables of what is there.
+``--table`` only writes the tables of what is there, to ``results/finetune_real.md``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--results", type=Path, default=RESULTS, help="file that rows are added to")
     parser.add_argument("--only", default="", help="only cells whose domain contains this text")
     parser.add_argument("--table", action="store_true", help="run nothing, write the tables")
-    parser.add_argument("--docs", type=Path, default=None, help="folder with benchmarks.md, to write the tables into")
     return parser
 
 
@@ -93,7 +92,7 @@ def main() -> int:
             )
     from finetuning.tables import report
 
-    report(read_results(args.results), cells, args.docs)
+    report(read_results(args.results), cells, args.results.with_suffix(".md"))
     return 0
 
 

@@ -6,7 +6,7 @@
     python benchmarks/scaling.py plan                  # Snakemake's own time and memory for thousands of raw files
     python benchmarks/scaling.py paper                 # what the cost model expects of large searches; runs nothing
 
-Add ``--docs docs`` to write all results so far into docs/scaling.md.
+All results so far are written to ``results/scaling.md``.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pages import write_tables
 from scaling_jobs import combine, library, paper, plan, runs
 from scaling_jobs.table import Row, table
 from timing.measure import machine
 
-BEGIN, END = "<!-- scaling: begin -->", "<!-- scaling: end -->"
 PARTS: dict[str, Callable[[list[Path]], Iterator[Row]]] = {
     "runs": runs,
     "library": library,
@@ -38,7 +38,6 @@ def main() -> int:
     parser.add_argument("part", choices=list(PARTS))
     parser.add_argument("outputs", nargs="*", type=Path, help="output folders of finished workflows")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "scaling.json")
-    parser.add_argument("--docs", type=Path, default=None, help="folder of scaling.md, whose table is replaced")
     options = parser.parse_args()
     logging.disable(logging.INFO)
     known: list[Row] = json.loads(options.results.read_text()) if options.results.is_file() else []
@@ -46,11 +45,7 @@ def main() -> int:
     print(table(rows), flush=True)
     known = [k for k in known if k["part"] != options.part] + rows
     options.results.write_text(json.dumps(known, indent=1) + "\n")
-    if options.docs is not None:
-        page = options.docs / "scaling.md"
-        before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-        text = f"{before}{BEGIN}\n\nMachine: {machine()}.\n\n{table(known)}\n\n{END}{rest.split(END)[1]}"
-        page.write_text(text, encoding="utf-8")
+    write_tables(options.results.with_suffix(".md"), "scaling", f"Machine: {machine()}.\n\n{table(known)}")
     return 0
 
 

@@ -3,9 +3,9 @@
     python benchmarks/speed.py                # all stages, about two hours on two cores
     python benchmarks/speed.py predict        # one of: startup, collect, predict, storage, tune, search, memory, floor,
                                               # or a part of one: passes, tune-ms2
-    python benchmarks/speed.py --docs docs    # and write the table into docs/benchmarks.md
-    python benchmarks/speed.py --table --docs docs  # run nothing
+    python benchmarks/speed.py --table        # run nothing
 
+The tables of all results so far are written to ``results/speed.md``.
 What needs the measured weights is skipped where they are absent. Rows of other machines are kept beside the new ones.
 """
 
@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from pages import write_tables
 from timing.floors import floor
 from timing.libraries import collect, predict, startup, storage
 from timing.measure import Row, here, key, table
@@ -26,7 +27,6 @@ from timing.memory import memory
 from timing.searches import passes, search
 from timing.tuning import tune
 
-BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
 STAGES: dict[str, Callable[[], Iterator[Row]]] = {
     "startup": startup,
     "collect": collect,
@@ -49,7 +49,6 @@ def main() -> int:
     parser.add_argument("stages", nargs="*", default=list(STAGES), help=f"some of {names}")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "speed.json")
     parser.add_argument("--table", action="store_true", help="run nothing")
-    parser.add_argument("--docs", type=Path, default=None, help="folder of benchmarks.md, whose table is replaced")
     options = parser.parse_args()
     logging.disable(logging.INFO)
     known: list[Row] = json.loads(options.results.read_text()) if options.results.is_file() else []
@@ -61,11 +60,7 @@ def main() -> int:
         known = [k for k in known if key(k) not in new] + rows
         options.results.parent.mkdir(parents=True, exist_ok=True)
         options.results.write_text(json.dumps(known, indent=1) + "\n")
-    if options.docs is not None:
-        page = options.docs / "benchmarks.md"
-        before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-        text = f"{before}{BEGIN}\n\n{table(known)}\n\n{END}{rest.split(END)[1]}"
-        page.write_text(text, encoding="utf-8")
+    write_tables(options.results.with_suffix(".md"), "speed", table(known))
     return 0
 
 

@@ -7,7 +7,7 @@ from alphadia_tl.errors import TransferLearningError
 
 ROOT = Path(__file__).parents[1]
 TESTS = "\n".join(p.read_text(encoding="utf-8") for p in sorted((ROOT / "tests").rglob("test_*.py")))
-NAMED = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8"))
+NAMED = re.findall(r"`(test_\w+)`", (ROOT / "benchmarks" / "results" / "reliability.md").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", NAMED)

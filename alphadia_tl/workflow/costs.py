@@ -1,4 +1,4 @@
-"""What jobs of a workflow need: memory and time from the size of their inputs, as measured (``docs/scaling.md``)."""
+"""What jobs of a workflow need: memory and time from the size of their inputs (``benchmarks/results/scaling.md``)."""
 
 from __future__ import annotations
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pages import write_tables
 
 from finetuning.cells import Cell, cell_of
 
-MARKERS = ("<!-- finetune_real: begin -->", "<!-- finetune_real: end -->")
 HIGHER = {"ms2"}
 NOT_RUN = "–"
 UNIT = {
@@ -22,8 +22,8 @@ UNIT = {
 }
 
 
-def report(rows: list[dict[str, Any]], cells: Iterable[Cell], docs: Path | None) -> None:
-    """Print the tables, and write them into a documentation folder.
+def report(rows: list[dict[str, Any]], cells: Iterable[Cell], page: Path) -> None:
+    """Print the tables, and write them into a page.
 
     Parameters
     ----------
@@ -31,8 +31,8 @@ def report(rows: list[dict[str, Any]], cells: Iterable[Cell], docs: Path | None)
         Rows of the results file.
     cells : iterable of Cell
         What was to be run; what has no row is named.
-    docs : Path, optional
-        Folder with ``benchmarks.md``, whose part between the markers is replaced.
+    page : Path
+        Page whose part between the markers is replaced.
     """
     wanted = set(cells)
     frame = pd.DataFrame([r for r in rows if cell_of(r) in wanted])
@@ -47,10 +47,7 @@ def report(rows: list[dict[str, Any]], cells: Iterable[Cell], docs: Path | None)
     if missing:
         text += f"\n\n{_missing(missing)}"
     print(text)
-    if docs is not None:
-        page = docs / "benchmarks.md"
-        before, rest = page.read_text().split(MARKERS[0])
-        page.write_text(f"{before}{MARKERS[0]}\n\n{text}\n\n{MARKERS[1]}{rest.split(MARKERS[1])[1]}")
+    write_tables(page, "finetune_real", text)
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:

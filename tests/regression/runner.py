@@ -1,7 +1,8 @@
-"""Search rendered experiments with and without the plugin, and write the table of `docs/validation.md`.
+"""Search rendered experiments with and without the plugin; write the tables of ``benchmarks/results/regression.md``.
 
     python tests/regression/runner.py                              # all cells, in the order of the grid
-    python tests/regression/runner.py --minutes 60 --docs docs     # and write docs/validation.md
+    python tests/regression/runner.py --minutes 60                 # start no search after an hour
+    python tests/regression/runner.py --table                      # run nothing, write the tables
 
 A search that has a row in the results is not run again: the run can be stopped and continued.
 """
@@ -161,7 +162,6 @@ def main() -> int:
     parser.add_argument("--only", default="", help="only cells whose name contains this text")
     parser.add_argument("--arms", default="", help="only these searches, separated by commas")
     parser.add_argument("--table", action="store_true", help="run nothing")
-    parser.add_argument("--docs", type=Path, default=None, help="folder of validation.md, whose table is replaced")
     options = parser.parse_args()
     started = time.monotonic()
     wanted = options.arms.split(",") if options.arms else list(ARMS)
@@ -181,8 +181,7 @@ def main() -> int:
             file.write(json.dumps(row) + "\n")
         sys.stdout.write(f"{ {k: v for k, v in row.items() if k != 'true_by_false'} }\n")
         sys.stdout.flush()
-    if options.docs is not None:
-        write_page(options.docs / "validation.md", read_results(options.results))
+    write_page(options.results.with_suffix(".md"), read_results(options.results))
     return 0
 
 

@@ -111,7 +111,7 @@ def estimates_table(rows: list[Row]) -> str:
         "| experiment | search | true FDP | of it in the sample, elsewhere | estimated FDP | verdict on 1 % |",
         "|---|---|---:|---:|---:|---|",
     ]
-    for row in (r for r in rows if "estimate" in r):
+    for row in (r for r in rows if "estimate" in r and r["arm"] in ARMS):
         told = row["estimate"]
         low, high = told["fdp_interval"]
         lines.append(
@@ -143,13 +143,13 @@ def _value(number: float | None) -> str:
 
 
 def write_page(path: Path, rows: list[Row]) -> None:
-    """Replace what is between the markers of the page."""
-    text = _between(path.read_text(encoding="utf-8"), (SUMMARY_BEGIN, SUMMARY_END), summary_table(rows))
+    """Replace what is between the markers of the page; a page that is not there yet is made."""
+    old = path.read_text(encoding="utf-8") if path.is_file() else f"{SUMMARY_BEGIN}{SUMMARY_END}\n\n{BEGIN}{END}\n"
+    text = _between(old, (SUMMARY_BEGIN, SUMMARY_END), summary_table(rows))
     parts = {
         "": main_table(rows),
         "### Tuning on one's own hits\n\n": own_hits_table(rows),
         "### What the estimators say\n\n": estimates_table(rows),
-        "### What the drift alarm sees\n\n": drift_table(rows),
     }
     tables = "\n\n".join(f"{title}{table}" for title, table in parts.items())
     path.write_text(_between(text, (BEGIN, END), tables), encoding="utf-8")

@@ -73,6 +73,20 @@ def test_only_what_is_between_the_markers_of_the_page_is_replaced(tmp_path):
         write_page(page, [row("off", 100, 101), row("oracle", 200, 202)])
         text = page.read_text()
         assert "old" not in text
-        assert text.count("| experiment | one pass |") == text.count("### What the drift alarm sees") == 1
+        assert text.count("| experiment | one pass |") == text.count("### What the estimators say") == 1
         assert text.startswith(f"a\n{SUMMARY_BEGIN}\n\n| experiment")
         assert text.endswith(f"{END}\nc")
+
+
+def test_a_page_that_is_not_there_is_made(tmp_path):
+    write_page(tmp_path / "page.md", [row("off", 100, 101), row("oracle", 200, 202)])
+    text = (tmp_path / "page.md").read_text()
+    assert text.index(SUMMARY_BEGIN) < text.index("| experiment | one pass |") < text.index(SUMMARY_END)
+    assert text.index(BEGIN) < text.index("| experiment | search |") < text.index(END)
+
+
+def test_searches_of_features_that_are_gone_have_no_line():
+    told = {"fdp": 0.02, "fdp_interval": [0.01, 0.03], "verdict": "inconclusive"}
+    rows = [row("no longer", 150, 155) | {"estimate": told}, row("on", 150, 155) | {"estimate": told}]
+    assert estimates_table(rows).count("inconclusive") == 1
+    assert len(main_table(rows).splitlines()) == 2 + 1
