@@ -60,6 +60,9 @@ class PluginSettings(Section):
     """The section ``alphadia_tl`` of the config."""
 
     section: typing.ClassVar[str] = "alphadia_tl"
+    deleted: typing.ClassVar[Mapping[str, str]] = types.MappingProxyType(
+        {"tune_again": "Leave it out, and give the flag: alphadia-tl workflow --tune-again."}
+    )
 
     enabled: bool = documented(False, "Switch: search, tune the models, predict the library again, search again.")
     tune: bool = documented(
@@ -76,11 +79,6 @@ class PluginSettings(Section):
         None,
         "The first pass searches, and the models are tuned on, this many runs only, spread evenly over the raw files; "
         "the final pass searches all. null: all runs.",
-    )
-    tune_again: bool = documented(
-        False,
-        "Workflow only. true: where raw files are added to a finished workflow, the models are tuned again, and all "
-        "files are searched again with the new library. false: the models stay, and only the new files are searched.",
     )
     models: tuple[str, ...] = documented(
         MODEL_NAMES, "Models that may be tuned. CCS is tuned only where the data has ion mobility."

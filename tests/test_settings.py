@@ -54,6 +54,7 @@ def test_wrong_values_are_refused_with_key_and_expectation(cls, values, message)
 
 
 DELETED = [
+    (PluginSettings, {"tune_again": False}, "alphadia-tl workflow --tune-again"),
     (EntrapmentSettings, {"train": True}, "entrapment is treated as every target is"),
 ]
 

@@ -40,10 +40,16 @@ def main(arguments: Sequence[str]) -> int:
         prog="alphadia-tl workflow",
         description=DESCRIPTION,
         allow_abbrev=False,
-        usage="%(prog)s --config FILE -o FOLDER [Snakemake flags]",
+        usage="%(prog)s --config FILE -o FOLDER [--tune-again] [Snakemake flags]",
     )
     parser.add_argument("--config", type=Path, required=True, help="The alphaDIA config.")
     parser.add_argument("--output", "-o", type=Path, required=True, help="Output folder.")
+    parser.add_argument(
+        "--tune-again",
+        action="store_true",
+        help="Where raw files were added to a finished workflow: tune the models again, and search all files with the "
+        "new library. Without it the models stay, and only the new files are searched.",
+    )
     options, flags = parser.parse_known_args(arguments)
     output: Path = options.output.expanduser().absolute()
     host.check_host()
@@ -54,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         config = read_config(options.config)
         with driving(output) as alone:
             if alone:
-                make_plan(config, output)
+                make_plan(config, output, tune_again=options.tune_again)
             code = run_snakemake(output, flags)
         if code != 0:
             logger.error("The workflow has not finished; the same command goes on where it stopped.")

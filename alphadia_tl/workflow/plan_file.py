@@ -89,7 +89,7 @@ def _write_if_changed(path: Path, values: Any) -> None:
         write_text(path, text)
 
 
-def make_plan(config: Mapping[str, Any], output: Path) -> WorkflowPlan:
+def make_plan(config: Mapping[str, Any], output: Path, *, tune_again: bool = False) -> WorkflowPlan:
     """Check a config, and write what the jobs of its workflow read.
 
     Parameters
@@ -97,8 +97,9 @@ def make_plan(config: Mapping[str, Any], output: Path) -> WorkflowPlan:
     config : Mapping
         The user's config.
     output : Path
-        Output folder. Where it holds a workflow, its choice of runs for tuning stays, unless
-        ``alphadia_tl.tune_again`` is true.
+        Output folder. Where it holds a workflow whose models are tuned, its choice of runs for tuning stays.
+    tune_again : bool, default False
+        Choose the runs for tuning anew even there.
 
     Raises
     ------
@@ -117,7 +118,8 @@ def make_plan(config: Mapping[str, Any], output: Path) -> WorkflowPlan:
     plain = {k: v for k, v in whole.items() if k != PluginSettings.section}
     effective = host.effective_config(plain, output)
     step_settings(effective, plain, plugin)  # what is impossible ends here
-    chosen = WorkflowPlan(runs, _tuning_runs(runs, plugin, layout), plan.steps)
+    known = [] if tune_again else _known_tuning_runs(runs, layout)
+    chosen = WorkflowPlan(runs, known or spread(list(runs), plugin.tuning_runs), plan.steps)
     _write_if_changed(layout.config, whole)
     tuning = {PluginSettings.section: plugin.to_mapping()}
     for section in TUNING_SECTIONS:
@@ -148,15 +150,16 @@ def _seed_of(layout: Layout) -> int:
     return secrets.randbelow(1_000_000)
 
 
-def _tuning_runs(runs: Mapping[str, str], plugin: PluginSettings, layout: Layout) -> list[str]:
-    names = list(runs)
-    if layout.plan.is_file() and not plugin.tune_again:
-        known = yaml.safe_load(layout.plan.read_text(encoding="utf-8"))["tuning_runs"]
-        if known and set(known) <= set(names) and layout.tuned.is_file():
-            if new := len(names) - len(known):
-                logger.info(
-                    f"The models stay those tuned on {len(known)} runs; {new} other runs are searched with them "
-                    "(alphadia_tl.tune_again: true tunes again)."
-                )
-            return list(known)
-    return spread(names, plugin.tuning_runs)
+def _known_tuning_runs(runs: Mapping[str, str], layout: Layout) -> list[str]:
+    """Return the runs that the models of a workflow were tuned on; none where they are to be chosen."""
+    if not (layout.plan.is_file() and layout.tuned.is_file()):
+        return []
+    known = yaml.safe_load(layout.plan.read_text(encoding="utf-8"))["tuning_runs"]
+    if not known or not set(known) <= set(runs):
+        return []
+    if new := len(runs) - len(known):
+        logger.info(
+            f"The models stay those tuned on {len(known)} runs; {new} other runs are searched with them "
+            "(--tune-again tunes again)."
+        )
+    return list(known)

@@ -22,3 +22,13 @@ def test_an_impossible_config_ends_before_snakemake(tmp_path, monkeypatch, caplo
     (tmp_path / "c.yaml").write_text("alphadia_tl: {enabled: true, rounds: 2}\nraw_paths: []\n")
     assert main(["--config", str(tmp_path / "c.yaml"), "-o", str(tmp_path / "out")]) == 1
     assert "TL_CONFIG" in caplog.text
+
+
+@pytest.mark.parametrize("flags", [[], ["--tune-again"]])
+def test_the_flag_that_tunes_again_is_the_plans_and_not_snakemakes(tmp_path, monkeypatch, flags):
+    got = {}
+    monkeypatch.setattr(command, "make_plan", lambda config, output, *, tune_again: got.update(tune_again=tune_again))
+    monkeypatch.setattr(command, "run_snakemake", lambda output, left: got.update(left=left) or 0)
+    (tmp_path / "c.yaml").write_text("alphadia_tl: {enabled: true}\n")
+    assert main(["--config", str(tmp_path / "c.yaml"), "-o", str(tmp_path / "out"), *flags, "--dry-run"]) == 0
+    assert got == {"tune_again": bool(flags), "left": ["--dry-run"]}

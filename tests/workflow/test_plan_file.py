@@ -91,26 +91,25 @@ def test_only_settings_that_changed_are_written_again(config, tmp_path, change, 
 
 
 @pytest.mark.parametrize(
-    ("plugin", "tuned", "expected"),
+    ("plugin", "tune_again", "tuned", "expected"),
     [
-        ({}, False, [1, 2, 3, 4, 5]),
-        ({}, True, [1, 2, 3]),
-        ({"tune_again": True}, True, [1, 2, 3, 4, 5]),
-        ({"tuning_runs": 2}, False, [1, 5]),
-        ({"tuning_runs": 2, "tune_again": True}, True, [1, 5]),
+        ({}, False, False, [1, 2, 3, 4, 5]),
+        ({}, False, True, [1, 2, 3]),
+        ({}, True, True, [1, 2, 3, 4, 5]),
+        ({"tuning_runs": 2}, False, False, [1, 5]),
+        ({"tuning_runs": 2}, True, True, [1, 5]),
     ],
 )
 def test_added_runs_are_tuned_on_only_where_that_is_wanted_or_nothing_was_tuned(
-    config, tmp_path, plugin, tuned, expected
+    config, tmp_path, plugin, tune_again, tuned, expected
 ):
     layout = Layout(tmp_path / "out")
     make_plan(config, layout.folder)
     if tuned:
         layout.tuned.write_text("")
     more = {**config, "raw_paths": sorted(str(p) for p in (tmp_path / "raw").iterdir())}
-    assert make_plan(changed(more, "alphadia_tl", **plugin), layout.folder).tuning_runs == [
-        f"run_{i}" for i in expected
-    ]
+    plan = make_plan(changed(more, "alphadia_tl", **plugin), layout.folder, tune_again=tune_again)
+    assert plan.tuning_runs == [f"run_{i}" for i in expected]
 
 
 def test_a_random_state_of_any_is_drawn_once(config, tmp_path):
