@@ -1,25 +1,17 @@
-"""The files that a transfer-learning step leaves behind, written whole or not at all."""
+"""The files that a transfer-learning step leaves behind."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import platform
-import shutil
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-import yaml
+from alphadia_tl.files import require_space, write_stats, write_table, write_text, write_whole, write_yaml
 
-from alphadia_tl.errors import OutputError
-
-GIB = 1024**3
 CHECKPOINTS = ".checkpoints"
-PACKAGES = ("alphadia_tl", "alphadia", "peptdeep", "alphabase", "torch", "numpy", "pandas")
+PACKAGES = ("alphadia_tl", "alphadia", "alphadia-search-rs", "alpharaw", "peptdeep", "alphabase", "torch", "numpy")
+PACKAGES += ("pandas",)
 
 
 @dataclass(frozen=True)
@@ -95,60 +87,6 @@ class Bundle:
         return [path for path in found if path.is_file()]
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under a temporary name, flush it to disk, and rename it.
-
-    Parameters
-    ----------
-    path : Path
-        Final name.
-    write : callable
-        Writes to the path that it is given.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written; a file of that name that was there before is still there.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        with temporary.open("rb+") as handle:  # Windows flushes only what may be written
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path} could not be written: {error.strerror or error}.",
-            "Check permissions and free space of the output folder, then run again.",
-        ) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write text in UTF-8."""
-    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
-
-
-def write_yaml(path: Path, values: Mapping[str, Any]) -> None:
-    """Write plain values as YAML."""
-    write_text(path, yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
-
-
-def write_stats(path: Path, history: pd.DataFrame) -> None:
-    """Write a table, such as the metrics per epoch, as tab-separated text, as alphaDIA does."""
-    write_whole(path, lambda part: history.to_csv(part, sep="\t", index=False))
-
-
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as parquet."""
-    write_whole(path, lambda part: table.to_parquet(part, index=False))
-
-
 def weights_folder(path: Path) -> Path:
     """Return the folder of weight files that a path stands for.
 
@@ -162,24 +100,6 @@ def weights_folder(path: Path) -> Path:
         if bundle.models.is_dir() and not (path / "rt.pth").is_file():
             return bundle.models
     return path
-
-
-def require_space(folder: Path, needed_bytes: int) -> None:
-    """Make sure that a folder can be written and has space, before hours of work.
-
-    Raises
-    ------
-    OutputError
-        If the folder cannot be written or has less free space than needed.
-    """
-    write_whole(folder / ".alphadia_tl.probe", lambda part: part.write_bytes(b"probe"))
-    (folder / ".alphadia_tl.probe").unlink()
-    free = shutil.disk_usage(folder).free
-    if free < needed_bytes:
-        raise OutputError(
-            f"{folder} has {free / GIB:.1f} GiB free, but about {needed_bytes / GIB:.1f} GiB will be needed.",
-            "Free some space or choose another output folder.",
-        )
 
 
 def versions() -> dict[str, str]:
