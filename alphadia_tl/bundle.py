@@ -83,7 +83,7 @@ class Bundle:
     def results(self) -> list[Path]:
         """Return the files that the step has written and nothing writes again: models, libraries, tables."""
         tables = [self.transfer_library, self.stats, self.rt_bins, self.modifications, self.held_out, self.spectra]
-        found = [*sorted(self.models.rglob("*.pth")), self.tuned_library, *tables]
+        found = [*sorted(self.models.glob("*.pth")), self.tuned_library, *tables]
         return [path for path in found if path.is_file()]
 
 

@@ -42,7 +42,6 @@ from alphadia_tl.tasks import (
 )
 from alphadia_tl.tasks.base import MzLimits
 from alphadia_tl.tasks.device import else_on_cpu
-from alphadia_tl.tasks.folds import predict_by_fold
 from alphadia_tl.tasks.frames import PredictionMixin
 from alphadia_tl.tasks.instrument import instrument_group
 from alphadia_tl.tasks.parts import PredictionParts, in_chunks, network_fingerprint
@@ -82,9 +81,6 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         "auto" (bf16 where the hardware is faster with it), "fp32" or "bf16".
     model_type : str
         Which weights of a zip: "generic", "phospho" or "digly".
-    cross_fit : int
-        With more than 1, as many models are tuned on all folds of peptides but one each, and a peptide is predicted
-        by the one that has not learnt from it. What is saved under the model's own name is the mean of them.
     checkpoints : Path, optional
         Folder in which trainings leave how far they have come, about twice a minute, and from which the same training
         is taken up; None leaves nothing.
@@ -97,8 +93,6 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         Predictions that other processes may have made; those that are missing are added.
     instead : callable or None
         Asked first, with the model's name and the table; what it returns is taken as the prediction, if anything.
-    fold_networks : dict of str to list of torch.nn.Module
-        With cross-fitting, the networks of each tuned model, one per fold.
     weights : dict of str to Weights
         Start weights of each model that has any.
     nce_search : NceSearch or None
@@ -124,7 +118,6 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         seed: int = 0,
         precision: str = "auto",
         model_type: str = "generic",
-        cross_fit: int = 1,
         checkpoints: Path | None = None,
     ) -> None:
         self._device = device
@@ -134,11 +127,9 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         self.seed = seed
         self.precision = precision
         self.results: dict[str, TuneResult] = {}
-        self.cross_fit = cross_fit
         self.checkpoints = checkpoints
         self.parts: PredictionParts | None = None
         self.instead: Callable[[str, pd.DataFrame], NDArray[Any] | None] | None = None
-        self.fold_networks: dict[str, list[torch.nn.Module]] = {}
         self.weights: dict[str, Weights] = {}
         self.nce_search: NceSearch | None = None
         self._pretrained_nce: float | None = None
@@ -210,7 +201,6 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
                 seed=self._seed(task.name),
                 precision=self.precision,
                 turn=turn,
-                n_folds=self.cross_fit,
                 baseline=baseline,
                 checkpoints=self.checkpoints,
             )
@@ -218,13 +208,9 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         interface = self.interface(task.name)
         # a collision energy was chosen on the test peptides of further turns
         wanted = task.wanted_peptides if baseline is None else 0
-        result, folds = else_on_cpu(
-            interface,
-            lambda: tune_in_turns(task, interface.model, data, tune_once, n_folds=self.cross_fit, wanted=wanted),
-            tunes=True,
+        result = else_on_cpu(
+            interface, lambda: tune_in_turns(task, interface.model, data, tune_once, wanted), tunes=True
         )
-        if folds:
-            self.fold_networks[task.name] = folds
         self.results[task.name] = result
         return result.history
 
@@ -298,15 +284,13 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         """Put the start weights of a model back, and for MS2 the collision energy that was used with them."""
         if name == "ms2" and self._pretrained_nce is not None:
             self.nce, self._pretrained_nce = self._pretrained_nce, None
-        self.fold_networks.pop(name, None)
         network = self.interface(name).model
         start = build_model(self.weights[name], "cpu").model.state_dict()
         network.load_state_dict(copy.deepcopy(start))
 
     def save_models(self, folder: Path | str) -> None:
-        """Write ``{rt,ms2,charge,ccs}.pth``, which peptdeep can load, into a folder, folds' into ``fold_1``, ..."""
-        networks = {name: self.interface(name).model for name in self.weights}
-        save_networks(Path(folder), networks, self.fold_networks)
+        """Write ``{rt,ms2,charge,ccs}.pth``, which peptdeep can load, into a folder."""
+        save_networks(Path(folder), {name: self.interface(name).model for name in self.weights})
 
     def load_tuned(self, folder: Path, names: Collection[str]) -> None:
         """Put tuned weights that `save_models` wrote in the place of the start weights, which can be restored.
@@ -320,13 +304,6 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
             interface = self.interface(name)
             types = self.charged_frag_types if name == "ms2" else None
             interface.model.load_state_dict(build_model(find_weights(name, folder), "cpu", types).model.state_dict())
-            files = folder.glob(f"fold_*/{name}.pth")
-            folds = sorted((f.parent for f in files), key=lambda fold: int(fold.name.removeprefix("fold_")))
-            networks = [
-                build_model(find_weights(name, fold), "cpu", types).model.to(interface.device) for fold in folds
-            ]
-            if networks:
-                self.fold_networks[name] = networks
 
     def use_nce(self, nce: float) -> None:
         """Predict with a collision energy; restoring the pretrained MS2 model brings back the one before."""
@@ -336,23 +313,18 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
     def _predict(self, name: str, df: pd.DataFrame) -> NDArray[Any]:
         if self.instead is not None and (given := self.instead(name, df)) is not None:
             return given
-        task, interface, folds = self._task(name), self.interface(name), self.fold_networks.get(name, [])
+        task, interface = self._task(name), self.interface(name)
 
         def run(chunk: pd.DataFrame) -> NDArray[Any]:
-            if folds:
-                return predict_by_fold(task, folds, chunk, self.precision, self._seed(name))
-            return predict(task, interface.model, chunk, self.precision)
-
-        def run_somewhere(chunk: pd.DataFrame) -> NDArray[Any]:
-            return else_on_cpu(interface, lambda: run(chunk), folds)
+            return else_on_cpu(interface, lambda: predict(task, interface.model, chunk, self.precision))
 
         if self.parts is None:
-            return in_chunks(df, run_somewhere)
-        conditions: dict[str, object] = {"precision": self.precision, "seed": self._seed(name) if folds else None}
+            return in_chunks(df, run)
+        conditions: dict[str, object] = {"precision": self.precision}
         if name == "ms2":
             conditions |= {"nce": float(self.nce), "instrument": self.instrument, "types": self.charged_frag_types}
-        fingerprint = network_fingerprint(folds or [interface.model], conditions)
-        return in_chunks(df, partial(self._from_parts, self.parts, name, fingerprint, run_somewhere))
+        fingerprint = network_fingerprint(interface.model, conditions)
+        return in_chunks(df, partial(self._from_parts, self.parts, name, fingerprint, run))
 
     def _from_parts(
         self,

@@ -17,9 +17,8 @@ _KEPT = ("random_state", "versions", "started_from", "trained_on", "models")
 
 
 def model_hashes(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each weight file in a folder, by model name, folds' as ``fold_1/rt``."""
-    files = [*sorted(folder.glob("*.pth")), *sorted(folder.glob("fold_*/*.pth"))]
-    return {p.relative_to(folder).with_suffix("").as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    """Return the SHA-256 of each weight file in a folder, by model name."""
+    return {p.stem: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.glob("*.pth"))}
 
 
 @dataclass(frozen=True)

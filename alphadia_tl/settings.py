@@ -19,7 +19,6 @@ MODEL_NAMES = ("rt", "charge", "ms2", "ccs")
 PRECISIONS = ("auto", "fp32", "bf16")
 ENTRAPMENT_DESIGNS = ("shuffled", "foreign")
 MAX_ROUNDS = 3
-MAX_FOLDS = 10
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,10 @@ class PluginSettings(Section):
 
     section: typing.ClassVar[str] = "alphadia_tl"
     deleted: typing.ClassVar[Mapping[str, str]] = types.MappingProxyType(
-        {"tune_again": "Leave it out, and give the flag: alphadia-tl workflow --tune-again."}
+        {
+            "cross_fit": "Leave it out: one model predicts every peptide.",
+            "tune_again": "Leave it out, and give the flag: alphadia-tl workflow --tune-again.",
+        }
     )
 
     enabled: bool = documented(False, "Switch: search, tune the models, predict the library again, search again.")
@@ -112,11 +114,6 @@ class PluginSettings(Section):
         "a share of the gradient), or null for alphaDIA's own optimisation. A search.target_rt_tolerance of the user "
         "is used in both passes instead.",
     )
-    cross_fit: int = documented(
-        1,
-        "Folds of peptides, 1 for none: with more, every precursor of the library is predicted by a model that has "
-        "not learnt from its peptide, so that no false identification can confirm itself.",
-    )
     entrapment: EntrapmentSettings = field(
         default_factory=EntrapmentSettings,
         metadata={"doc": "Proteins that cannot be in the sample, searched to estimate the error."},
@@ -148,7 +145,6 @@ class PluginSettings(Section):
             self.charge_filter_recall,
             "above 0, at most 1",
         )
-        check(1 <= self.cross_fit <= MAX_FOLDS, f"{s}.cross_fit", self.cross_fit, f"1 to {MAX_FOLDS}")
         number = self.nce if not isinstance(self.nce, str) else None
         check(number is None or 0 < number <= 100, f"{s}.nce", self.nce, "above 0, at most 100")
         check(number == self.nce or self.nce == "auto", f"{s}.nce", self.nce, "auto, a number or null")

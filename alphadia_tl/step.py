@@ -42,7 +42,6 @@ def start_manager(settings: StepSettings) -> FinetuneManager:
         charged_frag_types=settings.charged_frag_types,
         seed=settings.seed,
         precision=settings.plugin.precision,
-        cross_fit=settings.plugin.cross_fit,
     )
 
 

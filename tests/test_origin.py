@@ -91,15 +91,3 @@ def test_an_unreadable_record_is_an_error(output, content, tmp_path):
     with pytest.raises(WeightsError, match=r"alphadia_tl\.yaml"):
         find_origin(output)
     assert not (tmp_path / "executed").exists()
-
-
-def test_the_models_of_folds_are_checked_too(output):
-    models = output / "transfer" / "peptdeep.transfer"
-    (models / "fold_1").mkdir()
-    (models / "fold_1" / "rt.pth").write_text("a fold")
-    record = yaml.safe_load((models.parent / "alphadia_tl.yaml").read_text()) | {"models": model_hashes(models)}
-    (models.parent / "alphadia_tl.yaml").write_text(yaml.safe_dump(record))
-    find_origin(output).check_files(output / "new")
-    (models / "fold_1" / "rt.pth").write_text("another")
-    with pytest.raises(WeightsError, match="fold_1/rt"):
-        find_origin(output).check_files(output / "new")

@@ -27,10 +27,8 @@ WRONG = [
     (PluginSettings, {"gate_confidence": 1.0}, "below 1"),
     (PluginSettings, {"charge_filter_recall": 0.0}, "above 0"),
     (PluginSettings, {"precision": "int8"}, "auto, fp32, bf16"),
-    (PluginSettings, {"cross_fit": 0}, "1 to 10"),
     (PluginSettings, {"rt_tolerance": 0}, "above 0"),
     (PluginSettings, {"rt_tolerance": "wide"}, "auto, a number or null"),
-    (PluginSettings, {"cross_fit": 2.5}, "a whole number"),
     (EntrapmentSettings, {"prefix": " "}, "text or null"),
     (EntrapmentSettings, {"design": "sample"}, "shuffled or foreign"),
     (EntrapmentSettings, {"ratio": 0}, "above 0"),
@@ -56,6 +54,8 @@ def test_wrong_values_are_refused_with_key_and_expectation(cls, values, message)
 DELETED = [
     (PluginSettings, {"tune_again": False}, "alphadia-tl workflow --tune-again"),
     (EntrapmentSettings, {"train": True}, "entrapment is treated as every target is"),
+    (PluginSettings, {"cross_fit": 1}, "one model predicts every peptide"),
+    (PluginSettings, {"cross_fit": 2}, "one model predicts every peptide"),
 ]
 
 

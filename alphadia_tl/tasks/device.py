@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -15,9 +15,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def else_on_cpu(
-    interface: ModelInterface, run: Callable[[], T], others: Sequence[torch.nn.Module] = (), *, tunes: bool = False
-) -> T:
+def else_on_cpu(interface: ModelInterface, run: Callable[[], T], *, tunes: bool = False) -> T:
     """Run; where memory is out, once more from the same weights with the model on the CPU, where it stays.
 
     Parameters
@@ -26,8 +24,6 @@ def else_on_cpu(
         peptdeep's interface of the model that runs.
     run : callable
         May be called again from the start.
-    others : sequence of torch.nn.Module
-        Networks that run with it.
     tunes : bool
         Whether running changes the weights, which are put back before the second time.
     """
@@ -38,8 +34,7 @@ def else_on_cpu(
         problem = str(error).splitlines()[0]
     logger.warning("%s From here on this model runs on the CPU, which is slower.", problem)
     interface.set_device("cpu")
-    for network in (interface.model, *others):
-        network.to("cpu")
+    interface.model.to("cpu")
     if start is not None:
         interface.model.load_state_dict(start)
     torch.cuda.empty_cache()

@@ -12,16 +12,16 @@ __all__ = ["fit_settings_of", "most_epochs"]
 MOST_TIMES_THE_EPOCHS = 3
 
 
-def fit_settings_of(task: Task, settings: TrainingSettings, n_rows: int, n_folds: int = 1) -> FitSettings:
+def fit_settings_of(task: Task, settings: TrainingSettings, n_rows: int) -> FitSettings:
     """Return how long and how fast to train on ``n_rows`` rows; what the user left open follows from them."""
-    epoch_rows = auto_epoch_rows(n_rows, max(1, task.epoch_rows // n_folds))
+    epoch_rows = auto_epoch_rows(n_rows, task.epoch_rows)
     batch_size = settings.batch_size or auto_batch_size(epoch_rows, task.max_batch, task.min_steps)
     return FitSettings(
         max_lr=settings.max_lr or task.max_lr,
         safe_lr=task.max_lr,
         weight_decay=task.weight_decay,
         batch_size=batch_size,
-        passes=1 if settings.batch_size or n_folds > 1 else auto_passes(epoch_rows, batch_size),
+        passes=1 if settings.batch_size else auto_passes(epoch_rows, batch_size),
         epoch_rows=epoch_rows,
         dropout=task.dropout,
         epochs=most_epochs(task, settings),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,13 +91,12 @@ class PredictionParts:
         write_whole(path, write)
 
 
-def network_fingerprint(networks: Iterable[torch.nn.Module], settings: Mapping[str, object]) -> str:
+def network_fingerprint(network: torch.nn.Module, settings: Mapping[str, object]) -> str:
     """Return a hash of weights and of what else decides about the predictions of a model."""
     found = hashlib.sha256(repr(sorted(settings.items())).encode())
-    for network in networks:
-        for name, values in sorted(network.state_dict().items()):
-            content = values.detach().cpu().contiguous().numpy()
-            found.update(f"{name}{content.shape}{zlib.crc32(content.tobytes())}".encode())
+    for name, values in sorted(network.state_dict().items()):
+        content = values.detach().cpu().contiguous().numpy()
+        found.update(f"{name}{content.shape}{zlib.crc32(content.tobytes())}".encode())
     return found.hexdigest()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -14,27 +14,18 @@ from alphadia_tl.errors import OutputError
 __all__ = ["save_networks"]
 
 
-def save_networks(
-    folder: Path, networks: Mapping[str, torch.nn.Module], fold_networks: Mapping[str, Sequence[torch.nn.Module]]
-) -> None:
-    """Write ``{name}.pth`` of each network, and ``fold_1/{name}.pth``, ... of those that were cross-fitted.
-
-    Files of folds that were there before and are none of these are removed: they are of models that are not used.
+def save_networks(folder: Path, networks: Mapping[str, torch.nn.Module]) -> None:
+    """Write ``{name}.pth`` of each network.
 
     Raises
     ------
     OutputError
         When a file cannot be written.
     """
-    files = {folder / f"{name}.pth": network for name, network in networks.items()}
-    for name, folds in fold_networks.items():
-        files |= {folder / f"fold_{i}" / f"{name}.pth": network for i, network in enumerate(folds, start=1)}
     try:
-        for file, network in files.items():
+        for name, network in networks.items():
             content = _serialised(network)
-            write_whole(file, lambda part, content=content: part.write_bytes(content))  # type: ignore[misc]
-        for old in set(folder.glob("fold_*/*.pth")) - files.keys():
-            old.unlink()
+            write_whole(folder / f"{name}.pth", lambda part, content=content: part.write_bytes(content))  # type: ignore[misc]
     except (OSError, RuntimeError) as e:
         raise OutputError(f"The models cannot be written to {folder}: {e}.", "Check permissions and space.") from e
 

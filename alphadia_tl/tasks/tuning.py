@@ -14,15 +14,14 @@ import torch
 from numpy.typing import NDArray
 
 from alphadia_tl.errors import DataError
-from alphadia_tl.library.split import TEST, split_by_peptide
+from alphadia_tl.library.split import split_by_peptide
 from alphadia_tl.metrics import Calibration
 from alphadia_tl.modifications import count_peptides
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks.base import Evaluation, Prepared, Task, TaskData
 from alphadia_tl.tasks.convolution import as_one_product
-from alphadia_tl.tasks.folds import fold_settings, folds_of
 from alphadia_tl.tasks.held_out import held_out_rows
-from alphadia_tl.tasks.pace import fit_settings_of, most_epochs
+from alphadia_tl.tasks.pace import fit_settings_of
 from alphadia_tl.tasks.predict import choose_dtype
 from alphadia_tl.tasks.result import TuneResult
 from alphadia_tl.tasks.sanity import check_pretrained, rows_to_check
@@ -74,7 +73,6 @@ def tune(
     seed: int = 0,
     precision: str = "auto",
     turn: int = 0,
-    n_folds: int = 1,
     baseline: Callable[[Examples], Examples] | None = None,
     from_scratch: bool = False,
     checkpoints: Path | None = None,
@@ -97,8 +95,6 @@ def tune(
         "auto", "fp32" or "bf16".
     turn : int
         Turns of one seed have different test peptides.
-    n_folds : int
-        With more than one, the test peptides of a turn are those of its fold.
     baseline : callable, optional
         How the rows are put to the pretrained network where it is to be compared as something else asked it before.
     from_scratch : bool
@@ -119,9 +115,7 @@ def tune(
     """
     device = next(network.parameters()).device
     prepared = task.prepare(data)
-    if n_folds > 1:
-        settings = fold_settings(replace(settings, epochs=most_epochs(task, settings)), n_folds)
-    rows = split_rows(task, prepared.sequences, settings, seed, turn, n_folds)
+    rows = split_rows(task, prepared.sequences, settings, seed, turn)
     parts = {name: prepared.examples.select(torch.from_numpy(r)).to(device) for name, r in rows.items()}
     dtype = choose_dtype(task, network, parts["train"], precision, training=True)
     parts["watched"] = _watched(parts["validation"], seed)
@@ -139,7 +133,7 @@ def tune(
         checked = rows_to_check(rows["validation"], rows["train"])
         examples = prepared.examples.select(torch.from_numpy(checked)).to(device)
         check_pretrained(task, network, examples, prepared.sequences[checked], loss=val_loss, dtype=dtype)
-    fit_settings = fit_settings_of(task, settings, len(parts["train"]), n_folds)
+    fit_settings = fit_settings_of(task, settings, len(parts["train"]))
     _log_settings(task, settings, fit_settings, parts, dtype)
     started = time.perf_counter()
     start_weights = {k: v.clone() for k, v in network.state_dict().items()}
@@ -252,12 +246,9 @@ def _measured(parts: dict[str, Examples], sequences: dict[str, NDArray[np.object
 
 
 def split_rows(
-    task: Task, sequences: NDArray[np.object_], settings: TrainingSettings, seed: int, turn: int = 0, n_folds: int = 1
+    task: Task, sequences: NDArray[np.object_], settings: TrainingSettings, seed: int, turn: int = 0
 ) -> dict[str, NDArray[np.int64]]:
     """Return the row numbers of training, validation and test rows.
-
-    With ``n_folds`` the test rows are those of fold number ``turn``, and the rest is split as the fractions of
-    training and validation are to each other.
 
     Raises
     ------
@@ -266,14 +257,7 @@ def split_rows(
     """
     fractions = (settings.train_fraction, settings.validation_fraction, settings.test_fraction)
     generator = np.random.default_rng(seed)
-    if n_folds > 1:
-        learnt = folds_of(sequences, n_folds, seed) != turn
-        total = settings.train_fraction + settings.validation_fraction
-        shares = (settings.train_fraction / total, settings.validation_fraction / total, 0.0)
-        labels = np.full(len(sequences), TEST, dtype=np.int8)
-        labels[learnt] = split_by_peptide(sequences[learnt], shares, generator=generator)
-    else:
-        labels = split_by_peptide(sequences, fractions, generator=generator, turn=turn)
+    labels = split_by_peptide(sequences, fractions, generator=generator, turn=turn)
     rows = {name: np.flatnonzero(labels == i) for i, name in enumerate(SPLITS)}
     empty = [name for name, r in rows.items() if r.size == 0]
     if empty:

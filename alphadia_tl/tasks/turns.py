@@ -20,7 +20,7 @@ from alphadia_tl.tasks.held_out import HeldOut
 from alphadia_tl.tasks.result import TuneResult
 from alphadia_tl.training import infer
 
-__all__ = ["average_turns", "n_turns", "pooled", "take_folds", "take_turns", "tune_in_turns"]
+__all__ = ["average_turns", "n_turns", "pooled", "take_turns", "tune_in_turns"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +36,9 @@ def tune_in_turns(
     network: torch.nn.Module,
     data: TaskData,
     tune_once: Callable[[torch.nn.Module, int], TuneResult],
-    *,
-    n_folds: int,
     wanted: int,
-) -> tuple[TuneResult, list[torch.nn.Module]]:
-    """Tune a network, and copies of it with other peptides held out where folds or a small set ask for it.
+) -> TuneResult:
+    """Tune a network, and copies of it with other peptides held out where the set is small or the gain in doubt.
 
     Parameters
     ----------
@@ -52,17 +50,13 @@ def tune_in_turns(
         What is learnt from.
     tune_once : callable
         Tunes the network that it is given, in the turn given.
-    n_folds : int
-        With more than one, one network per fold of peptides.
     wanted : int
         Held-out peptides with which one can tell.
 
     Returns
     -------
-    result : TuneResult
+    TuneResult
         With the held-out rows of all turns.
-    folds : list of torch.nn.Module
-        The networks of the folds; empty without folds.
     """
     start = copy.deepcopy(network)
     networks: list[torch.nn.Module] = []
@@ -74,14 +68,10 @@ def tune_in_turns(
         held_out.append(result.sequences["test"])
         return result
 
-    if n_folds > 1:
-        result = take_folds(turn_of, n_folds)
-        folds = [copy.deepcopy(n) for n in networks]
-    else:
-        result, folds = take_turns(turn_of(0), turn_of, wanted, task.averaged_rows), []
-    if len(networks) > 1 and (folds or task.averages_turns):
+    result = take_turns(turn_of(0), turn_of, wanted, task.averaged_rows)
+    if len(networks) > 1 and task.averages_turns:
         average_turns(task, networks, data, held_out)
-    return result, folds
+    return result
 
 
 def n_turns(held_out_peptides: int, all_peptides: int, wanted: int) -> int:
@@ -131,22 +121,6 @@ def take_turns(
     if wanted and is_in_doubt(pooled(results)):
         until(n_turns(held_out, peptides, ENOUGH_IN_DOUBT), "it seems to help, but that may be chance")
     return pooled(results) if len(results) > 1 else first
-
-
-def take_folds(tune_fold: Callable[[int], TuneResult], n_folds: int) -> TuneResult:
-    """Tune once per fold of peptides; all peptides are held out once, and all decide.
-
-    Parameters
-    ----------
-    tune_fold : callable
-        Tunes the start weights on all folds but the one given.
-    n_folds : int
-        Number of folds.
-    """
-    results = [tune_fold(fold) for fold in range(n_folds)]
-    result = pooled(results)
-    observed = {k: np.concatenate([r.observed[k] for r in results]) for k in results[0].observed}
-    return replace(result, observed=observed)
 
 
 def is_clear(result: TuneResult) -> bool:

@@ -69,7 +69,6 @@ class Arm:
 ARMS = {
     "off": Arm("one pass", {}),
     "on": Arm("alphadia_tl", {"alphadia_tl": {"enabled": True}}),
-    "cross_fit": Arm("alphadia_tl, cross_fit 2", {"alphadia_tl": {"enabled": True, "cross_fit": 2}}),
     "rounds": Arm("alphadia_tl, 2 rounds", {"alphadia_tl": {"enabled": True, "rounds": 2}}),
     "lenient": Arm("alphadia_tl, trained at 5 % FDR", {"alphadia_tl": {"enabled": True}, "fdr": {"fdr": 0.05}}),
     "few": Arm(
@@ -92,7 +91,7 @@ ARMS = {
     "memorised": Arm("hits of a lenient pass learnt by heart", {}, memorised=True),
 }
 BASIC_ARMS = ("off", "on", "on_wide", "oracle", "oracle_near", "memorised", "stock", "pseudo_reverse")
-OWN_HITS_ARMS = (*BASIC_ARMS, "cross_fit", "lenient", "few", "short")
+OWN_HITS_ARMS = (*BASIC_ARMS, "lenient", "few", "short")
 ALL_ARMS = (*OWN_HITS_ARMS, "off_near", "long", "rounds", "true_ms2", "true_rt")
 
 

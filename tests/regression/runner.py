@@ -181,7 +181,8 @@ def main() -> int:
             file.write(json.dumps(row) + "\n")
         sys.stdout.write(f"{ {k: v for k, v in row.items() if k != 'true_by_false'} }\n")
         sys.stdout.flush()
-    write_page(options.results.with_suffix(".md"), read_results(options.results))
+    rows = [row for row in read_results(options.results) if row["arm"] in ARMS]  # others: of what was deleted
+    write_page(options.results.with_suffix(".md"), rows)
     return 0
 
 

@@ -71,7 +71,7 @@ def test_where_nothing_is_given_there_is_nothing_to_compare():
 
 
 def test_where_all_peptides_were_held_out_the_calibration_is_fitted_on_them():
-    """So it is with cross-fitting."""
+    """As where five turns hold out a fifth each."""
     result = SimpleNamespace(test_groups=PEPTIDES["sequence"].to_numpy(), scores_after=np.full(len(PEPTIDES), 0.5))
     found = score_given(get_task("rt"), DATA, result, lambda df: 150 * column("rt_norm")(df) - 20)
     assert len(found.peptides) == PEPTIDES["sequence"].nunique()

@@ -93,9 +93,9 @@ def test_the_charge_does_not_matter_to_models_that_do_not_look_at_it():
 def test_the_fingerprint_follows_weights_and_conditions():
     torch.manual_seed(0)
     one, two = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
-    first = network_fingerprint([one], {"nce": 30.0})
-    assert first == network_fingerprint([one], {"nce": 30.0})
-    assert len({first, network_fingerprint([two], {"nce": 30.0}), network_fingerprint([one], {"nce": 31.0})}) == 3
+    first = network_fingerprint(one, {"nce": 30.0})
+    assert first == network_fingerprint(one, {"nce": 30.0})
+    assert len({first, network_fingerprint(two, {"nce": 30.0}), network_fingerprint(one, {"nce": 31.0})}) == 3
     with torch.no_grad():
         one.bias[0] += 1e-6
-    assert network_fingerprint([one], {"nce": 30.0}) != first
+    assert network_fingerprint(one, {"nce": 30.0}) != first

@@ -19,21 +19,15 @@ def network():
 def test_the_same_weights_give_the_same_bytes_in_another_process_and_folder(tmp_path, network, monkeypatch):
     for process, folder in ((7, "first"), (123_456, "again")):
         monkeypatch.setattr(os, "getpid", lambda process=process: process)
-        save_networks(tmp_path / folder, {"rt": network}, {})
+        save_networks(tmp_path / folder, {"rt": network})
     assert (tmp_path / "first" / "rt.pth").read_bytes() == (tmp_path / "again" / "rt.pth").read_bytes()
 
 
 def test_the_file_holds_the_weights(tmp_path, network):
-    save_networks(tmp_path, {"rt": network}, {})
+    save_networks(tmp_path, {"rt": network})
     saved = torch.load(tmp_path / "rt.pth", weights_only=True)
     assert saved.keys() == network.state_dict().keys()
     assert all(torch.equal(saved[k], v) for k, v in network.state_dict().items())
-
-
-def test_files_of_folds_that_are_no_longer_used_are_removed(tmp_path, network):
-    save_networks(tmp_path, {"rt": network}, {"rt": [network, network]})
-    save_networks(tmp_path, {"rt": network}, {"rt": [network]})
-    assert [str(f.relative_to(tmp_path)) for f in sorted(tmp_path.rglob("*.pth"))] == ["fold_1/rt.pth", "rt.pth"]
 
 
 WRITE_TWICE = """
@@ -42,9 +36,9 @@ from pathlib import Path
 from alphadia_tl.errors import OutputError
 from alphadia_tl.tasks.saving import save_networks
 folder = Path(sys.argv[1])
-save_networks(folder, {"rt": torch.nn.Linear(3, 2)}, {})
+save_networks(folder, {"rt": torch.nn.Linear(3, 2)})
 try:
-    save_networks(folder, {"rt": torch.nn.Linear(1000, 4000)}, {})
+    save_networks(folder, {"rt": torch.nn.Linear(1000, 4000)})
 except OutputError as e:
     print(e)
 print([f.name for f in folder.iterdir()], list(torch.load(folder / "rt.pth")["bias"].shape))

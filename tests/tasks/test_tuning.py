@@ -8,9 +8,7 @@ import torch
 from alphadia_tl.errors import DataError
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import ChargeTask, RtTask, TaskData, get_task, new_network, tune, tuning
-from alphadia_tl.tasks.folds import fold_settings
 from alphadia_tl.tasks.ms2 import Ms2Task
-from alphadia_tl.tasks.pace import fit_settings_of
 from alphadia_tl.training import HISTORY_COLUMNS, infer
 from tasks.made import make_fragments, make_peptides
 
@@ -55,23 +53,19 @@ def test_history_is_the_long_table_with_all_metrics(result):
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "max_lr", "n_folds", "epochs"),
+    ("name", "given", "max_lr", "epochs"),
     [
-        ("rt", None, None, 1, 18),
-        ("ms2", None, None, 1, 12),
-        ("ms2", 7, None, 1, 7),
-        ("rt", 70, None, 1, 70),
-        ("ms2", None, None, 2, 11),
-        ("rt", None, 1e-2, 1, 18),
-        ("rt", None, 5e-4, 1, 36),
-        ("rt", None, 1e-5, 1, 54),
-        ("rt", 7, 1e-5, 1, 7),
-        ("ms2", None, 1e-4, 2, 22),
+        ("rt", None, None, 18),
+        ("ms2", None, None, 12),
+        ("ms2", 7, None, 7),
+        ("rt", 70, None, 70),
+        ("rt", None, 1e-2, 18),
+        ("rt", None, 5e-4, 36),
+        ("rt", None, 1e-5, 54),
+        ("rt", 7, 1e-5, 7),
     ],
 )
-def test_a_model_has_its_own_most_epochs_unless_the_user_gives_a_number(
-    monkeypatch, name, given, max_lr, n_folds, epochs
-):
+def test_a_model_has_its_own_most_epochs_unless_the_user_gives_a_number(monkeypatch, name, given, max_lr, epochs):
     class Enough(Exception):
         pass
 
@@ -86,25 +80,10 @@ def test_a_model_has_its_own_most_epochs_unless_the_user_gives_a_number(
             network,
             data,
             TrainingSettings(epochs=given, max_lr=max_lr),
-            n_folds=n_folds,
             precision="fp32",
             from_scratch=True,
         )
     assert stopped.value.args == (epochs, get_task(name).max_lr)
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("rows", [500, 3000, 30_000])
-def test_folds_together_go_over_no_more_rows_than_one_model(name, rows):
-    task, one = get_task(name), TrainingSettings(epochs=20)
-
-    def visits(n_folds):
-        settings = fold_settings(one, n_folds) if n_folds > 1 else one
-        n_rows = round(settings.train_fraction * rows)
-        fitted = fit_settings_of(task, settings, n_rows, n_folds)
-        return n_folds * fitted.epochs * fitted.passes * fitted.rows(n_rows)
-
-    assert visits(2) <= 1.05 * visits(1)
 
 
 def test_no_more_than_a_sample_of_the_validation_rows_is_looked_at_after_each_epoch(monkeypatch):
