@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: demo test lint types unit docs regression cluster-test clean
+.PHONY: demo test lint types unit docs regression cluster-test count clean
 
 $(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)
@@ -51,6 +51,13 @@ regression: $(VENV)/.installed-test
 cluster-test: $(VENV)/.installed-test
 	$(UV) --editable '.[slurm]'
 	$(BIN)/python tests/cluster/slurm.py --work cluster_output
+
+# The size of the house.
+count:
+	@echo "modules:              $$(find alphadia_tl -name '*.py' | wc -l)"
+	@echo "lines of the package: $$(find alphadia_tl -name '*.py' -exec cat {} + | wc -l)"
+	@echo "top-level files:      $$(ls -p alphadia_tl | grep -cv /)"
+	@echo "words of docs:        $$(cat README.md docs/*.md | wc -w)"
 
 clean:
 	rm -rf $(VENV) demo_output cluster_output

@@ -8,6 +8,68 @@ from alphadia_tl.errors import TransferLearningError
 ROOT = Path(__file__).parents[1]
 TESTS = "\n".join(p.read_text(encoding="utf-8") for p in sorted((ROOT / "tests").rglob("test_*.py")))
 NAMED = re.findall(r"`(test_\w+)`", (ROOT / "benchmarks" / "results" / "reliability.md").read_text(encoding="utf-8"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.md"))
+LIMITS = {
+    "README.md": 450,
+    "docs/validation.md": 900,
+    "docs/benchmarks.md": 500,
+    "docs/architecture.md": 600,
+}
+LABORATORY_NOTES = re.compile(
+    r"beside other work|another machine|\brevision [0-9a-f]{6,}|\b(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{7,40}\b",
+    re.IGNORECASE,
+)
+
+
+def _words(page):
+    return len(page.read_text(encoding="utf-8").split())
+
+
+@pytest.mark.parametrize(("name", "limit"), LIMITS.items())
+def test_a_page_is_short(name, limit):
+    assert _words(ROOT / name) <= limit
+
+
+def test_all_pages_together_are_read_in_an_hour():
+    assert sum(_words(page) for page in PAGES) <= 9500
+
+
+@pytest.mark.parametrize("name", ["docs/validation.md", "docs/benchmarks.md", "README.md"])
+def test_a_page_of_numbers_has_one_table(name):
+    assert len(re.findall(r"^\|[-:| ]+\|$", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)) == 1
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_a_page_is_no_laboratory_notebook(page):
+    assert LABORATORY_NOTES.findall(page.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "note", ["revision e596187", "(c516014)", "It ran beside other work.", "Another machine"]
+)
+def test_laboratory_notes_are_known_when_they_are_seen(note):
+    assert LABORATORY_NOTES.search(note)
+
+
+@pytest.mark.parametrize("page", RESULTS, ids=lambda p: p.name)
+def test_a_page_of_raw_results_names_the_command_that_makes_it(page):
+    assert re.search(r"^    (python|make|alphadia)", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def _numbers(text):
+    return set(re.findall(r"\b\d{1,3}(?:,\d{3})+\b|\b\d+\.\d+\b", text))
+
+
+def test_every_figure_of_the_validation_table_stands_in_the_raw_results():
+    raw = "\n".join(page.read_text(encoding="utf-8") for page in RESULTS)
+    table = "\n".join(
+        line
+        for line in (ROOT / "docs" / "validation.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("|")
+    )
+    rounded = {f"{float(number):.1f}" for number in re.findall(r"(\d+\.\d+)%", raw)}
+    assert _numbers(table) - _numbers(raw) - rounded == set()
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -15,7 +77,7 @@ def test_every_row_of_the_reliability_table_is_a_test(name):
     assert f"def {name}(" in TESTS
 
 
-@pytest.mark.parametrize("page", [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"], ids=lambda p: p.name)
+@pytest.mark.parametrize("page", [*PAGES, *RESULTS, ROOT / "CONTRIBUTING.md"], ids=lambda p: p.name)
 def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
         assert target.startswith("http") or (page.parent / target).exists(), target
