@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alphadia.search_plan import SearchPlan
 
@@ -16,10 +16,14 @@ from alphadia_tl import host, stages
 from alphadia_tl.bundle import Bundle
 from alphadia_tl.errors import HostError, SettingsError, TransferLearningError
 from alphadia_tl.outcome import StepOutcome
+from alphadia_tl.passes import announce, finish_search, library_config
 from alphadia_tl.resume import forget, the_only_search
 from alphadia_tl.rt_window import window_config
 from alphadia_tl.runs import sample_note, spread
 from alphadia_tl.settings import PluginSettings
+
+if TYPE_CHECKING:
+    from alphadia_tl.step_settings import StepSettings
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +80,6 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
             config = host.deep_merge(config, {"general": {"transfer_step_enabled": self._plugin.tune}})
         self._step_outcome: Any = None
         self._ready_models: Any = None
-        self._outcomes: list[Any] = []
         super().__init__(output_directory, config, cli_params_config)
 
     def run_plan(self) -> None:
@@ -107,7 +110,7 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
             return
         start = time.perf_counter()
         if step_name == host.TRANSFER_STEP:
-            self._run_rounds(output_directory, extra_config)
+            self._search_and_tune(Path(output_directory), extra_config)
             return
         continued: dict[str, Any] = {}
         if step_name == host.LIBRARY_STEP:
@@ -121,51 +124,50 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
         if step_name == host.LIBRARY_STEP:
             self._write_report()
 
-    def _run_rounds(self, output_directory: Path, extra_config: dict[str, Any]) -> None:
-        from alphadia_tl.rounds import run_rounds
-        from alphadia_tl.step import first_predictor, preflight, run_step
-        from alphadia_tl.step_settings import StepSettings, step_settings
+    def _search_and_tune(self, folder: Path, extra_config: dict[str, Any]) -> None:
+        """Run the first pass and the transfer-learning step, or take up what an earlier call has finished of them."""
+        from alphadia_tl.step import run_step
 
-        extra_config = self._first_pass_config(output_directory, extra_config)
-        known: list[StepSettings] = []  # of the first round: later ones start from the same weights and seed
-        predictors: list[Any] = []  # the pretrained models, for the first round's library
-        weights: dict[str, Any] = {}
+        start = time.perf_counter()
+        settings, weights, quant = self._run_first_pass(folder, extra_config)
+        seconds = time.perf_counter() - start
+        announce("Transfer learning")
+        library = folder / host.SPECLIB_FILE
 
-        def search(folder: Path, changes: Mapping[str, Any]) -> list[Path]:
-            step = host.make_step(
-                folder,
-                self._user_config,
-                self._cli_params_config,
-                host.deep_merge(extra_config, changes),
-                host.TRANSFER_STEP,
-            )
-            if not known:
-                known.append(step_settings(step.config, self._user_config, self._plugin))
-                manager = preflight(known[0], folder)
-                weights.update(manager.weight_sources())
-                predictors.append(first_predictor(manager))
-                host.register_modifications(step.config)
-            host.search_only(step, spread(step.raw_path_list, self._plugin.tuning_runs))
-            predictor = predictors.pop() if predictors else None
-            predicted = host.config_of(step)["library_prediction"]["enabled"]
-            errors, folders = stages.first_pass(
-                step,
-                folder,
-                weights,
-                lambda: host.run_first_pass(step, predictor),
-                repeatable=predictor is not None or not predicted,
-            )
-            self._raw_files_with_errors.extend(errors)
-            return folders  # and the library leaves the memory with the step
+        def tune() -> StepOutcome:
+            return run_step(settings, folder, quant_folders=quant, speclib=library)
 
-        def tune(folder: Path, quant: list[Path], speclib: Path) -> StepOutcome:
-            def run() -> StepOutcome:
-                return run_step(known[0], folder, quant_folders=quant, speclib=speclib)
+        outcome = stages.tuning(settings, folder, quant, library, weights, tune)
+        outcome.seconds = {"first pass": seconds, **outcome.seconds}
+        self._step_outcome = outcome
 
-            return stages.tuning(known[0], folder, quant, speclib, weights, run)
+    def _run_first_pass(
+        self, folder: Path, extra_config: dict[str, Any]
+    ) -> tuple[StepSettings, Mapping[str, Any], list[Path]]:
+        """Return all settings, where the weights came from, and the quantification folders of the runs.
 
-        self._outcomes = run_rounds(self._plugin.rounds, Path(output_directory), search, tune)
-        self._step_outcome = self._outcomes[-1]
+        The library leaves the memory with the step that ends here.
+        """
+        from alphadia_tl.step import first_predictor, preflight
+        from alphadia_tl.step_settings import step_settings
+
+        extra_config = self._first_pass_config(folder, extra_config)
+        step = host.make_step(folder, self._user_config, self._cli_params_config, extra_config, host.TRANSFER_STEP)
+        settings = step_settings(step.config, self._user_config, self._plugin)
+        manager = preflight(settings, folder)
+        weights = manager.weight_sources()
+        predictor = first_predictor(manager)
+        host.register_modifications(step.config)
+        host.search_only(step, spread(step.raw_path_list, self._plugin.tuning_runs))
+        errors, quant = stages.first_pass(
+            step,
+            folder,
+            weights,
+            lambda: host.run_first_pass(step, predictor),
+            repeatable=predictor is not None or not host.config_of(step)["library_prediction"]["enabled"],
+        )
+        self._raw_files_with_errors.extend(errors)
+        return settings, weights, quant
 
     def _merged(self, step_name: str, extra_config: dict[str, Any]) -> dict[str, Any]:
         """Merge what is set for a step key by key; by section, as alphaDIA does, mbr's own search settings are lost."""
@@ -203,8 +205,6 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
 
     def _second_pass_config(self) -> dict[str, Any]:
         """Point the final pass at the tuned library, or at the results of the pass before if nothing changed."""
-        from alphadia_tl.rounds import library_config
-
         bundle: Bundle = self._step_outcome.bundle
         config = library_config(bundle.tuned_library)
         if self._step_outcome.regeneration is not None:
@@ -223,9 +223,7 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
         )
 
     def _write_report(self) -> None:
-        from alphadia_tl.rounds import finish_rounds
-
         runs, tuning = len(self._raw_paths()), self._plugin.tuning_runs
         if tuning is not None and (note := sample_note(tuning, runs)):
             self._step_outcome.warnings.append(note)
-        finish_rounds(self._outcomes, self._library_step_output_dir)
+        finish_search(self._step_outcome, self._library_step_output_dir)

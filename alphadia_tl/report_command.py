@@ -30,9 +30,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="alphadia-tl report", description=DESCRIPTION)
     parser.add_argument("folder", type=Path, help="Output folder of a search, or its folder 'transfer'.")
     folder: Path = parser.parse_args(arguments).folder
-    from alphadia_tl.report import find_bundles, write_report
+    from alphadia_tl.report import find_bundle, write_report
 
-    for bundle in find_bundles(folder):
-        write_report(bundle)
-        print(bundle.report)
+    bundle = find_bundle(folder)
+    write_report(bundle)
+    print(bundle.report)
     return 0

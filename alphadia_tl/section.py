@@ -60,6 +60,8 @@ class Section:
     section: typing.ClassVar[str] = ""
     #: What became of keys that earlier versions had.
     deleted: typing.ClassVar[Mapping[str, str]] = types.MappingProxyType({})
+    #: Values of such keys that say what is done now: they are passed over.
+    deleted_values: typing.ClassVar[Mapping[str, object]] = types.MappingProxyType({})
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any] | None, *, ignore_unknown: bool = False) -> Self:
@@ -86,10 +88,10 @@ class Section:
             )
         hints = typing.get_type_hints(cls)
         known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
-        for key in values:
-            if key in cls.deleted:
+        for key, value in values.items():
+            if key in cls.deleted and (key not in cls.deleted_values or value != cls.deleted_values[key]):
                 raise SettingsError(f"Config key '{cls.section}.{key}' does not exist any more.", cls.deleted[key])
-        unknown = sorted(str(k) for k in values if k not in known)
+        unknown = sorted(str(k) for k in values if k not in known and k not in cls.deleted)
         if unknown and not ignore_unknown:
             raise SettingsError(
                 f"Unknown config key '{cls.section}.{unknown[0]}'.",

@@ -18,7 +18,6 @@ from alphadia_tl.section import Section, check, documented
 MODEL_NAMES = ("rt", "charge", "ms2", "ccs")
 PRECISIONS = ("auto", "fp32", "bf16")
 ENTRAPMENT_DESIGNS = ("shuffled", "foreign")
-MAX_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,7 @@ class PluginSettings(Section):
     deleted: typing.ClassVar[Mapping[str, str]] = types.MappingProxyType(
         {
             "cross_fit": "Leave it out: one model predicts every peptide.",
+            "rounds": "Leave it out: the models are tuned once; further rounds found no more.",
             "tune_again": "Leave it out, and give the flag: alphadia-tl workflow --tune-again.",
         }
     )
@@ -71,11 +71,6 @@ class PluginSettings(Section):
         True,
         "false: the models of library_prediction.peptdeep_model_path predict the library as they are; one search, "
         "nothing is tuned.",
-    )
-    rounds: int = documented(
-        1,
-        f"Rounds of searching and tuning before the final pass, 1 to {MAX_ROUNDS}. Each further round searches all "
-        "files once more, with the library of the round before, and tunes the pretrained models on what it found.",
     )
     tuning_runs: int | None = documented(
         None,
@@ -126,7 +121,6 @@ class PluginSettings(Section):
 
     def __post_init__(self) -> None:
         s = self.section
-        check(1 <= self.rounds <= MAX_ROUNDS, f"{s}.rounds", self.rounds, f"1 to {MAX_ROUNDS}")
         check(self.tuning_runs is None or self.tuning_runs >= 1, f"{s}.tuning_runs", self.tuning_runs, "at least 1")
         unknown = [m for m in self.models if m not in MODEL_NAMES]
         check(not unknown, f"{s}.models", list(self.models), f"a list of {', '.join(MODEL_NAMES)}")
@@ -164,6 +158,10 @@ class TrainingSettings(Section):
     """The section ``transfer_learning`` of the config, as far as the user wrote it."""
 
     section: typing.ClassVar[str] = "transfer_learning"
+    deleted: typing.ClassVar[Mapping[str, str]] = types.MappingProxyType(
+        {"test_interval": "Leave it out, or write 1: the models are validated after every epoch."}
+    )
+    deleted_values: typing.ClassVar[Mapping[str, object]] = types.MappingProxyType({"test_interval": 1})
 
     batch_size: int | None = documented(
         None,
@@ -175,7 +173,6 @@ class TrainingSettings(Section):
     train_fraction: float = documented(0.7, "Fraction of the peptides to train on.")
     validation_fraction: float = documented(0.2, "Fraction of the peptides that steer early stopping.")
     test_fraction: float = documented(0.1, "Fraction of the peptides scored once, before and after.")
-    test_interval: int = documented(1, "Validate every n epochs.")
     lr_patience: int = documented(
         1,
         "Epochs without progress of the training loss before the learning rate is halved; four times as many without "
@@ -199,7 +196,6 @@ class TrainingSettings(Section):
             check(0 < value < 1, f"{s}.{name}", value, "above 0 and below 1")
         total = self.train_fraction + self.validation_fraction + self.test_fraction
         check(total <= 1 + 1e-9, f"{s}.*_fraction", round(total, 6), "a sum of at most 1")
-        check(self.test_interval >= 1, f"{s}.test_interval", self.test_interval, "at least 1")
         check(self.lr_patience >= 0, f"{s}.lr_patience", self.lr_patience, "at least 0")
         if self.epochs is not None:
             check(self.epochs >= 1, f"{s}.epochs", self.epochs, "at least 1")

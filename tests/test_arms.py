@@ -11,7 +11,7 @@ USER = {
     "raw_paths": ["a.raw"],
     "output_directory": "elsewhere",
     "general": {"thread_count": 2, "mbr_step_enabled": True, "random_state": 7, "transfer_step_enabled": True},
-    "alphadia_tl": {"enabled": False, "rounds": 2},
+    "alphadia_tl": {"enabled": False, "tuning_runs": 2},
 }
 
 
@@ -19,7 +19,7 @@ def test_arms_differ_in_the_switches_only():
     configs = arm_configs(USER, stock=True)
     assert list(configs) == ["off", "on", "stock"]
     assert "alphadia_tl" not in configs["off"] | configs["stock"]
-    assert configs["on"].pop("alphadia_tl") == {"enabled": True, "rounds": 2}
+    assert configs["on"].pop("alphadia_tl") == {"enabled": True, "tuning_runs": 2}
     assert configs["on"] == configs["off"]
     assert configs["off"]["general"] == {**USER["general"], "transfer_step_enabled": False}
     configs["stock"]["general"]["transfer_step_enabled"] = False

@@ -78,11 +78,10 @@ def test_mbr_keeps_its_own_search_settings(monkeypatch, tmp_path):
     assert seen["search"] == {"target_num_candidates": 5, "target_ms1_tolerance": 4.0}
 
 
-@pytest.mark.parametrize("n_rounds", [1, 2])
-def test_every_round_starts_from_the_users_weights_and_requantifies_fragments(monkeypatch, tmp_path, n_rounds):
+def test_tuning_starts_from_the_users_weights_on_requantified_fragments(monkeypatch, tmp_path):
     config = {
         "library_prediction": {"enabled": True, "peptdeep_model_path": str(tmp_path / "weights")},
-        "alphadia_tl": {"enabled": True, "rounds": n_rounds},
+        "alphadia_tl": {"enabled": True},
     }
     plan = TransferLearningPlan(str(tmp_path), config)
     searched, tuned, predictors = [], [], []
@@ -103,18 +102,15 @@ def test_every_round_starts_from_the_users_weights_and_requantifies_fragments(mo
     monkeypatch.setattr(step, "run_step", run_step)
     transfer = tmp_path / "transfer"
     plan.run_step(transfer, plan._multistep_config["transfer"], "transfer")
-    assert len(searched) == len(tuned) == n_rounds
-    assert [c["transfer_library"]["enabled"] for c in searched] == [True] * n_rounds
-    assert [c["transfer_learning"]["enabled"] for c in searched] == [False] * n_rounds
-    assert [c["general"]["save_library"] for c in searched] == [True] * n_rounds
-    assert predictors == [manager, None][:n_rounds]  # later rounds search a library that is there
-    first = transfer if n_rounds == 1 else transfer / "round_1"
-    assert [c["library_path"] for c in searched] == [None, str(first / "speclib.tuned.hdf")][:n_rounds]
-    assert [c["library_prediction"]["enabled"] for c in searched] == [True, False][:n_rounds]
-    assert {s.model_path for s, _, _ in tuned} == {tmp_path / "weights"}
-    assert {speclib for _, _, speclib in tuned} == {first / "speclib.hdf"}
-    assert tuned[-1][1] == transfer
-    assert len(plan._raw_files_with_errors) == n_rounds
+    assert [c["transfer_library"]["enabled"] for c in searched] == [True]
+    assert [c["transfer_learning"]["enabled"] for c in searched] == [False]
+    assert [c["general"]["save_library"] for c in searched] == [True]
+    assert predictors == [manager]
+    assert [c["library_path"] for c in searched] == [None]
+    assert [c["library_prediction"]["enabled"] for c in searched] == [True]
+    assert [s.model_path for s, _, _ in tuned] == [tmp_path / "weights"]
+    assert [(folder, speclib) for _, folder, speclib in tuned] == [(transfer, transfer / "speclib.hdf")]
+    assert len(plan._raw_files_with_errors) == 1
     plan._step_outcome.rt_tolerance = 0.07
     assert plan._second_pass_config()["library_path"] == str(transfer / "speclib.tuned.hdf")
     assert plan._second_pass_config()["search"] == {"target_rt_tolerance": 0.07}
@@ -136,8 +132,8 @@ def test_an_rt_tolerance_of_the_users_own_goes_before_the_chosen_one(tmp_path, w
 @pytest.mark.parametrize(
     "decision", [Decision("rt", False, "worse"), Decision("charge", True, "better, but no charge state is filtered")]
 )
-def test_a_last_round_that_leaves_the_library_as_it_was_reuses_its_own_search(tmp_path, decision):
-    plan = TransferLearningPlan(str(tmp_path), {"alphadia_tl": {"enabled": True, "rounds": 2}})
+def test_a_tuning_that_leaves_the_library_as_it_was_reuses_the_first_pass(tmp_path, decision):
+    plan = TransferLearningPlan(str(tmp_path), {"alphadia_tl": {"enabled": True}})
     plan._step_outcome = StepOutcome(Bundle(tmp_path / "transfer"), decisions=[decision])
     config = plan._second_pass_config()
     assert config["library_path"] == str(tmp_path / "transfer" / "speclib.hdf")

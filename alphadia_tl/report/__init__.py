@@ -2,7 +2,7 @@
 
 from alphadia_tl.report.facts import DecisionFacts, Facts, ModificationFacts, PassFacts, TrainingFacts
 from alphadia_tl.report.page import render_report
-from alphadia_tl.report.sources import find_bundles, read_facts
+from alphadia_tl.report.sources import find_bundle, read_facts
 from alphadia_tl.report.writing import all_drawings, write_report
 
 __all__ = [
@@ -12,7 +12,7 @@ __all__ = [
     "PassFacts",
     "TrainingFacts",
     "all_drawings",
-    "find_bundles",
+    "find_bundle",
     "read_facts",
     "render_report",
     "write_report",

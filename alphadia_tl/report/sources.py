@@ -31,8 +31,8 @@ MODIFICATION_COLUMNS = {
 ADVICE = "Give the output folder of a search with alphadia_tl: {enabled: true}, or its folder 'transfer'."
 
 
-def find_bundles(folder: Path) -> list[Bundle]:
-    """Return the bundles of a run: the last round's first, then those of earlier rounds.
+def find_bundle(folder: Path) -> Bundle:
+    """Return the bundle of a run.
 
     Parameters
     ----------
@@ -45,10 +45,9 @@ def find_bundles(folder: Path) -> list[Bundle]:
         If there is none.
     """
     for place in (folder / "transfer", folder):
-        bundles = [Bundle(p) for p in (place, *sorted(place.glob("round_*")))]
-        found = [b for b in bundles if b.provenance.is_file()]
-        if found and "decisions" in _mapping(found[0].provenance):
-            return found
+        bundle = Bundle(place)
+        if bundle.provenance.is_file() and "decisions" in _mapping(bundle.provenance):
+            return bundle
     if not folder.is_dir():
         raise ResultsError(f"{folder} is no folder.", ADVICE)
     raise ResultsError(f"{folder} holds no results of transfer learning (transfer/alphadia_tl.yaml).", ADVICE)

@@ -132,7 +132,6 @@ def train_base_weights(home: Path, instrument: Instrument, training: BaseTrainin
             train_fraction=0.9,
             validation_fraction=0.05,
             test_fraction=0.05,
-            test_interval=2,
         )
         data = TaskData(rows, fragment_df if name == "ms2" else None)
         result = tune(task, interface.model, data, settings, seed=training.seed, from_scratch=True, precision="fp32")

@@ -28,7 +28,6 @@ def fit_settings_of(task: Task, settings: TrainingSettings, n_rows: int) -> FitS
         warmup_epochs=settings.warmup_epochs,
         lr_patience=settings.lr_patience,
         stopping_patience=settings.stopping_patience,
-        test_interval=settings.test_interval,
     )
 
 

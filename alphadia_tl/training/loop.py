@@ -169,8 +169,6 @@ def _train_epoch(
     last = state.epochs - state.epochs_given_up == settings.epochs
     state.history.add(epoch, "train", {"train_loss": state.train_loss, "lr": lr})
     finite = math.isfinite(state.train_loss)
-    if finite and state.epochs % settings.test_interval and not last:
-        return
     val_loss = math.nan
     if finite:
         with state.averaged.applied():

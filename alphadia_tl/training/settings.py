@@ -25,7 +25,7 @@ class FitSettings:
     safe_lr : float, optional
         A rate that is known to serve. A training with a higher one that gets worse or stands still starts over with
         this one.
-    epochs, warmup_epochs, lr_patience, stopping_patience, test_interval : int
+    epochs, warmup_epochs, lr_patience, stopping_patience : int
         See the config section ``transfer_learning``; all in epochs.
     weight_decay : float
         A step shrinks the weights by this, times the learning rate.
@@ -46,7 +46,6 @@ class FitSettings:
     warmup_epochs: int = 5
     lr_patience: int = 3
     stopping_patience: int = 12
-    test_interval: int = 1
     weight_decay: float = 0.0
     averaged_epochs: float = 2.0
     passes: int = 1

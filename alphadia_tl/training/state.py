@@ -84,7 +84,7 @@ class TrainingState:
         self.network, self.generator, self.history = network, generator, history
         self.optimizer = make_optimizer(network, settings.max_lr, settings.weight_decay)
         self.scheduler = CustomScheduler(self.optimizer, settings.max_lr, settings.warmup_epochs, settings.lr_patience)
-        self.stopping = EarlyStopping(max(1, math.ceil(settings.stopping_patience / settings.test_interval)))
+        self.stopping = EarlyStopping(max(1, settings.stopping_patience))
         self.averaged = AveragedWeights(network, settings.averaged_epochs * settings.steps(n_rows))
         self._start = Best(start_loss, copy.deepcopy(network.state_dict()))
         self.best = replace(self._start)

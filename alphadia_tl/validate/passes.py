@@ -6,11 +6,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from alphadia_tl.settings import EntrapmentSettings
 from alphadia_tl.validate.entrapment_files import entrapment_of, with_files
 from alphadia_tl.validate.estimators import verdict
 from alphadia_tl.validate.marked import LEVELS, discoveries, estimate
-from alphadia_tl.validate.run_tables import read_run_rows, targets_at
+from alphadia_tl.validate.run_tables import read_run_rows, read_tables, run_tables, targets_at
 from alphadia_tl.validate.search_files import CONFIG_FILE, read_mapping
 from alphadia_tl.validate.tables import read_rows
 
@@ -33,6 +35,42 @@ def count_before_protein_fdr(folder: Path, *, claimed_fdr: float) -> int | None:
     """
     rows = read_run_rows(folder)
     return None if rows is None else len(targets_at(rows, claimed_fdr).drop_duplicates(PRECURSOR))
+
+
+def count_kept_and_gained(first: Path, second: Path) -> dict[str, int] | None:
+    """Count the target precursors, run by run, that two passes have in common and that each has alone.
+
+    Parameters
+    ----------
+    first, second : Path
+        Folders with ``quant/<run>/psm.parquet``.
+
+    Returns
+    -------
+    dict or None
+        ``kept``, ``gained`` and ``lost``, over the runs that both have; None without such a run, as where the second
+        pass takes its quantification from the first.
+
+    Raises
+    ------
+    QuantificationError
+        If a table cannot be read.
+    """
+    tables = [run_tables(folder, own=True) for folder in (first, second)]
+    runs = sorted(tables[0].keys() & tables[1].keys())
+    if not runs:
+        return None
+    before, after = (
+        _targets(read_tables({run: found[run] for run in runs}, [*PRECURSOR, "decoy"])) for found in tables
+    )
+    kept = len(before.intersection(after))
+    return {"kept": kept, "gained": len(after) - kept, "lost": len(before) - kept}
+
+
+def _targets(psm: pd.DataFrame) -> pd.MultiIndex:
+    # one type whatever pass wrote it: charges are int8 in one and uint8 in the other
+    targets = psm.loc[psm["decoy"] == 0, ["run", *PRECURSOR]].astype({"charge": "int64"})
+    return pd.MultiIndex.from_frame(targets.drop_duplicates())
 
 
 def estimate_pass(folder: Path, settings: EntrapmentSettings, *, claimed_fdr: float) -> dict[str, Any]:

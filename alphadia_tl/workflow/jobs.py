@@ -11,7 +11,7 @@ from typing import Any
 
 from alphadia_tl import host
 from alphadia_tl.errors import QuantificationError, SettingsError
-from alphadia_tl.rounds import finish_rounds, library_config
+from alphadia_tl.passes import finish_search, library_config
 from alphadia_tl.rt_window import window_config
 from alphadia_tl.runs import sample_note
 from alphadia_tl.step import run_step
@@ -134,5 +134,5 @@ def report(plan: JobPlan) -> None:
         label = "first pass" if step == host.TRANSFER_STEP else f"{step} step"
         jobs = [r.get("seconds", 0.0) for r in _receipts(plan, step).values()]
         outcome.seconds[f"{label}, all jobs"] = float(sum(jobs))
-    finish_rounds([outcome], plan.final_folder)
+    finish_search(outcome, plan.final_folder)
     write_receipt(plan.layout.reported, {"report": str(outcome.bundle.report.relative_to(plan.layout.folder))})

@@ -20,7 +20,7 @@ from alphadia_tl.errors import PredictionError
 from alphadia_tl.finetune import FinetuneManager
 from alphadia_tl.library_stage import regenerate_library
 from alphadia_tl.outcome import StepOutcome
-from alphadia_tl.rounds import library_config
+from alphadia_tl.passes import library_config
 from alphadia_tl.speclib import tables_to_predict
 from alphadia_tl.step import first_predictor, preflight, start_manager
 from alphadia_tl.step_settings import StepSettings

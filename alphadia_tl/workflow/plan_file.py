@@ -76,7 +76,6 @@ def _check(plugin: PluginSettings) -> None:
     for key, wrong, why in (
         ("enabled", not plugin.enabled, "the workflow is the two-pass search; set it to true"),
         ("tune", not plugin.tune, "models that are used as they are need no workflow but alphaDIA's single steps"),
-        ("rounds", plugin.rounds > 1, "the workflow has one round of tuning; set it to 1"),
     ):
         if wrong:
             value = getattr(plugin, key)

@@ -30,7 +30,6 @@ STOCK_KEYS = (
     "train_fraction",
     "validation_fraction",
     "test_fraction",
-    "test_interval",
     "lr_patience",
     "epochs",
     "warmup_epochs",

@@ -69,7 +69,6 @@ class Arm:
 ARMS = {
     "off": Arm("one pass", {}),
     "on": Arm("alphadia_tl", {"alphadia_tl": {"enabled": True}}),
-    "rounds": Arm("alphadia_tl, 2 rounds", {"alphadia_tl": {"enabled": True, "rounds": 2}}),
     "lenient": Arm("alphadia_tl, trained at 5 % FDR", {"alphadia_tl": {"enabled": True}, "fdr": {"fdr": 0.05}}),
     "few": Arm(
         "alphadia_tl, 500 training precursors", {"alphadia_tl": {"enabled": True, "max_training_precursors": 500}}
@@ -92,7 +91,7 @@ ARMS = {
 }
 BASIC_ARMS = ("off", "on", "on_wide", "oracle", "oracle_near", "memorised", "stock", "pseudo_reverse")
 OWN_HITS_ARMS = (*BASIC_ARMS, "lenient", "few", "short")
-ALL_ARMS = (*OWN_HITS_ARMS, "off_near", "long", "rounds", "true_ms2", "true_rt")
+ALL_ARMS = (*OWN_HITS_ARMS, "off_near", "long", "true_ms2", "true_rt")
 
 
 def shift(kind: str, seed: int = 1, base: Preset = SMALL, **acquisition: Any) -> Preset:

@@ -27,7 +27,6 @@ from alphadia_tl.simulate.demo import run_search
 from alphadia_tl.simulate.experiment import Experiment, make_experiment
 from alphadia_tl.simulate.proteome import ABSENT_PREFIX
 from alphadia_tl.simulate.truth import read_runs, score_runs, score_search
-from alphadia_tl.validate.drift import alarms, measure_folders
 from alphadia_tl.validate.passes import estimate_pass
 from regression.grid import ARMS, CELLS, Cell
 from regression.measured import DATA, available, make_measured
@@ -59,15 +58,6 @@ def labelled(output: Path, truth_df: pd.DataFrame) -> pd.DataFrame:
 def true_by_false(found: pd.DataFrame) -> list[int]:
     """Return how many true precursors are ahead of the first, second, ... false one."""
     return [int(n) for n in found["true"].cumsum()[~found["true"]]]
-
-
-def drift_of(output: Path, first: Path | None = None) -> dict[str, Any] | None:
-    """Return the figures and alarms between the passes, None where there was one pass only."""
-    first = first or output / "transfer"
-    figures = measure_folders(first, output) if first.is_dir() else None
-    if figures is None:
-        return None
-    return {**figures.to_mapping(), "misplaced_growth": figures.misplaced_growth, "alarms": alarms(figures)}
 
 
 def experiment_of(cell: Cell, folder: Path, weights: Path) -> Experiment:
@@ -141,14 +131,14 @@ def measured(output: Path, truth_df: pd.DataFrame, first: Path | None = None) ->
     return asdict(score_runs(output, truth_df)) | {
         "after_protein_fdr": asdict(score_search(output, truth_df)),
         "estimate": {k: told[k] for k in ("fdp", "fdp_interval", "verdict")},
-        "drift": drift_of(output, first),
         "true_by_false": true_by_false(labelled(output, truth_df)),
     }
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
-    """Read the rows of earlier runs."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    """Read the rows of earlier runs, of the kinds of search that there still are."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    return [row for row in rows if row["arm"] in ARMS]
 
 
 def main() -> int:

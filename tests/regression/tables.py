@@ -121,27 +121,6 @@ def estimates_table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def drift_table(rows: list[Row]) -> str:
-    """Return the figures of the drift alarm of each search with two passes."""
-    lines = [
-        "| experiment | search | growth | separation | decoys of the worst quarter | RT agreement, gained (lost) | "
-        "misplaced growth | alarms |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for row in (r for r in rows if r.get("drift")):
-        d = {name: _value(v) if not isinstance(v, list) else len(v) for name, v in row["drift"].items()}
-        lines.append(
-            f"| {row['cell']} | {ARMS[row['arm']].title} | {d['growth']} | {d['separation_first']} → "
-            f"{d['separation_second']} | {d['tail_decoys_first']} → {d['tail_decoys_second']} | "
-            f"{d['rt_agreement_gained']} ({d['rt_agreement_lost']}) | {d['misplaced_growth']} | {d['alarms']} |"
-        )
-    return "\n".join(lines)
-
-
-def _value(number: float | None) -> str:
-    return "–" if number is None else f"{number:.3f}"
-
-
 def write_page(path: Path, rows: list[Row]) -> None:
     """Replace what is between the markers of the page; a page that is not there yet is made."""
     old = path.read_text(encoding="utf-8") if path.is_file() else f"{SUMMARY_BEGIN}{SUMMARY_END}\n\n{BEGIN}{END}\n"

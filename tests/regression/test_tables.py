@@ -5,7 +5,6 @@ from regression.tables import (
     END,
     SUMMARY_BEGIN,
     SUMMARY_END,
-    drift_table,
     estimates_table,
     gap_closed,
     main_table,
@@ -46,14 +45,10 @@ def test_the_tables_hold_every_search_and_the_change_of_the_fdp():
     assert f"| 2 | {change:+.2%} ±" in line
 
 
-def test_estimates_and_drift_stand_beside_what_is_known():
-    figures = {"growth": 1.2, "separation_first": 0.9, "separation_second": 0.8, "tail_decoys_first": 0.04,
-               "tail_decoys_second": 0.05, "rt_agreement_gained": 0.7, "rt_agreement_lost": None,
-               "misplaced_growth": 0.01, "alarms": ["Drift"]}  # fmt: skip
+def test_estimates_stand_beside_what_is_known():
     told = {"fdp": 0.02, "fdp_interval": [0.01, 0.03], "verdict": "inconclusive"}
-    rows = [row("on", 150, 155) | {"estimate": told, "drift": figures}, row("off", 100, 101)]
+    rows = [row("on", 150, 155) | {"estimate": told}, row("off", 100, 101)]
     assert "| 3.23% | 1.94% | 2.00% (1.00% to 3.00%) | inconclusive |" in estimates_table(rows)
-    assert drift_table(rows).endswith("| 1.200 | 0.900 → 0.800 | 0.040 → 0.050 | 0.700 (–) | 0.010 | 1 |")
 
 
 def test_the_summary_has_a_line_per_experiment_with_what_users_choose_between():

@@ -13,7 +13,7 @@ from alphadia_tl.gate import skipped
 from alphadia_tl.modifications import modification_table
 from alphadia_tl.outcome import StepOutcome, finish
 from alphadia_tl.records import write_held_out
-from alphadia_tl.report import all_drawings, find_bundles, read_facts, render_report, write_report
+from alphadia_tl.report import all_drawings, find_bundle, read_facts, render_report, write_report
 from alphadia_tl.report.summary import to_json
 
 from .conftest import made_history
@@ -76,11 +76,8 @@ def test_a_damaged_file_is_named(bundle, file, content, problem):
     assert path.name in str(caught.value)
 
 
-def test_bundles_are_found_from_the_output_folder_and_from_their_own(bundle):
-    earlier = Bundle(bundle.folder / "round_1")
-    earlier.folder.mkdir()
-    earlier.provenance.write_text(bundle.provenance.read_text())
-    assert find_bundles(bundle.folder.parent) == find_bundles(bundle.folder) == [bundle, earlier]
+def test_a_bundle_is_found_from_the_output_folder_and_from_their_own(bundle):
+    assert find_bundle(bundle.folder.parent) == find_bundle(bundle.folder) == bundle
 
 
 @pytest.mark.parametrize("content", [None, "versions: {}\n"])
@@ -88,7 +85,7 @@ def test_a_folder_without_results_is_an_error(tmp_path, content):
     if content:
         (tmp_path / "alphadia_tl.yaml").write_text(content)  # a search with models as they are
     with pytest.raises(ResultsError, match="holds no results of transfer learning"):
-        find_bundles(tmp_path)
+        find_bundle(tmp_path)
 
 
 def test_json_says_what_the_facts_say(bundle, facts):

@@ -28,8 +28,8 @@ def test_what_the_user_wrote_counts():
     assert (settings.batch_size, settings.max_lr, settings.epochs, settings.passes) == (50, 1e-5, 3, 1)
 
 
-def test_warm_up_patience_and_interval_of_the_user_reach_the_training():
-    wanted = {"warmup_epochs": 3, "lr_patience": 7, "test_interval": 2}
+def test_warm_up_and_patience_of_the_user_reach_the_training():
+    wanted = {"warmup_epochs": 3, "lr_patience": 7}
     settings = fit_settings_of(get_task("rt"), TrainingSettings(**wanted), 1000)
     assert {name: getattr(settings, name) for name in wanted} == wanted
     assert settings.stopping_patience == TrainingSettings(**wanted).stopping_patience == 28

@@ -153,12 +153,6 @@ def test_training_loss_that_is_not_finite_stops_and_restores():
     assert torch.isfinite(network.emb.weight).all()
 
 
-def test_validation_every_n_epochs_keeps_the_patience_in_epochs():
-    result, frame = train(Net(), lambda: (1.0, {}), epochs=40, test_interval=3, stopping_patience=6)
-    assert frame[frame.metric_name == "val_loss"]["epoch"].tolist() == [2, 5, 8]
-    assert result.epochs == 9
-
-
 def gradients(monkeypatch, scale=1.0, clip=None):
     """Return the gradient of each optimizer step of one epoch in one step, and the full gradient."""
     if clip is not None:

@@ -19,7 +19,7 @@ def test_without_snakemake_the_command_says_what_to_install(tmp_path, monkeypatc
 
 def test_an_impossible_config_ends_before_snakemake(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(command, "run_snakemake", lambda *a, **k: pytest.fail("Snakemake was started"))
-    (tmp_path / "c.yaml").write_text("alphadia_tl: {enabled: true, rounds: 2}\nraw_paths: []\n")
+    (tmp_path / "c.yaml").write_text("alphadia_tl: {enabled: true, tuning_runs: 0}\nraw_paths: []\n")
     assert main(["--config", str(tmp_path / "c.yaml"), "-o", str(tmp_path / "out")]) == 1
     assert "TL_CONFIG" in caplog.text
 

@@ -50,7 +50,6 @@ def test_files_of_a_folder_come_sorted_after_those_that_are_listed(config, tmp_p
 WRONG = {
     "not enabled": (lambda c: changed(c, "alphadia_tl", enabled=False), "'alphadia_tl.enabled' is False"),
     "models as they are": (lambda c: changed(c, "alphadia_tl", tune=False), "'alphadia_tl.tune' is False"),
-    "rounds": (lambda c: changed(c, "alphadia_tl", rounds=2), "'alphadia_tl.rounds' is 2"),
     "unknown key": (lambda c: changed(c, "alphadia_tl", tuning_run=2), "alphadia_tl.tuning_run"),
     "no runs to tune on": (lambda c: changed(c, "alphadia_tl", tuning_runs=0), "alphadia_tl.tuning_runs"),
     "no raw files": (lambda c: {**c, "raw_paths": []}, "names no raw files"),
