@@ -21,15 +21,9 @@ def _yaml_value(value: Any) -> str:
     return json.dumps(list(value) if isinstance(value, tuple) else value)
 
 
-def section_template(*, enabled: bool = True) -> str:
-    """Return the section ``alphadia_tl`` as YAML text with one comment per key.
-
-    Parameters
-    ----------
-    enabled : bool, default True
-        Value of the switch in the template.
-    """
-    lines = [HEADER + f"{PluginSettings.section}:", *_lines(PluginSettings(enabled=enabled), indent="  ")]
+def section_template() -> str:
+    """Return the section ``alphadia_tl``, switched on, as YAML text with one comment per key."""
+    lines = [HEADER + f"{PluginSettings.section}:", *_lines(PluginSettings(enabled=True), indent="  ")]
     return "\n".join(lines).rstrip() + "\n"
 
 

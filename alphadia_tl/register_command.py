@@ -25,26 +25,24 @@ LINE = (
 ENTRY_POINT = "alphadia_tl.startup:begin"
 
 
-def start_up_files(folder: Path | None = None, version: tuple[int, ...] = sys.version_info[:2]) -> dict[Path, str]:
-    """Return the start-up files of an environment and their text.
+def start_up_files(version: tuple[int, ...] = sys.version_info[:2]) -> dict[Path, str]:
+    """Return the start-up files of the running Python's environment and their text.
 
     Parameters
     ----------
-    folder : Path, optional
-        ``site-packages``; default that of the running Python.
     version : tuple of int
         Python's; from 3.15 on a ``.start`` file takes the place of the line in the ``.pth`` file (PEP 829).
     """
-    folder = folder or Path(sysconfig.get_path("purelib"))
+    folder = Path(sysconfig.get_path("purelib"))
     files = {folder / f"{STEM}.pth": LINE + "\n"}
     if version >= (3, 15):
         files[folder / f"{STEM}.start"] = ENTRY_POINT + "\n"
     return files
 
 
-def is_registered(folder: Path | None = None) -> bool:
+def is_registered() -> bool:
     """Return whether the start-up files are there, with the text that this version writes."""
-    files = start_up_files(folder)
+    files = start_up_files()
     return all(path.is_file() and path.read_text(encoding="utf-8") == text for path, text in files.items())
 
 

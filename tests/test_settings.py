@@ -95,9 +95,9 @@ def test_settings_survive_yaml(cls):
 
 
 def test_the_template_names_every_key_with_its_default_and_a_comment():
-    template = section_template(enabled=False)
+    template = section_template()
     parsed = yaml.safe_load(template)["alphadia_tl"]
-    assert PluginSettings.from_mapping(parsed) == PluginSettings()
+    assert PluginSettings.from_mapping(parsed) == PluginSettings(enabled=True)
     assert set(parsed) == {f.name for f in dataclasses.fields(PluginSettings)}
     assert template.count("  # ") >= len(parsed)
 

@@ -8,19 +8,14 @@ from alphadia_tl.host.checks import check_host, host_version
 from alphadia_tl.host.command import as_user_error, run_command_line, start_logging, user_error_class
 from alphadia_tl.host.names import (
     EXIT_USER_ERROR,
-    EXIT_WRONG_PARAMETER,
-    FLAT_LIBRARY_FILE,
-    FRAGMENT_COLUMNS,
     LIBRARY_STEP,
     MBR_STEP,
-    PRECURSORS_STEM,
     PROGRESS_LEVEL,
     QUANT_FOLDER,
     SPECLIB_FILE,
-    SUPPORTED_SERIES,
     TRANSFER_STEP,
 )
-from alphadia_tl.host.parts import Failure, combine_runs, make_library, search_run
+from alphadia_tl.host.parts import combine_runs, make_library, search_run
 from alphadia_tl.host.scoring import classifiers_that_fail_start_again
 from alphadia_tl.host.steps import (
     config_of,
@@ -39,18 +34,12 @@ from alphadia_tl.host.tables import count_identifications, retention_times
 
 __all__ = [
     "EXIT_USER_ERROR",
-    "EXIT_WRONG_PARAMETER",
-    "FLAT_LIBRARY_FILE",
-    "FRAGMENT_COLUMNS",
     "LIBRARY_STEP",
     "MBR_STEP",
-    "PRECURSORS_STEM",
     "PROGRESS_LEVEL",
     "QUANT_FOLDER",
     "SPECLIB_FILE",
-    "SUPPORTED_SERIES",
     "TRANSFER_STEP",
-    "Failure",
     "as_user_error",
     "check_host",
     "classifiers_that_fail_start_again",

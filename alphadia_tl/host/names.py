@@ -19,4 +19,3 @@ SPECLIB_FILE = "speclib.hdf"
 FLAT_LIBRARY_FILE = "speclib_flat.hdf"
 PRECURSORS_STEM = "precursors"
 EXIT_USER_ERROR = 1
-EXIT_WRONG_PARAMETER = 126

@@ -1,8 +1,7 @@
 """The transfer library: collected from pass 1, selected, normalised, masked and split."""
 
 from alphadia_tl.library.collect import collect
-from alphadia_tl.library.runs import RunObservations, collect_run
 from alphadia_tl.library.split import split_by_peptide
 from alphadia_tl.library.transfer_library import TransferLibrary, describe
 
-__all__ = ["RunObservations", "TransferLibrary", "collect", "collect_run", "describe", "split_by_peptide"]
+__all__ = ["TransferLibrary", "collect", "describe", "split_by_peptide"]

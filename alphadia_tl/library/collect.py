@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,6 @@ from alphadia_tl.settings import TransferLibrarySettings
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[int, int, str], None]
 _PRECURSOR = ["nAA", "sequence", "mods", "mod_sites", "charge"]
 _ORDER = [*_PRECURSOR, "proba", "raw_name"]
 
@@ -46,7 +45,6 @@ def collect(
     fail_fast: bool,
     generator: np.random.Generator,
     fragment_mz: tuple[float, float] | None = None,
-    progress: Progress | None = None,
 ) -> TransferLibrary:
     """Collect the best observations of every peptidoform and charge from the runs of a first pass.
 
@@ -70,8 +68,6 @@ def collect(
     fragment_mz : tuple of two floats, optional
         Fragment m/z range (Th), beside the range in which each run has any signal: a fragment without signal outside
         either is masked, as it could not be seen.
-    progress : callable, optional
-        Called with (runs done, all runs, run name).
 
     Returns
     -------
@@ -91,7 +87,7 @@ def collect(
     kept = Kept.empty(len(charged_frag_types))
     left_out: list[tuple[str, str]] = []
     failures: list[TransferLearningError] = []
-    for number, folder in enumerate(ordered, start=1):
+    for folder in ordered:
         name = run_name(folder)
         try:
             reason = _add_run(kept, folder, settings, charged_frag_types, fdr, max_precursors, salt)
@@ -105,8 +101,6 @@ def collect(
         if reason:
             logger.warning(f"Run '{name}' is left out of the transfer library: {reason}")
             left_out.append((name, reason))
-        if progress is not None:
-            progress(number, len(ordered), name)
     if len(failures) == len(ordered):
         raise QuantificationError(
             f"No run can be used for transfer learning: {' | '.join(str(f) for f in failures)}",

@@ -71,19 +71,6 @@ class RunObservations:
     fragment_mz: tuple[float, float]
 
 
-def collect_run(folder: str | Path, charged_frag_types: Sequence[str], *, fdr: float = 0.01) -> RunObservations:
-    """Read all target precursors at ``qval <= fdr`` of one run, with their fragments.
-
-    Raises
-    ------
-    QuantificationError
-        For a missing or corrupt file, or missing columns.
-    UnknownModificationError
-        For modifications that alphabase does not know.
-    """
-    return read_fragments(folder, read_precursors(folder, fdr=fdr), charged_frag_types)
-
-
 def read_precursors(folder: str | Path, *, fdr: float = 0.01) -> pd.DataFrame:
     """Read the target precursors of a run at ``qval <= fdr``, one row per peptidoform and charge.
 

@@ -28,11 +28,11 @@ CALIBRATED = {"rt": ", calibrated"}
 Groups = Callable[[pd.DataFrame], pd.Series]
 
 
-def sampled(rows: pd.DataFrame, n: int = MAX_POINTS) -> pd.DataFrame:
-    """Return at most n rows, the same ones each time."""
-    if len(rows) <= n:
+def sampled(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return at most `MAX_POINTS` rows, the same ones each time."""
+    if len(rows) <= MAX_POINTS:
         return rows
-    return rows.iloc[np.sort(np.random.default_rng(0).choice(len(rows), n, replace=False))]
+    return rows.iloc[np.sort(np.random.default_rng(0).choice(len(rows), MAX_POINTS, replace=False))]
 
 
 def observed_drawing(rows: pd.DataFrame, model: str) -> Drawing | None:
@@ -202,8 +202,9 @@ def reliability_drawing(rows: pd.DataFrame, model: str) -> Drawing | None:
     return Drawing("reliability_charge", "Calibration of charge states", alt, panels, columns=2)
 
 
-def wilson(fraction: FloatArray, n: FloatArray, z: float = 1.96) -> tuple[FloatArray, FloatArray]:
+def wilson(fraction: FloatArray, n: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the 95 % score interval of fractions of n trials each (Wilson 1927)."""
+    z = 1.96
     middle = (fraction + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(fraction * (1 - fraction) / n + z**2 / (4 * n**2))
     return np.minimum(middle - half, fraction), np.maximum(middle + half, fraction)

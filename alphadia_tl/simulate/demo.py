@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from alphadia_tl.host import deep_merge
-from alphadia_tl.simulate.experiment import DEMO, Experiment, Preset, make_experiment
+from alphadia_tl.simulate.experiment import DEMO, Experiment, make_experiment
 from alphadia_tl.simulate.truth import Score, score_search
 
 __all__ = ["SearchResult", "format_table", "run_demo", "run_search"]
@@ -121,7 +121,6 @@ def run_demo(
     mzml: bool = False,
     oracle: bool = False,
     stock_transfer: bool = False,
-    preset: Preset = DEMO,
     write: Callable[[str], object] | None = None,
 ) -> int:
     """Make the demo experiment, search it without and with transfer learning, and print one table.
@@ -136,8 +135,6 @@ def run_demo(
         Also search with the perfect library: how much there is to gain.
     stock_transfer : bool, default False
         Also run alphaDIA's own transfer step.
-    preset : Preset, default DEMO
-        Size and difficulty.
     write : callable, optional
         Takes the text for the user; default standard output, at once.
 
@@ -150,7 +147,7 @@ def run_demo(
     write(f"Making the experiment in {output} (reused when it is there) ...\n")
     started = time.perf_counter()
     with _quiet():  # the base models' epochs are not the demo's story
-        experiment = make_experiment(output / "experiment", preset, mzml=mzml)
+        experiment = make_experiment(output / "experiment", DEMO, mzml=mzml)
     facts = yaml.safe_load((experiment.folder / "experiment.yaml").read_text(encoding="utf-8"))
     write(
         f"  {facts['true_precursors']:,} precursors in the sample, {facts['library_precursors']:,} in the FASTA's "

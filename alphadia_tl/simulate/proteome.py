@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ABSENT_PREFIX", "RESIDUE_FREQUENCIES", "Proteome", "random_proteome", "read_absent_proteins"]
+__all__ = ["ABSENT_PREFIX", "RESIDUE_FREQUENCIES", "Proteome", "random_proteome"]
 
 #: Amino acid composition of UniProtKB/Swiss-Prot in percent (statistics of the release notes).
 RESIDUE_FREQUENCIES: dict[str, float] = {
@@ -19,6 +19,8 @@ RESIDUE_FREQUENCIES: dict[str, float] = {
 
 #: Protein accessions that start with this letter are in the FASTA but not in the sample (entrapment).
 ABSENT_PREFIX = "E"
+#: Median of the log-normal distribution of protein lengths, in residues.
+MEDIAN_LENGTH = 260.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,6 @@ def random_proteome(
     generator: np.random.Generator,
     *,
     absent_fraction: float = 0.25,
-    median_length: float = 260.0,
 ) -> Proteome:
     """Draw proteins residue by residue from the natural frequencies.
 
@@ -68,12 +69,10 @@ def random_proteome(
         Source of all randomness.
     absent_fraction : float, default 0.25
         Fraction of the proteins that are not in the sample.
-    median_length : float, default 260
-        Median of the log-normal length distribution, in residues.
     """
     residues = np.array(list(RESIDUE_FREQUENCIES))
     weights = np.array(list(RESIDUE_FREQUENCIES.values()))
-    lengths = np.clip(generator.lognormal(np.log(median_length), 0.5, n_proteins), 60, 1500).astype(int)
+    lengths = np.clip(generator.lognormal(np.log(MEDIAN_LENGTH), 0.5, n_proteins), 60, 1500).astype(int)
     text = "".join(generator.choice(residues, size=int(lengths.sum()), p=weights / weights.sum()))
     stops = np.cumsum(lengths)
     sequences = tuple("M" + text[a + 1 : b] for a, b in zip(stops - lengths, stops, strict=True))
@@ -86,10 +85,3 @@ def random_proteome(
         sequences=sequences,
         present=present,
     )
-
-
-def read_absent_proteins(fasta: Path) -> frozenset[str]:
-    """Return the accessions of the entrapment proteins of a FASTA file written by :class:`Proteome`."""
-    headers = (line for line in fasta.read_text(encoding="utf-8").splitlines() if line.startswith(">sp|"))
-    accessions = (line.split("|")[1] for line in headers)
-    return frozenset(a for a in accessions if a.startswith(ABSENT_PREFIX))

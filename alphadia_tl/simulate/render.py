@@ -34,8 +34,8 @@ class _Peaks:
     counts: NDArray[Any]
 
 
-def isotope_fractions(mass: NDArray[Any], n_isotopes: int = 4) -> NDArray[Any]:
-    """Return the isotope envelope of an average peptide, shape (n, n_isotopes), relative to all isotopes.
+def isotope_fractions(mass: NDArray[Any]) -> NDArray[Any]:
+    """Return the isotope envelope of an average peptide, shape (n, 4), relative to all isotopes.
 
     A compound Poisson approximation of averagine (Senko et al. 1995, J Am Soc Mass Spectrom 6, 229): 5.3e-4 heavy
     atoms of one extra neutron and 4.3e-5 of two per dalton.
@@ -44,13 +44,10 @@ def isotope_fractions(mass: NDArray[Any], n_isotopes: int = 4) -> NDArray[Any]:
     ----------
     mass : np.ndarray
         Neutral masses in dalton, shape (n,).
-    n_isotopes : int, default 4
-        Number of isotopes from the monoisotopic one, at most 4.
     """
     one, two = 5.31e-4 * mass, 4.3e-5 * mass
     none = np.exp(-one - two)
-    envelope = np.stack([none, none * one, none * (one**2 / 2 + two), none * (one**3 / 6 + one * two)], axis=1)
-    return np.asarray(envelope[:, :n_isotopes])
+    return np.stack([none, none * one, none * (one**2 / 2 + two), none * (one**3 / 6 + one * two)], axis=1)
 
 
 def render_run(

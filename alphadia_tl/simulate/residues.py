@@ -53,14 +53,14 @@ class Residues:
         """Bool, shape of ``codes``: True where there is a residue."""
         return np.asarray(self.codes < PAD)
 
-    def look_up(self, values: dict[str, float], default: float = 0.0) -> NDArray[Any]:
-        """Replace each code by the value of its letter; letters that are not listed, and padding, get `default`.
+    def look_up(self, values: dict[str, float]) -> NDArray[Any]:
+        """Replace each code by the value of its letter; 0 for letters that are not listed and for padding.
 
         A modified residue that is not listed gets the value of the unmodified one.
         """
-        table = np.full(PAD + 1, default)
+        table = np.zeros(PAD + 1)
         for code, letter in enumerate(ALPHABET):
-            table[code] = values.get(letter, values.get(letter.upper(), default))
+            table[code] = values.get(letter, values.get(letter.upper(), 0.0))
         return np.asarray(table[self.codes])
 
 

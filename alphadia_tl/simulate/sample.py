@@ -16,6 +16,10 @@ from alphadia_tl.simulate.proteome import ABSENT_PREFIX
 __all__ = ["FRAGMENT_TYPES", "Digestion", "Sample", "digest", "make_sample", "oracle_library", "set_fragment_pointers"]
 
 FRAGMENT_TYPES = ["b_z1", "b_z2", "y_z1", "y_z2"]
+#: Charge states that fewer of a peptidoform's ions carry are not in the sample.
+MIN_CHARGE_FRACTION = 0.05
+#: Abundance of a peptide with one missed cleavage, or one oxidised methionine, relative to the one without.
+MISSED_CLEAVAGE_FACTOR, OXIDATION_FACTOR = 0.08, 0.08
 
 
 @dataclass(frozen=True)
@@ -108,9 +112,6 @@ def make_sample(
     *,
     protein_spread: float = 1.6,
     peptide_spread: float = 1.0,
-    min_charge_fraction: float = 0.05,
-    missed_cleavage_factor: float = 0.08,
-    oxidation_factor: float = 0.08,
     peptide_fraction: float = 0.8,
 ) -> Sample:
     """Draw the contents of a sample from a digest.
@@ -125,10 +126,6 @@ def make_sample(
         Source of all randomness.
     protein_spread, peptide_spread : float
         Standard deviations of ln(protein abundance) and of ln(peptide response).
-    min_charge_fraction : float
-        Charge states that fewer of a peptidoform's ions carry are not in the sample.
-    missed_cleavage_factor, oxidation_factor : float
-        Abundance of a peptide with one missed cleavage, or one oxidised methionine, relative to the one without.
     peptide_fraction : float
         Fraction of the stripped sequences that ionise at all.
     """
@@ -143,10 +140,10 @@ def make_sample(
     oxidised = df["mods"].str.count("Oxidation").to_numpy()
     charges = np.arange(1, 7)
     fractions = instrument.charge_probabilities(df, charges)[np.arange(len(df)), df["charge"].to_numpy() - 1]
-    df["abundance"] = np.exp(log_abundance) * missed_cleavage_factor**missed * oxidation_factor**oxidised * fractions
+    df["abundance"] = np.exp(log_abundance) * MISSED_CLEAVAGE_FACTOR**missed * OXIDATION_FACTOR**oxidised * fractions
     df["rt"] = instrument.retention_time(df)
     columns = [*PEPTIDOFORM, "charge", "nAA", "precursor_mz", "proteins", "rt", "abundance"]
-    df = df.loc[ionises & (fractions >= min_charge_fraction), columns].reset_index(drop=True)
+    df = df.loc[ionises & (fractions >= MIN_CHARGE_FRACTION), columns].reset_index(drop=True)
     set_fragment_pointers(df)
     intensities = instrument.fragment_intensities(df, FRAGMENT_TYPES)
     return Sample(df, pd.DataFrame(intensities, columns=FRAGMENT_TYPES))

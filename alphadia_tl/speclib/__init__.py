@@ -2,7 +2,7 @@
 
 from alphadia_tl.speclib.charge import choose_charge_cutoff, kept_fraction
 from alphadia_tl.speclib.own import OwnValues
-from alphadia_tl.speclib.predictor import Predictor, Progress
+from alphadia_tl.speclib.predictor import Predictor
 from alphadia_tl.speclib.regenerate import ACCEPTABLE, regenerate, tables_to_predict
 from alphadia_tl.speclib.storage import load_library
 from alphadia_tl.speclib.summary import RegenerationSummary
@@ -11,7 +11,6 @@ __all__ = [
     "ACCEPTABLE",
     "OwnValues",
     "Predictor",
-    "Progress",
     "RegenerationSummary",
     "choose_charge_cutoff",
     "kept_fraction",

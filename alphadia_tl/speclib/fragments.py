@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from alphadia_tl.errors import LibraryError, PredictionError
 from alphadia_tl.speclib.checks import check_values, spectrum_correlations
-from alphadia_tl.speclib.predictor import Predictor, Progress, chunks, model_input
+from alphadia_tl.speclib.predictor import Predictor, chunks, model_input
 
 IntArray = NDArray[np.int64]
 MAX_FRACTION_WITHOUT_FRAGMENTS = 0.01
@@ -97,7 +97,7 @@ def fit_columns(library: SpecLibBase, charged_frag_types: Sequence[str]) -> None
 
 
 def predict_intensities(
-    library: SpecLibBase, predictor: Predictor, *, chunk_rows: int, progress: Progress | None
+    library: SpecLibBase, predictor: Predictor, *, chunk_rows: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], int]:
     """Predict intensities for the dense ``fragment_mz_df`` of a library.
 
@@ -111,7 +111,6 @@ def predict_intensities(
     predictor : Predictor
     chunk_rows : int
         Precursors per call.
-    progress : callable or None
 
     Returns
     -------
@@ -157,8 +156,6 @@ def predict_intensities(
             correlations[where] = spectrum_correlations(
                 values[:, where_shared], replaced[rows][:, from_shared], exists[rows][:, where_shared], starts
             )
-        if progress is not None:
-            progress("ms2", where.stop, len(df))
     check_values(intensities, "fragment intensity")
     if n_empty > MAX_FRACTION_WITHOUT_FRAGMENTS * len(df):
         raise PredictionError(

@@ -13,8 +13,6 @@ from alphadia_tl.errors import PredictionError
 from alphadia_tl.tasks.parts import CHUNK_ROWS
 
 FloatArray = NDArray[np.floating[Any]]
-Progress = Callable[[str, int, int], None]
-"""Called as ``progress(stage, done, total)``, in precursors."""
 
 MODEL_COLUMNS = ("sequence", "mods", "mod_sites", "charge", "nAA", "precursor_mz")
 PEPTIDOFORM = ["sequence", "mods", "mod_sites"]
@@ -25,7 +23,6 @@ __all__ = [
     "PEPTIDOFORM",
     "FloatArray",
     "Predictor",
-    "Progress",
     "chunks",
     "model_input",
     "predict_rows",
@@ -74,7 +71,6 @@ def predict_rows(
     stage: str,
     *,
     chunk_rows: int,
-    progress: Progress | None,
     n_columns: int | None = None,
 ) -> NDArray[np.float32]:
     """Predict one value (or one row of values) per row of ``df``, in chunks.
@@ -86,11 +82,9 @@ def predict_rows(
     predict : callable
         One of the methods of :class:`Predictor`.
     stage : str
-        Name for the progress and for error messages.
+        Name for error messages.
     chunk_rows : int
         Rows per call.
-    progress : callable or None
-        See :data:`Progress`.
     n_columns : int or None
         Expected number of columns; None for one value per row.
 
@@ -114,6 +108,4 @@ def predict_rows(
                 "This is a defect of the predictor, not of the data.",
             )
         result[where] = values
-        if progress is not None:
-            progress(stage, where.stop, len(df))
     return result

@@ -21,7 +21,7 @@ from alphadia_tl.speclib import checks
 from alphadia_tl.speclib.charge import probability_of_own_charge, renumber, rows_to_keep
 from alphadia_tl.speclib.fragments import Layout, fit_columns, make_dense, predict_intensities
 from alphadia_tl.speclib.own import MOBILITY_COLUMNS, RT_COLUMNS, first_of, own_ccs
-from alphadia_tl.speclib.predictor import CHUNK_ROWS, PEPTIDOFORM, Predictor, Progress, model_input, predict_rows
+from alphadia_tl.speclib.predictor import CHUNK_ROWS, PEPTIDOFORM, Predictor, model_input, predict_rows
 from alphadia_tl.speclib.storage import load_library, save_library
 from alphadia_tl.speclib.summary import RegenerationSummary
 
@@ -40,7 +40,6 @@ class _Job:
     charged_frag_types: Sequence[str]
     charge_cutoff: float | None
     chunk_rows: int
-    progress: Progress | None
     notes: dict[str, Any] = field(default_factory=dict)
     correlation: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -61,7 +60,7 @@ class _Job:
         self.seconds[stage] = time.perf_counter() - begin
 
     def predict(self, df: pd.DataFrame, method: Callable[..., Any], stage: str, n_columns: int | None = None) -> Any:
-        return predict_rows(df, method, stage, chunk_rows=self.chunk_rows, progress=self.progress, n_columns=n_columns)
+        return predict_rows(df, method, stage, chunk_rows=self.chunk_rows, n_columns=n_columns)
 
     def predict_per_peptidoform(self, method: Callable[..., Any], stage: str, n_columns: int | None = None) -> Any:
         """Predict once per peptidoform what does not depend on the charge, and spread it over the precursors."""
@@ -122,9 +121,7 @@ def _judge(job: _Job, model: str, values: Any, replaced: pd.Series | None, name:
 def _apply_ms2(job: _Job) -> None:
     make_dense(job.library)
     fit_columns(job.library, job.charged_frag_types)
-    intensities, correlations, n_empty = predict_intensities(
-        job.library, job.predictor, chunk_rows=job.chunk_rows, progress=job.progress
-    )
+    intensities, correlations, n_empty = predict_intensities(job.library, job.predictor, chunk_rows=job.chunk_rows)
     job.correlation["ms2"] = checks.median_correlation(correlations)
     checks.check_correlation("ms2", job.correlation["ms2"], len(job.df), "fragment intensities")
     job.notes["precursors_without_fragments"] = n_empty
@@ -178,7 +175,7 @@ def tables_to_predict(
         By model: one row per peptidoform for ``rt``, one per precursor for ``ccs`` and ``ms2``, in the order in which
         they are asked for.
     """
-    job = _Job(SpecLibBase(), predictor, charged_frag_types, charge_cutoff, CHUNK_ROWS, None)
+    job = _Job(SpecLibBase(), predictor, charged_frag_types, charge_cutoff, CHUNK_ROWS)
     _load(job, Path(library_path))
     wanted = _known(accepted)
     if "charge" in wanted:
@@ -196,7 +193,6 @@ def regenerate(
     accepted: Collection[str],
     charged_frag_types: Sequence[str],
     charge_cutoff: float | None = None,
-    progress: Progress | None = None,
     chunk_rows: int = CHUNK_ROWS,
 ) -> RegenerationSummary:
     """Write the library of the second pass: accepted models predict, the rest stays what the first pass used.
@@ -215,8 +211,6 @@ def regenerate(
         Fragment types of the new library, like ``b_z1``; the predictor must know them all.
     charge_cutoff : float or None
         Drop charge states of a lower probability, if ``charge`` is accepted; None drops nothing.
-    progress : callable or None
-        Called as ``progress(stage, done, total)``.
     chunk_rows : int
         Precursors per prediction.
 
@@ -234,7 +228,7 @@ def regenerate(
         If the library cannot be written.
     """
     stages = _known(accepted)
-    job = _Job(SpecLibBase(), predictor, charged_frag_types, charge_cutoff, chunk_rows, progress)
+    job = _Job(SpecLibBase(), predictor, charged_frag_types, charge_cutoff, chunk_rows)
     with job.timed("load"):
         _load(job, Path(library_path))
     before = _counts(job.library)

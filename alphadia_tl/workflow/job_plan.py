@@ -46,11 +46,6 @@ class JobPlan(TransferLearningPlan):
         self._job: Job | None = None
 
     @property
-    def current_step(self) -> str:
-        """Name of the step whose job is done."""
-        return self._step
-
-    @property
     def plugin(self) -> PluginSettings:
         """The section ``alphadia_tl``."""
         return self._plugin

@@ -328,12 +328,6 @@ def test_no_folders_is_an_error():
         collected([])
 
 
-def test_progress_is_reported_per_run(runs):
-    calls = []
-    collected(runs, progress=lambda *a: calls.append(a))
-    assert calls == [(1, 3, "run_0"), (2, 3, "run_1"), (3, 3, "run_2")]
-
-
 def test_description_counts(runs):
     library = collected(runs)
     counts = describe(library)

@@ -10,10 +10,14 @@ import pytest
 from alphabase.spectral_library.flat import SpecLibFlat
 
 from alphadia_tl.errors import DataError, QuantificationError
-from alphadia_tl.library import collect_run
 from alphadia_tl.library.dense import block_rows, type_codes
+from alphadia_tl.library.runs import read_fragments, read_precursors
 
 from .conftest import TYPES, make_precursors, write_run
+
+
+def collect_run(folder, types, **fdr):
+    return read_fragments(folder, read_precursors(folder, **fdr), types)
 
 
 def blocks(observations):

@@ -214,12 +214,6 @@ def test_unusable_predictions_leave_no_library_behind(library_path, model, metho
     assert [p.name for p in library_path.parent.iterdir()] == ["speclib.hdf"]
 
 
-def test_progress_ends_at_the_total_of_each_stage(library_path, predictor):
-    seen = {}
-    run(library_path, predictor, ("rt", "ms2"), chunk_rows=50, progress=lambda *args: seen.update({args[0]: args[1:]}))
-    assert seen == {"rt": (60, 60), "ms2": (180, 180)}
-
-
 def test_library_of_another_layout_is_refused(tmp_path, predictor, library):
     library._precursor_df["frag_stop_idx"] += 1
     library.save_hdf(str(tmp_path / "speclib.hdf"))
