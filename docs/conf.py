@@ -3,7 +3,7 @@
 from alphadia_tl import __version__
 
 project = "alphadia_tl"
-author = "alphadia_tl developers"
+author = "alphadia_tl contributors"
 version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build"]

@@ -45,9 +45,7 @@ def test_a_page_is_no_laboratory_notebook(page):
     assert LABORATORY_NOTES.findall(page.read_text(encoding="utf-8")) == []
 
 
-@pytest.mark.parametrize(
-    "note", ["revision e596187", "(c516014)", "It ran beside other work.", "Another machine"]
-)
+@pytest.mark.parametrize("note", ["revision e596187", "(c516014)", "It ran beside other work.", "Another machine"])
 def test_laboratory_notes_are_known_when_they_are_seen(note):
     assert LABORATORY_NOTES.search(note)
 
@@ -61,15 +59,22 @@ def _numbers(text):
     return set(re.findall(r"\b\d{1,3}(?:,\d{3})+\b|\b\d+\.\d+\b", text))
 
 
-def test_every_figure_of_the_validation_table_stands_in_the_raw_results():
+@pytest.mark.parametrize("name", ["README.md", "docs/validation.md", "docs/benchmarks.md"])
+def test_every_figure_of_a_table_stands_in_the_raw_results(name):
     raw = "\n".join(page.read_text(encoding="utf-8") for page in RESULTS)
-    table = "\n".join(
-        line
-        for line in (ROOT / "docs" / "validation.md").read_text(encoding="utf-8").splitlines()
-        if line.startswith("|")
-    )
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    figures = _numbers("\n".join(line for line in lines if line.startswith("|")))
     rounded = {f"{float(number):.1f}" for number in re.findall(r"(\d+\.\d+)%", raw)}
-    assert _numbers(table) - _numbers(raw) - rounded == set()
+    assert figures
+    assert figures - _numbers(raw) - rounded == set()
+
+
+@pytest.mark.parametrize("page", [*PAGES, *RESULTS, ROOT / "CONTRIBUTING.md"], ids=lambda p: p.name)
+def test_a_command_or_test_that_is_named_is_there(page):
+    for path in re.findall(
+        r"(?:tests|benchmarks|config|docs|alphadia_tl)/[\w/.-]+\w/?", page.read_text(encoding="utf-8")
+    ):
+        assert (ROOT / path).exists(), path
 
 
 @pytest.mark.parametrize("name", NAMED)
