@@ -1,3 +1,4 @@
+import importlib
 import re
 from pathlib import Path
 
@@ -86,6 +87,23 @@ def test_every_row_of_the_reliability_table_is_a_test(name):
 def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
         assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+IMPORTS = sorted(
+    {
+        (module, name.strip())
+        for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "docs" / "tutorial.ipynb"]
+        for module, names in re.findall(
+            r"from (alphadia_tl[\w.]*) import ([\w, ]+)", page.read_text(encoding="utf-8").replace("\\n", "\n")
+        )
+        for name in names.split(",")
+    }
+)
+
+
+@pytest.mark.parametrize(("module", "name"), IMPORTS)
+def test_what_the_pages_and_the_tutorial_import_is_there(module, name):
+    assert hasattr(importlib.import_module(module), name)
 
 
 def _codes(error=TransferLearningError):
