@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from alphadia_tl.finetune import FinetuneManager
-    from alphadia_tl.library import TransferLibrary
-    from alphadia_tl.plan import TransferLearningPlan
-    from alphadia_tl.training import CustomScheduler, EarlyStopping
+    from alphadia_tl.library.transfer_library import TransferLibrary
+    from alphadia_tl.models.manager import FinetuneManager
+    from alphadia_tl.search.plan import TransferLearningPlan
+    from alphadia_tl.training.schedule import CustomScheduler, EarlyStopping
 
 __all__ = [
     "CustomScheduler",
@@ -24,8 +24,8 @@ __all__ = [
 _HOMES = {
     "CustomScheduler": "alphadia_tl.training",
     "EarlyStopping": "alphadia_tl.training",
-    "FinetuneManager": "alphadia_tl.finetune",
-    "TransferLearningPlan": "alphadia_tl.plan",
+    "FinetuneManager": "alphadia_tl.models.manager",
+    "TransferLearningPlan": "alphadia_tl.search.plan",
     "TransferLibrary": "alphadia_tl.library",
 }
 

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from alphadia_tl.files import (  # noqa: F401  until all import them from there
-    require_space,
-    write_stats,
-    write_table,
-    write_text,
-    write_whole,
-    write_yaml,
-)
-
 CHECKPOINTS = ".checkpoints"
-PACKAGES = ("alphadia_tl", "alphadia", "alphadia-search-rs", "alpharaw", "peptdeep", "alphabase", "torch", "numpy")
-PACKAGES += ("pandas",)
+PACKAGES = (
+    "alphadia_tl",
+    "alphadia",
+    "alphadia-search-rs",
+    "alpharaw",
+    "peptdeep",
+    "alphabase",
+    "torch",
+    "numpy",
+    "pandas",
+)
 
 
 @dataclass(frozen=True)

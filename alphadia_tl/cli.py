@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 from alphadia_tl import __version__, host
 from alphadia_tl.errors import TransferLearningError
@@ -27,7 +29,7 @@ def _search(arguments: Sequence[str]) -> int:
     host.check_host()
     import alphadia.cli
 
-    from alphadia_tl.plan import TransferLearningPlan
+    from alphadia_tl.search.plan import TransferLearningPlan
 
     class Plan(TransferLearningPlan):
         force = "--force" in arguments
@@ -55,76 +57,51 @@ def _demo(arguments: Sequence[str]) -> int:
     return run_demo(options.output, mzml=options.mzml, oracle=options.oracle, stock_transfer=options.stock_transfer)
 
 
-def _finetune(arguments: Sequence[str]) -> int:
-    from alphadia_tl.finetune_command import main as finetune_main
-
-    return finetune_main(arguments)
-
-
-def _compare(arguments: Sequence[str]) -> int:
-    from alphadia_tl.compare_command import main as compare_main
-
-    return compare_main(arguments)
-
-
-def _entrapment(arguments: Sequence[str]) -> int:
-    from alphadia_tl.entrapment_command import main as entrapment_main
-
-    return entrapment_main(arguments)
-
-
 def _report(arguments: Sequence[str]) -> int:
-    from alphadia_tl.report_command import main as report_main
+    parser = argparse.ArgumentParser(
+        prog="alphadia-tl report",
+        description="Write the report of a finished run again, from the files in its folder: report.html and "
+        "report.json. Nothing is searched or trained.",
+    )
+    parser.add_argument("folder", type=Path, help="Output folder of a search, or its folder 'transfer'.")
+    folder: Path = parser.parse_args(arguments).folder
+    from alphadia_tl.report.facts import find_bundle
+    from alphadia_tl.report.page import write_report
 
-    return report_main(arguments)
-
-
-def _workflow(arguments: Sequence[str]) -> int:
-    from alphadia_tl.workflow.command import main as workflow_main
-
-    return workflow_main(arguments)
-
-
-def _job(arguments: Sequence[str]) -> int:
-    from alphadia_tl.workflow.job_command import main as job_main
-
-    return job_main(arguments)
-
-
-def _register(arguments: Sequence[str]) -> int:
-    from alphadia_tl.register_command import register
-
-    return register(arguments)
-
-
-def _unregister(arguments: Sequence[str]) -> int:
-    from alphadia_tl.register_command import unregister
-
-    return unregister(arguments)
+    bundle = find_bundle(folder)
+    write_report(bundle)
+    print(bundle.report)
+    return 0
 
 
 def _config(arguments: Sequence[str]) -> int:
     argparse.ArgumentParser(
         prog="alphadia-tl config", description="Print the commented default section for the alphaDIA config."
     ).parse_args(arguments)
-    from alphadia_tl.config_template import section_template
+    from alphadia_tl.settings import section_template
 
     print(section_template(), end="")
     return 0
 
 
-SUB_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    "demo": _demo,
-    "finetune": _finetune,
-    "compare": _compare,
-    "entrapment": _entrapment,
-    "report": _report,
-    "workflow": _workflow,
-    "job": _job,
-    "register": _register,
-    "unregister": _unregister,
-    "config": _config,
+#: Module and function of each sub-command, imported when it is called.
+SUB_COMMANDS = {
+    "demo": ("cli", "_demo"),
+    "finetune": ("commands.finetune", "main"),
+    "compare": ("commands.compare", "main"),
+    "entrapment": ("commands.entrapment", "main"),
+    "report": ("cli", "_report"),
+    "workflow": ("commands.workflow", "main"),
+    "job": ("commands.workflow", "job_main"),
+    "register": ("commands.register", "register"),
+    "unregister": ("commands.register", "unregister"),
+    "config": ("cli", "_config"),
 }
+
+
+def _sub_command(name: str) -> Callable[[Sequence[str]], int]:
+    module, function = SUB_COMMANDS[name]
+    return cast(Callable[[Sequence[str]], int], getattr(importlib.import_module(f"alphadia_tl.{module}"), function))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -140,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:]
     try:
         if given and given[0] in SUB_COMMANDS:
-            return SUB_COMMANDS[given[0]](given[1:])
+            return _sub_command(given[0])(given[1:])
         return _search(given)
     except TransferLearningError as error:
         print(f"{error.code}: {error}", file=sys.stderr)

@@ -2,20 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "BaselineError",
-    "DataError",
-    "HostError",
-    "LibraryError",
-    "OutputError",
-    "PredictionError",
-    "QuantificationError",
-    "ResultsError",
-    "SettingsError",
-    "TransferLearningError",
-    "WeightsError",
-]
-
 
 class TransferLearningError(Exception):
     """Base of all errors that the plugin raises on purpose.

@@ -82,7 +82,7 @@ def use_plan(module: ModuleType) -> None:
         host.check_host()
     except TransferLearningError as error:
         raise SystemExit(f"{error.code}: {error} Or run 'alphadia-tl unregister'.") from error
-    from alphadia_tl.plan import TransferLearningPlan
+    from alphadia_tl.search.plan import TransferLearningPlan
 
     module.SearchPlan = TransferLearningPlan  # type: ignore[attr-defined]
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from alphadia_tl.tasks import Headline, TuneResult
+from alphadia_tl.tasks.base import Headline
+from alphadia_tl.tasks.held_out import TuneResult
 
 
 def made(train, test, after=None, before=None, repeats=1):

@@ -2,7 +2,7 @@
 
 import torch
 
-from alphadia_tl.training import Examples, SparseSites
+from alphadia_tl.training.examples import Examples, SparseSites
 
 
 class Net(torch.nn.Module):

@@ -2,8 +2,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from alphadia_tl.bundle import Bundle, require_space, versions, write_stats, write_whole, write_yaml
+from alphadia_tl.bundle import Bundle, versions
 from alphadia_tl.errors import OutputError
+from alphadia_tl.files import require_space, write_stats, write_whole, write_yaml
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):

@@ -4,9 +4,8 @@ alphaDIA 2.3 has no plugin interface. What is used here is checked before use, s
 alphaDIA stops with a clear error instead of running something else.
 """
 
-from alphadia_tl.host.checks import check_host, host_version
 from alphadia_tl.host.command import as_user_error, run_command_line, start_logging, user_error_class
-from alphadia_tl.host.names import (
+from alphadia_tl.host.contract import (
     EXIT_USER_ERROR,
     LIBRARY_STEP,
     MBR_STEP,
@@ -14,13 +13,17 @@ from alphadia_tl.host.names import (
     QUANT_FOLDER,
     SPECLIB_FILE,
     TRANSFER_STEP,
+    check_host,
+    host_version,
 )
-from alphadia_tl.host.parts import combine_runs, make_library, search_run
-from alphadia_tl.host.scoring import classifiers_that_fail_start_again
+from alphadia_tl.host.hooks import classifiers_that_fail_start_again
+from alphadia_tl.host.search_output import count_identifications, retention_times
 from alphadia_tl.host.steps import (
+    combine_runs,
     config_of,
     deep_merge,
     effective_config,
+    make_library,
     make_step,
     missing_runs_are_searched,
     quant_folder,
@@ -29,8 +32,8 @@ from alphadia_tl.host.steps import (
     run_first_pass,
     run_search,
     search_only,
+    search_run,
 )
-from alphadia_tl.host.tables import count_identifications, retention_times
 
 __all__ = [
     "EXIT_USER_ERROR",

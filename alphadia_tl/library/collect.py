@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,18 @@ from alphabase.peptide.mobility import mobility_to_ccs_bruker
 from alphabase.peptide.precursor import update_precursor_mz
 
 from alphadia_tl.errors import DataError, QuantificationError, TransferLearningError
-from alphadia_tl.library.dense import Bools, Floats, block_bounds, block_owner, block_rows, theoretical_mz
-from alphadia_tl.library.interference import clean_intensity, interference_mask, observable
-from alphadia_tl.library.kept import Kept
-from alphadia_tl.library.keys import KEY_COLUMN, draw_salt, precursor_keys
+from alphadia_tl.library.fragments import (
+    Bools,
+    Floats,
+    block_bounds,
+    block_owner,
+    block_rows,
+    clean_intensity,
+    interference_mask,
+    observable,
+    theoretical_mz,
+    with_blocks,
+)
 from alphadia_tl.library.retention import RunTimes, normalize, run_times, to_unit
 from alphadia_tl.library.runs import (
     RunObservations,
@@ -25,11 +34,65 @@ from alphadia_tl.library.runs import (
     read_precursors,
     run_name,
 )
-from alphadia_tl.library.selection import possible_rows, sample_peptides, top_observations
+from alphadia_tl.library.selection import (
+    KEY_COLUMN,
+    Rows,
+    draw_salt,
+    possible_rows,
+    precursor_keys,
+    sample_peptides,
+    top_observations,
+)
 from alphadia_tl.library.transfer_library import TransferLibrary
 from alphadia_tl.settings import TransferLibrarySettings
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Kept:
+    """Best observations so far, and the little that stays of every run.
+
+    Attributes
+    ----------
+    precursor_df : pandas.DataFrame
+        Observations; their fragment blocks lie in the order of the rows.
+    intensity, mask : numpy.ndarray, shape (rows, types)
+        Dense fragments of the observations, and which to trust.
+    times : list of RunTimes
+        Retention times of the runs.
+    limits : dict of run name to two floats
+        Range of m/z (Th) in which the run has fragments with signal.
+    sampled : bool
+        Peptides were left out to stay within a bound.
+    """
+
+    precursor_df: pd.DataFrame
+    intensity: Floats
+    mask: Bools
+    times: list[RunTimes] = field(default_factory=list)
+    limits: dict[str, tuple[float, float]] = field(default_factory=dict)
+    sampled: bool = False
+
+    @classmethod
+    def empty(cls, n_types: int) -> Kept:
+        """Return one without observations."""
+        return cls(pd.DataFrame(), np.zeros((0, n_types), np.float32), np.zeros((0, n_types), bool))
+
+    def add(self, new_df: pd.DataFrame, intensity: Floats, mask: Bools) -> None:
+        """Append observations whose blocks lie in order."""
+        parts = [self.precursor_df, new_df] if len(self.precursor_df) else [new_df]
+        self.precursor_df = with_blocks(pd.concat(parts, ignore_index=True))
+        self.intensity = np.concatenate([self.intensity, intensity])
+        self.mask = np.concatenate([self.mask, mask])
+
+    def take(self, rows: Rows) -> None:
+        """Keep only these rows, in this order."""
+        chosen = self.precursor_df.iloc[rows]
+        gather = block_rows(chosen["frag_start_idx"].to_numpy(), chosen["frag_stop_idx"].to_numpy())
+        self.precursor_df = with_blocks(chosen.reset_index(drop=True))
+        self.intensity, self.mask = self.intensity[gather], self.mask[gather]
+
 
 _PRECURSOR = ["nAA", "sequence", "mods", "mod_sites", "charge"]
 _ORDER = [*_PRECURSOR, "proba", "raw_name"]

@@ -14,7 +14,7 @@ from scipy.optimize import isotonic_regression
 from scipy.stats import spearmanr
 
 from alphadia_tl.errors import DataError
-from alphadia_tl.library.keys import Keys, peptidoform_keys
+from alphadia_tl.library.selection import Keys, peptidoform_keys
 
 logger = logging.getLogger(__name__)
 

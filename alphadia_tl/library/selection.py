@@ -1,15 +1,57 @@
-"""Which observations are kept: the best per peptidoform and charge, of a bounded number of peptides.
-
-Both choices are the same whether all runs are compared at once or one after the other in any order.
-"""
+"""Which observations are kept, and which of them are trained on, validated and tested with."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from alphadia_tl.library.keys import peptide_priority, precursor_keys
+from alphadia_tl.errors import DataError
+
+Keys = npt.NDArray[np.uint64]
+
+KEY_COLUMN = "_key"
+"""Holds :func:`precursor_keys` in tables that are compared again and again."""
+
+
+def peptidoform_keys(precursor_df: pd.DataFrame) -> Keys:
+    """Hash sequence, modifications and their sites; stable between processes and machines."""
+    return _hash(_peptidoforms(precursor_df))
+
+
+def precursor_keys(precursor_df: pd.DataFrame) -> Keys:
+    """Hash peptidoform and charge, or take the hash from the column ``_key``."""
+    if KEY_COLUMN in precursor_df.columns:
+        known: Keys = precursor_df[KEY_COLUMN].to_numpy(np.uint64)
+        return known
+    return _hash(_peptidoforms(precursor_df) + "|" + precursor_df["charge"].astype(str).to_numpy(dtype=object))
+
+
+def draw_salt(generator: np.random.Generator) -> str:
+    """Draw the salt of :func:`peptide_priority`: one number from the generator, 16 characters."""
+    return format(int(generator.integers(1 << 62)), "016x")
+
+
+def peptide_priority(sequences: pd.Series, salt: str) -> Keys:
+    """Give every stripped sequence its place in a random order that depends on the salt alone.
+
+    The first k peptides of that order are a uniform sample of k, whatever the order in which they are met.
+    """
+    return pd.util.hash_array(sequences.to_numpy(dtype=object), hash_key=salt, categorize=False)
+
+
+def _peptidoforms(precursor_df: pd.DataFrame) -> npt.NDArray[Any]:
+    sequence, mods, sites = (precursor_df[c].to_numpy(dtype=object) for c in ("sequence", "mods", "mod_sites"))
+    joined: npt.NDArray[Any] = sequence + "|" + mods + "|" + sites
+    return joined
+
+
+def _hash(values: npt.NDArray[Any]) -> Keys:
+    return pd.util.hash_array(values, categorize=False)
+
 
 Rows = npt.NDArray[np.intp]
 
@@ -59,3 +101,71 @@ def possible_rows(precursor_df: pd.DataFrame, max_precursors: int, salt: str) ->
     if len(distinct) <= max_precursors:
         return np.arange(len(precursor_df), dtype=np.intp)
     return np.flatnonzero(priority <= distinct[max_precursors - 1])
+
+
+TRAIN, VALIDATION, TEST, UNUSED = 0, 1, 2, -1
+
+
+def split_by_peptide(
+    sequences: Sequence[str] | npt.NDArray[np.object_],
+    fractions: tuple[float, float, float] = (0.7, 0.2, 0.1),
+    *,
+    generator: np.random.Generator,
+    turn: int = 0,
+) -> npt.NDArray[np.int8]:
+    """Label every row as training (0), validation (1) or test (2); a peptide never straddles.
+
+    Parameters
+    ----------
+    sequences : sequence of str, shape (n,)
+        Stripped sequence of each row. Rows of one sequence (other charges, modifications or
+        runs) get the same label.
+    fractions : tuple of three floats
+        Fractions of the *distinct sequences*. Where they add up to less than 1, the rest is
+        labelled -1 (unused).
+    generator : numpy.random.Generator
+        Source of the shuffle. Called once, on the sorted distinct sequences, so that neither
+        the order of the rows nor how often a sequence occurs changes anything.
+    turn : int
+        Other turns of the same shuffle have other test peptides, as long as there are any left.
+
+    Returns
+    -------
+    numpy.ndarray of int8, shape (n,)
+        With at least as many peptides as positive fractions, no such split is empty.
+
+    Raises
+    ------
+    DataError
+        For fractions that are negative or add up to more than 1, or missing sequences.
+    """
+    shares = np.asarray(fractions, dtype=float)
+    if shares.shape != (3,) or not np.isfinite(shares).all() or (shares < 0).any() or shares.sum() > 1 + 1e-9:
+        raise DataError(f"Impossible split fractions {tuple(fractions)}.", "Use three that add up to at most 1.")
+    values = np.asarray(sequences, dtype=object)
+    if values.size == 0:
+        return np.zeros(0, dtype=np.int8)
+    if not all(isinstance(s, str) for s in values):
+        raise DataError("The sequence column has missing or non-text values, so it cannot be split by peptide.")
+    distinct, inverse = np.unique(values.astype(str), return_inverse=True)
+    labels = np.full(len(distinct), UNUSED, dtype=np.int8)
+    counts = _counts(shares, len(distinct))
+    bounds = np.concatenate([[0], np.cumsum(counts)])
+    order = np.roll(generator.permutation(len(distinct)), turn * int(counts[TEST]))
+    for label in (TRAIN, VALIDATION, TEST):
+        labels[order[bounds[label] : bounds[label + 1]]] = label
+    per_row: npt.NDArray[np.int8] = labels[inverse.reshape(-1)]
+    return per_row
+
+
+def _counts(shares: npt.NDArray[np.float64], total: int) -> npt.NDArray[np.int64]:
+    """Whole numbers of peptides per split: rounded bounds, then no positive share left empty."""
+    bounds = np.minimum(np.floor(np.cumsum(shares) * total + 0.5 + 1e-9), total).astype(np.int64)
+    counts = np.diff(bounds, prepend=0)
+    for empty in np.flatnonzero((counts == 0) & (shares > 0)):
+        largest = int(np.argmax(counts))
+        unused = total - int(counts.sum())
+        if unused > 0 or counts[largest] > 1:
+            counts[largest] -= unused == 0
+            counts[empty] = 1
+    return counts

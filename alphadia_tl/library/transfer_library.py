@@ -17,8 +17,7 @@ from alphabase.peptide.fragment import create_fragment_mz_dataframe
 from alphabase.spectral_library.base import SpecLibBase
 
 from alphadia_tl.errors import LibraryError, OutputError
-from alphadia_tl.library.dense import Ints, block_rows, with_blocks
-from alphadia_tl.library.interference import enough_fragments
+from alphadia_tl.library.fragments import Ints, block_rows, enough_fragments, with_blocks
 from alphadia_tl.library.runs import check_modifications
 
 logger = logging.getLogger(__name__)

@@ -2,19 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
+import numpy as np
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from alphadia_tl.report import words
-from alphadia_tl.report.drawing import Drawing
-from alphadia_tl.report.facts import DecisionFacts, Facts, PassFacts
-from alphadia_tl.report.plotly_figure import to_div
+from alphadia_tl.bundle import Bundle
+from alphadia_tl.files import write_text
+from alphadia_tl.report.drawing import Drawing, to_div
+from alphadia_tl.report.facts import (
+    DASH,
+    FILTERS,
+    DecisionFacts,
+    Facts,
+    PassFacts,
+    change,
+    count,
+    model_name,
+    percent,
+    read_facts,
+)
+from alphadia_tl.report.figures import (
+    errors_drawing,
+    mirror_drawings,
+    nce_drawing,
+    observed_drawing,
+    reliability_drawing,
+    similarity_drawing,
+    training_drawing,
+)
+
+FORMAT = 1
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+TABLES = ("history", "held_out", "spectra")
+
+
+def to_json(facts: Facts) -> str:
+    """Return the facts as JSON.
+
+    Tables of single epochs, rows and fragments are left out: they are files of their own. Held-out rows are summed up:
+    per model their number and the quantiles of their scores before and after. Numbers that are not finite become null;
+    keys that are no text become text.
+    """
+    values = {"format": FORMAT, **{k: v for k, v in facts.items() if k not in TABLES}}
+    if (held_out := facts.get("held_out")) is not None:
+        values["held_out"] = {str(model): _scores(rows) for model, rows in held_out.groupby("model", sort=False)}
+    return json.dumps(_plain(values), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _scores(rows: pd.DataFrame) -> dict[str, Any]:
+    quantiles = {
+        side: {str(q): float(v) for q, v in rows[f"score_{side}"].quantile(list(QUANTILES)).items()}
+        for side in ("before", "after")
+        if rows[f"score_{side}"].notna().any()
+    }
+    return {"rows": len(rows), "score_quantiles": quantiles}
+
+
+def _plain(item: Any) -> Any:
+    if isinstance(item, Mapping):
+        return {str(k): _plain(v) for k, v in item.items()}
+    if isinstance(item, list | tuple | set | frozenset):
+        return [_plain(v) for v in item]
+    if isinstance(item, np.generic):
+        item = item.item()
+    if isinstance(item, float):
+        return item if math.isfinite(item) else None
+    return item if isinstance(item, bool | int | str) or item is None else str(item)
+
 
 QUANTITIES = (
     ("precursors", "Precursors"),
@@ -71,15 +134,15 @@ def total_seconds(seconds: Mapping[str, float]) -> float:
 
 def headline(decisions: Sequence[DecisionFacts], first: PassFacts | None, second: PassFacts | None) -> str:
     """Say in one sentence what came out."""
-    accepted = [words.model(d.get("model", "")) for d in decisions if d.get("accepted")]
+    accepted = [model_name(d.get("model", "")) for d in decisions if d.get("accepted")]
     if not accepted:
         return "No tuned model was better on held-out peptides: the results are those of the first pass."
     used = f"Tuned models in use: {', '.join(accepted)}."
     if not first or not second or not {"precursors"} <= first.keys() & second.keys():
         return used
     before, after = first["precursors"], second["precursors"]
-    found = f"{words.count(after)} precursors in the second pass, {words.count(before)} in the first"
-    return f"{found}: {words.change(before, after)}. {used}"
+    found = f"{count(after)} precursors in the second pass, {count(before)} in the first"
+    return f"{found}: {change(before, after)}. {used}"
 
 
 def _pass_rows(first: PassFacts | None, second: PassFacts | None) -> list[dict[str, str]]:
@@ -87,9 +150,9 @@ def _pass_rows(first: PassFacts | None, second: PassFacts | None) -> list[dict[s
     rows = [
         {
             "name": name,
-            "first": words.count(one.get(key)),
-            "second": words.count(two.get(key)),
-            "change": words.change(one.get(key), two.get(key)),
+            "first": count(one.get(key)),
+            "second": count(two.get(key)),
+            "change": change(one.get(key), two.get(key)),
         }
         for key, name in QUANTITIES
         if key in {*one, *two, "precursors", "proteins"}
@@ -104,10 +167,10 @@ def _pass_rows(first: PassFacts | None, second: PassFacts | None) -> list[dict[s
 def _error(found: Mapping[str, Any]) -> tuple[str, str]:
     """Return estimate with interval, and verdict, of a pass."""
     if found.get("fdp") is None:
-        return NOT_MEASURED, words.DASH
+        return NOT_MEASURED, DASH
     interval = found.get("fdp_interval")
-    ends = f" ({words.percent(interval[0])} to {words.percent(interval[1])})" if interval else ""
-    return words.percent(found["fdp"]) + ends, found.get("verdict") or words.DASH
+    ends = f" ({percent(interval[0])} to {percent(interval[1])})" if interval else ""
+    return percent(found["fdp"]) + ends, found.get("verdict") or DASH
 
 
 def _models(facts: Facts, drawings: Mapping[str, Sequence[Drawing]]) -> list[dict[str, Any]]:
@@ -127,10 +190,10 @@ def _weights(provenance: Mapping[str, Any]) -> list[dict[str, str]]:
     started, left = (provenance.get(key) or {} for key in ("started_from", "models"))
     return [
         {
-            "model": words.model(str(name)),
-            "file": str(started.get(name, {}).get("file", words.DASH)),
-            "before": str(started.get(name, {}).get("sha256", words.DASH)),
-            "after": str(left.get(name, words.DASH)),
+            "model": model_name(str(name)),
+            "file": str(started.get(name, {}).get("file", DASH)),
+            "before": str(started.get(name, {}).get("sha256", DASH)),
+            "after": str(left.get(name, DASH)),
         }
         for name in {**started, **left}
     ]
@@ -145,7 +208,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(words.FILTERS)
+    environment.filters.update(FILTERS)
     return environment
 
 
@@ -176,7 +239,7 @@ def render_report(facts: Facts, drawings: Mapping[str, Sequence[Drawing]]) -> st
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         headline=headline(facts.get("decisions", ()), first, second),
         pass_rows=_pass_rows(first, second) if first or second else [],
-        claimed_fdr=words.percent(provenance.get("fdr", 0.01)),
+        claimed_fdr=percent(provenance.get("fdr", 0.01)),
         fdp_measured=any((p or {}).get("fdp") is not None for p in (first, second)),
         models=models,
         stages=stages(seconds),
@@ -189,3 +252,51 @@ def render_report(facts: Facts, drawings: Mapping[str, Sequence[Drawing]]) -> st
         weights=_weights(provenance),
         configs=facts.get("configs", {}),
     )
+
+
+OF_ROWS: tuple[Callable[[pd.DataFrame, str], Drawing | None], ...] = (
+    observed_drawing,
+    similarity_drawing,
+    reliability_drawing,
+    errors_drawing,
+)
+
+
+def drawings_of(facts: Facts, model: str) -> list[Drawing]:
+    """Return the figures of a model for which there is data."""
+    found = [training_drawing(facts.get("history"), model, facts.get("training", {}).get(model, {}))]
+    held_out = facts.get("held_out")
+    if held_out is not None:
+        rows = held_out[held_out["model"] == model].replace([np.inf, -np.inf], np.nan)
+        found += [draw(rows, model) for draw in OF_ROWS if len(rows)]
+    if model == "ms2":
+        found += mirror_drawings(facts.get("spectra"))
+        found.append(nce_drawing(facts.get("nce", {})))
+    return [drawing for drawing in found if drawing is not None]
+
+
+def all_drawings(facts: Facts) -> dict[str, list[Drawing]]:
+    """Return the figures of all models that something was decided about."""
+    names = [decision.get("model", "") for decision in facts.get("decisions", ())]
+    return {name: drawings_of(facts, name) for name in names}
+
+
+def write_report(bundle: Bundle) -> None:
+    """Write ``report.html`` and ``report.json`` from a bundle's other files.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Has at least its provenance file.
+
+    Raises
+    ------
+    ResultsError
+        If a file of the bundle cannot be read.
+    OutputError
+        If a file of the report cannot be written.
+    """
+    facts = read_facts(bundle)
+    page, summary = render_report(facts, all_drawings(facts)), to_json(facts)
+    write_text(bundle.report, page)
+    write_text(bundle.report_json, summary)

@@ -1,10 +1,9 @@
 """Simulated DIA experiments with known truth."""
 
-from alphadia_tl.simulate.acquisition import Acquisition
 from alphadia_tl.simulate.experiment import DEMO, SMALL, Experiment, Preset, make_experiment, make_weights
 from alphadia_tl.simulate.instrument import LAB, REFERENCE, Instrument
 from alphadia_tl.simulate.render import render_run
-from alphadia_tl.simulate.run_file import DiaRun
+from alphadia_tl.simulate.run_file import Acquisition, DiaRun
 from alphadia_tl.simulate.truth import Score, read_runs, score_precursors, score_runs, score_search
 
 __all__ = [

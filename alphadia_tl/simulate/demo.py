@@ -19,8 +19,6 @@ from alphadia_tl.host import deep_merge
 from alphadia_tl.simulate.experiment import DEMO, Experiment, make_experiment
 from alphadia_tl.simulate.truth import Score, score_search
 
-__all__ = ["SearchResult", "format_table", "run_demo", "run_search"]
-
 logger = logging.getLogger(__name__)
 
 LOG_LINES_ON_FAILURE = 25

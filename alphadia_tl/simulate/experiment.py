@@ -14,15 +14,12 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from alphadia_tl.processors import usable_processors
-from alphadia_tl.simulate.acquisition import Acquisition
 from alphadia_tl.simulate.instrument import LAB, REFERENCE, Instrument
-from alphadia_tl.simulate.proteome import random_proteome
 from alphadia_tl.simulate.render import render_run
-from alphadia_tl.simulate.sample import Digestion, digest, make_sample, oracle_library
+from alphadia_tl.simulate.run_file import Acquisition
+from alphadia_tl.simulate.sample import Digestion, digest, make_sample, oracle_library, random_proteome
 from alphadia_tl.simulate.weights import BaseTraining, model_zip_path, train_base_weights
-
-__all__ = ["DEMO", "SMALL", "Experiment", "Preset", "make_experiment", "make_weights"]
+from alphadia_tl.step.step_settings import usable_processors
 
 logger = logging.getLogger(__name__)
 

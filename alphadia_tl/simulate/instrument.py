@@ -8,26 +8,193 @@ made up. Two instruments with other numbers are learnable from one another, but 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, ndtri
 
-from alphadia_tl.simulate.parameters import (
-    AFTER_CUT,
-    BEFORE_CUT,
-    HYDROPHOBICITY,
-    Charging,
-    Fragmentation,
-    Retention,
-    shifted,
-)
-from alphadia_tl.simulate.residues import Residues, encode, stable_noise, string_hash
+from alphadia_tl.errors import DataError
 
-__all__ = ["LAB", "REFERENCE", "Instrument"]
+#: Residue letters in code order; ``m`` is oxidised methionine, ``c`` carbamidomethylated cysteine, ``k`` dimethylated
+#: lysine.
+ALPHABET = "ACDEFGHIKLMNPQRSTVWYcmk"
+PAD = len(ALPHABET)
+_CODES = np.full(256, 255, dtype=np.uint8)
+_CODES[np.frombuffer(ALPHABET.encode(), dtype=np.uint8)] = np.arange(len(ALPHABET))
+_MODIFIED = {
+    "Carbamidomethyl@C": ALPHABET.index("c"),
+    "Oxidation@M": ALPHABET.index("m"),
+    "Dimethyl@K": ALPHABET.index("k"),
+}
+_ACETYLATED = {"Acetyl@Protein_N-term", "Acetyl@Any_N-term"}
+_DIMETHYLATED = {"Dimethyl@Any_N-term"}
+
+
+@dataclass(frozen=True)
+class Residues:
+    """Residue codes of peptidoforms.
+
+    Attributes
+    ----------
+    codes : np.ndarray
+        uint8, shape (n, longest peptide): index into :data:`ALPHABET`, :data:`PAD` behind the C-terminus.
+    length : np.ndarray
+        int64, shape (n,): number of residues.
+    acetylated, dimethylated : np.ndarray
+        bool, shape (n,): N-terminus is acetylated, or dimethylated.
+    """
+
+    codes: NDArray[Any]
+    length: NDArray[Any]
+    acetylated: NDArray[Any]
+    dimethylated: NDArray[Any]
+
+    @property
+    def inside(self) -> NDArray[Any]:
+        """Bool, shape of ``codes``: True where there is a residue."""
+        return np.asarray(self.codes < PAD)
+
+    def look_up(self, values: dict[str, float]) -> NDArray[Any]:
+        """Replace each code by the value of its letter; 0 for letters that are not listed and for padding.
+
+        A modified residue that is not listed gets the value of the unmodified one.
+        """
+        table = np.zeros(PAD + 1)
+        for code, letter in enumerate(ALPHABET):
+            table[code] = values.get(letter, values.get(letter.upper(), 0.0))
+        return np.asarray(table[self.codes])
+
+
+def encode(precursor_df: pd.DataFrame) -> Residues:
+    """Encode the columns sequence, mods and mod_sites.
+
+    Raises
+    ------
+    DataError
+        For an empty table, an unknown residue, or a modification that the truth model does not know.
+    """
+    if len(precursor_df) == 0:
+        raise DataError("The truth model got an empty precursor table.", "Give it at least one precursor.")
+    sequences = precursor_df["sequence"].to_numpy(dtype=object)
+    length = np.array([len(s) for s in sequences], dtype=np.int64)
+    inside = np.arange(length.max()) < length[:, None]
+    codes = np.full(inside.shape, PAD, dtype=np.uint8)
+    codes[inside] = _CODES[np.frombuffer("".join(sequences).encode("latin-1"), dtype=np.uint8)]
+    if codes.max() == 255:
+        raise DataError("A peptide sequence holds a letter that is not an amino acid.", f"Known: {ALPHABET[:20]}.")
+    acetylated, dimethylated = np.zeros((2, len(sequences)), dtype=bool)
+    mods = precursor_df["mods"].to_numpy(dtype=object)
+    sites = precursor_df["mod_sites"].to_numpy(dtype=object)
+    for row in np.flatnonzero(mods != ""):
+        for mod, site in zip(mods[row].split(";"), sites[row].split(";"), strict=True):
+            if mod in _MODIFIED:
+                codes[row, int(site) - 1] = _MODIFIED[mod]
+            elif mod in _ACETYLATED:
+                acetylated[row] = True
+            elif mod in _DIMETHYLATED:
+                dimethylated[row] = True
+            else:
+                raise DataError(f"The truth model does not know the modification '{mod}'.", f"Known: {_known()}.")
+    return Residues(codes, length, acetylated, dimethylated)
+
+
+def _known() -> str:
+    return ", ".join(sorted([*_MODIFIED, *_ACETYLATED, *_DIMETHYLATED]))
+
+
+def string_hash(precursor_df: pd.DataFrame, columns: list[str]) -> NDArray[Any]:
+    """Return a uint64 hash of each row's text in `columns`: the same text gives the same hash in every process."""
+    cells = (precursor_df[column].astype(str).tolist() for column in columns)
+    text = np.array(["|".join(row) for row in zip(*cells, strict=True)], dtype=object)
+    return np.asarray(pd.util.hash_array(text, categorize=False), dtype=np.uint64)
+
+
+def stable_noise(keys: NDArray[Any], salt: int) -> NDArray[Any]:
+    """Turn uint64 keys into standard normal values: equal key and salt, equal value.
+
+    The mixing function is SplitMix64 (Steele, Lea and Flood, 2014, OOPSLA).
+    """
+    x = keys.astype(np.uint64) + np.uint64((0x9E3779B97F4A7C15 * (salt + 1)) % 2**64)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    x = x ^ (x >> np.uint64(31))
+    uniform = ((x >> np.uint64(11)).astype(np.float64) + 0.5) / 2.0**53
+    return np.asarray(ndtri(uniform))
+
+
+HYDROPHOBICITY = {
+    "W": 11.0, "F": 10.5, "L": 9.6, "I": 8.4, "M": 5.8, "V": 5.0, "Y": 4.0, "A": 0.8, "T": 0.4, "P": 0.2, "E": 0.0,
+    "D": -0.5, "c": -0.8, "C": 1.5, "S": -0.8, "Q": -0.9, "G": -0.9, "N": -1.2, "R": -1.3, "H": -1.3, "K": -1.9,
+    "m": 2.2, "k": 0.2,
+}  # fmt: skip
+BEFORE_CUT = {
+    "D": 0.9, "E": 0.5, "P": -1.6, "G": -0.6, "S": -0.3, "T": -0.2, "N": 0.1, "K": 0.1, "H": 0.5, "V": 0.6, "I": 0.7,
+    "L": 0.5, "F": 0.3, "Y": 0.3, "W": 0.3, "A": 0.1, "M": 0.2, "m": 0.1,
+}  # fmt: skip
+AFTER_CUT = {
+    "P": 1.9, "G": 0.6, "S": 0.4, "T": 0.2, "A": 0.2, "D": -0.1, "E": -0.2, "K": -0.4, "R": -0.6, "H": -0.3, "I": -0.3,
+    "V": -0.3, "W": -0.4, "Y": 0.1, "F": 0.1, "N": 0.2,
+}  # fmt: skip
+
+
+def shifted(base: dict[str, float], changes: dict[str, float], factor: float = 1.0) -> dict[str, float]:
+    return {k: factor * base.get(k, 0.0) + changes.get(k, 0.0) for k in base | changes}
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Retention: a hydrophobicity sum, bent by a gradient. All numbers in units of the hydrophobicity scale."""
+
+    residues: dict[str, float] = field(default_factory=lambda: dict(HYDROPHOBICITY))
+    n_terminal: dict[str, float] = field(default_factory=lambda: {"K": -1.6, "R": -1.4, "H": -1.2, "L": -0.8})
+    c_terminal: dict[str, float] = field(default_factory=lambda: {"K": -0.6, "R": 0.3, "L": 0.6, "F": 0.8})
+    terminal_reach: float = 1.2
+    basic_neighbour: float = -0.9
+    length_penalty: float = 0.24
+    saturation: float = 38.0
+    acetyl: float = 6.0
+    dimethyl: float = 2.5
+    midpoint: float = 33.0
+    spread: float = 9.5
+    bend: float = 1.0
+    noise: float = 0.004
+
+
+@dataclass(frozen=True)
+class Fragmentation:
+    """Fragmentation: propensity of each bond, share of b and y, share of doubly charged fragments."""
+
+    before_cut: dict[str, float] = field(default_factory=lambda: dict(BEFORE_CUT))
+    after_cut: dict[str, float] = field(default_factory=lambda: dict(AFTER_CUT))
+    immobile_acid: float = 2.2
+    sharpness: float = 0.9
+    centre: float = 0.42
+    curvature: float = 3.0
+    y_bias: float = 0.9
+    y_basic: float = 1.1
+    y_position: float = 1.0
+    b_decay: float = 1.2
+    y_decay: float = 0.3
+    double_offset: float = -1.4
+    double_basic: float = 1.1
+    double_length: float = 0.9
+    double_charge: float = 1.6
+    noise: float = 0.12
+
+
+@dataclass(frozen=True)
+class Charging:
+    """Charging: an ordered logit on basicity and length."""
+
+    offset: float = 0.85
+    basic: float = 0.48
+    length: float = 0.05
+    acidic: float = -0.02
+    width: float = 0.24
+
 
 PEPTIDOFORM = ["sequence", "mods", "mod_sites"]
 PRECURSOR = [*PEPTIDOFORM, "charge"]

@@ -15,10 +15,7 @@ from alphabase.peptide.fragment import create_fragment_mz_dataframe
 from numpy.typing import NDArray
 
 from alphadia_tl.errors import DataError
-from alphadia_tl.simulate.acquisition import Acquisition
-from alphadia_tl.simulate.run_file import DiaRun
-
-__all__ = ["isotope_fractions", "render_run"]
+from alphadia_tl.simulate.run_file import Acquisition, DiaRun
 
 _NEEDED = ["sequence", "mods", "mod_sites", "charge", "nAA", "precursor_mz", "rt", "abundance", "frag_start_idx"]
 _ISOTOPE_DISTANCE = 1.0033548378

@@ -11,10 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from alphadia_tl.errors import DataError
-from alphadia_tl.simulate.proteome import ABSENT_PREFIX
-from alphadia_tl.validate.run_tables import read_tables, run_tables
-
-__all__ = ["Score", "read_runs", "score_precursors", "score_runs", "score_search"]
+from alphadia_tl.host.search_output import read_tables, run_tables
+from alphadia_tl.simulate.sample import ABSENT_PREFIX
 
 _KEY = ["sequence", "mods", "mod_sites", "charge"]
 _COLUMNS = {f"precursor.{c}": c for c in [*_KEY, "qval", "rt.observed"]} | {"pg.proteins": "proteins"}

@@ -15,15 +15,15 @@ import pandas as pd
 import torch
 from alphabase.peptide.fragment import get_charged_frag_types
 
+from alphadia_tl.models.weights import new_network
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.simulate.instrument import PEPTIDOFORM, Instrument
-from alphadia_tl.simulate.proteome import random_proteome
-from alphadia_tl.simulate.sample import FRAGMENT_TYPES, Digestion, digest, set_fragment_pointers
-from alphadia_tl.tasks import Task, TaskData, get_task, new_network, tune
+from alphadia_tl.simulate.sample import FRAGMENT_TYPES, Digestion, digest, random_proteome, set_fragment_pointers
+from alphadia_tl.tasks import get_task
+from alphadia_tl.tasks.base import Task, TaskData
 from alphadia_tl.tasks.ms2 import Ms2Task
-from alphadia_tl.training import Batch
-
-__all__ = ["BaseTraining", "model_zip_path", "train_base_weights", "training_table"]
+from alphadia_tl.tasks.tuning import tune
+from alphadia_tl.training.examples import Batch
 
 logger = logging.getLogger(__name__)
 

@@ -10,23 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from alphadia_tl.errors import PredictionError
-from alphadia_tl.tasks.parts import CHUNK_ROWS
 
 FloatArray = NDArray[np.floating[Any]]
 
 MODEL_COLUMNS = ("sequence", "mods", "mod_sites", "charge", "nAA", "precursor_mz")
 PEPTIDOFORM = ["sequence", "mods", "mod_sites"]
-
-__all__ = [
-    "CHUNK_ROWS",
-    "MODEL_COLUMNS",
-    "PEPTIDOFORM",
-    "FloatArray",
-    "Predictor",
-    "chunks",
-    "model_input",
-    "predict_rows",
-]
 
 
 class Predictor(Protocol):

@@ -12,10 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alphadia_tl.metrics import Calibration
-from alphadia_tl.training import Batch, Examples
-
-__all__ = ["Evaluation", "Headline", "MzLimits", "Prepared", "Task", "TaskData"]
+from alphadia_tl.tasks.metrics import Calibration
+from alphadia_tl.training.examples import Batch, Examples
 
 MzLimits = tuple[float, float] | Sequence[tuple[float, float]]
 FloatArray = NDArray[np.floating[Any]]

@@ -14,14 +14,11 @@ from peptdeep.model.generic_property_prediction import Model_for_Generic_ModAASe
 from torch import Tensor
 
 from alphadia_tl.errors import DataError
-from alphadia_tl.metrics import Calibration, charge_cross_entropy, charge_metrics
 from alphadia_tl.tasks.base import Evaluation, Headline, MzLimits, Prepared, TaskData
-from alphadia_tl.tasks.ccs import in_length_order
 from alphadia_tl.tasks.encode import PEPTIDOFORM_COLUMNS, encode_peptidoforms, number_column, require_columns
-from alphadia_tl.tasks.scalar import as_numpy
-from alphadia_tl.training import Batch, Examples
-
-__all__ = ["ChargeTask", "observable_states", "searched_states"]
+from alphadia_tl.tasks.metrics import Calibration, charge_cross_entropy, charge_metrics
+from alphadia_tl.tasks.scalar import as_numpy, in_length_order
+from alphadia_tl.training.examples import Batch, Examples
 
 FloatArray = NDArray[np.floating[Any]]
 BoolArray = NDArray[np.bool_]

@@ -2,19 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from peptdeep.model.building_block import SeqCNN
 from peptdeep.settings import MOD_TO_FEATURE, mod_feature_size
 from torch import Tensor
+from torch.nn.functional import linear, pad
 
 from alphadia_tl.errors import DataError
-from alphadia_tl.training import Examples, SparseSites
+from alphadia_tl.training.examples import Examples, SparseSites
 
-__all__ = ["encode_peptidoforms", "number_column", "require_columns"]
+
+def convolved(module: SeqCNN, x: Tensor) -> Tensor:
+    """Return what the module returns, up to rounding.
+
+    Parameters
+    ----------
+    module : SeqCNN
+        Three convolutions over the residues, each of which keeps their number.
+    x : Tensor
+        (b, residues, channels).
+
+    Returns
+    -------
+    Tensor
+        (b, residues, 4 x channels): ``x`` and the three convolutions of it.
+    """
+    convolutions = (module.cnn_short, module.cnn_medium, module.cnn_long)
+    reach = max(c.padding[0] for c in convolutions)
+    weights = torch.cat([pad(c.weight, (reach - c.padding[0],) * 2) for c in convolutions])
+    bias = torch.cat([c.bias for c in convolutions])
+    residues, padded = x.shape[1], pad(x, (0, 0, reach, reach))
+    shifted = torch.cat([padded[:, i : i + residues] for i in range(2 * reach + 1)], dim=2)
+    return torch.cat([x, linear(shifted, weights.permute(0, 2, 1).flatten(1), bias)], dim=2)
+
+
+@contextlib.contextmanager
+def as_one_product(network: torch.nn.Module) -> Iterator[None]:
+    """Compute the network's convolutions with `convolved` for the duration, where it is on a CPU."""
+    modules = [m for m in network.modules() if isinstance(m, SeqCNN) and next(m.parameters()).device.type == "cpu"]
+    for module in modules:
+        module.forward = partial(convolved, module)
+    try:
+        yield
+    finally:
+        for module in modules:
+            del module.forward
+
 
 PEPTIDOFORM_COLUMNS = ("sequence", "mods", "mod_sites")
 MAX_RESIDUES = 198

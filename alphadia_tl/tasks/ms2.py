@@ -15,14 +15,13 @@ from peptdeep.model.featurize import parse_instrument_indices
 from torch import Tensor
 
 from alphadia_tl.errors import DataError
-from alphadia_tl.metrics import Calibration, mean_and_median, spectral_similarity
 from alphadia_tl.tasks.base import Evaluation, Headline, Prepared, TaskData
 from alphadia_tl.tasks.encode import encode_peptidoforms, number_column, require_columns
+from alphadia_tl.tasks.metrics import Calibration, mean_and_median, spectral_similarity
 from alphadia_tl.tasks.scalar import as_numpy
-from alphadia_tl.training import Batch, Examples
+from alphadia_tl.training.examples import Batch, Examples
 
-__all__ = ["Ms2Task", "fragment_positions"]
-
+DEFAULT_FRAG_TYPES = ("b_z1", "b_z2", "y_z1", "y_z2")
 FloatArray = NDArray[np.floating[Any]]
 CHARGE_FACTOR = 0.1
 NCE_FACTOR = 0.01

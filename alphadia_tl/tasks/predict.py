@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from alphadia_tl.errors import PredictionError
 from alphadia_tl.tasks.base import Task
-from alphadia_tl.tasks.ccs import in_length_order
 from alphadia_tl.tasks.ms2 import fragment_positions
-from alphadia_tl.training import Examples, infer, length_batches, select_dtype
-
-__all__ = ["charge_table", "choose_dtype", "fragment_table", "mobility_of_ccs", "predict", "why_unusable"]
+from alphadia_tl.tasks.scalar import in_length_order
+from alphadia_tl.training.epoch import infer
+from alphadia_tl.training.examples import Examples, length_batches
+from alphadia_tl.training.precision import select_dtype
 
 FloatArray = NDArray[np.floating[Any]]
 SAMPLE_ROWS = 64

@@ -13,14 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from alphadia_tl.errors import BaselineError
-from alphadia_tl.metrics import spectral_similarity
 from alphadia_tl.tasks.base import Task
+from alphadia_tl.tasks.metrics import spectral_similarity
 from alphadia_tl.tasks.ms2 import Ms2Task
 from alphadia_tl.tasks.predict import why_unusable
 from alphadia_tl.tasks.scalar import as_numpy
-from alphadia_tl.training import Examples, infer
-
-__all__ = ["ENOUGH_ROWS", "MIN_CORRELATION", "MIN_Z", "check_pretrained", "rows_to_check"]
+from alphadia_tl.training.epoch import infer
+from alphadia_tl.training.examples import Examples
 
 FloatArray = NDArray[np.floating[Any]]
 

@@ -1,17 +1,21 @@
-"""What retention time and CCS have in common: one number per row, predicted by an LSTM in fp32."""
+"""Tasks of one number per precursor: retention time and collision cross section."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from alphabase.peptide.mobility import mobility_to_ccs_for_df
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alphadia_tl.training import Examples
-
-__all__ = ["as_numpy", "rescale_last_layer", "target_of"]
+from alphadia_tl.errors import DataError
+from alphadia_tl.tasks.base import Evaluation, Headline, Prepared, TaskData
+from alphadia_tl.tasks.encode import encode_peptidoforms, number_column
+from alphadia_tl.tasks.metrics import Calibration, fit_calibration, regression_metrics
+from alphadia_tl.training.examples import Batch, Examples
 
 FloatArray = NDArray[np.floating[Any]]
 MIN_CORRELATION = 0.5
@@ -50,3 +54,175 @@ def as_numpy(values: Tensor) -> FloatArray:
 def target_of(examples: Examples) -> FloatArray:
     """Return (n,) the targets."""
     return as_numpy(examples.per_row["target"])
+
+
+# Fraction of the gradient. A row with an error of this size has half the weight of one that is nearly right.
+TOLERATED = 0.1
+
+
+class RtTask:
+    """Normalised retention time (0 to 1 of the gradient) of a peptidoform."""
+
+    name = "rt"
+    title = "RT"
+    headline = Headline("median_abs_error_calibrated", higher_is_better=False)
+    max_lr = 1e-3
+    epochs = 18
+    weight_decay = 1.0
+    last_epochs = 8
+    averages_turns = True
+    averaged_rows = 4000
+    wanted_peptides = 100
+    epoch_rows = 2000
+    max_batch = 256
+    min_steps = 30
+    dropout = True
+    warm_starts = True
+    reduced_precision = False
+    reduced_training = False
+
+    def encode(self, df: pd.DataFrame) -> Examples:
+        """Encode rows for prediction."""
+        return encode_peptidoforms(df)
+
+    def prepare(self, data: TaskData) -> Prepared:
+        """Encode rows with the target ``rt_norm``."""
+        df = data.precursor_df
+        target = torch.from_numpy(number_column(df, "rt_norm", "the RT model").astype(np.float32))
+        return Prepared.of(encode_peptidoforms(df, {"target": target}), df)
+
+    def forward(self, network: torch.nn.Module, batch: Batch) -> Tensor:
+        """Return (b,) predicted retention times."""
+        output: Tensor = network(batch["residues"], batch["modifications"])
+        return output
+
+    def loss(self, output: Tensor, batch: Batch) -> Tensor:
+        """Return the mean of ``T log(1 + |error| / T)``, T = `TOLERATED`: the absolute error, where it is small.
+
+        A false identification, far from where it should be, pulls less than in a mean of absolute errors.
+        """
+        error = (output - batch["target"]).abs()
+        return TOLERATED * torch.log1p(error / TOLERATED).mean()
+
+    def finish(self, outputs: Tensor, examples: Examples) -> FloatArray:
+        """Return (n,) retention times; none is negative."""
+        return as_numpy(outputs.clamp_min(0))
+
+    def warm_start(self, network: torch.nn.Module, outputs: Tensor, examples: Examples) -> None:
+        """Put the predictions on the scale of the measured retention times."""
+        rescale_last_layer(network.get_submodule("rt_decoder.nn.2"), outputs, examples.per_row["target"])  # type: ignore[arg-type]
+
+    def calibrate(self, predictions: FloatArray, examples: Examples) -> Calibration:
+        """Fit the monotone curve that a search engine fits by itself."""
+        return fit_calibration(predictions, target_of(examples))
+
+    def evaluate(self, predictions: FloatArray, examples: Examples, calibration: Calibration | None) -> Evaluation:
+        """Score predictions; the headline and the scores are absolute errors after calibration."""
+        target = target_of(examples)
+        calibrated = predictions if calibration is None else calibration(predictions)
+        scores = np.abs(calibrated - target)
+        metrics = regression_metrics(predictions, target)
+        metrics[self.headline.name] = float(np.median(scores)) if scores.size else np.nan
+        return Evaluation(metrics, scores, calibrated)
+
+
+CHARGE_FACTOR = 0.1
+
+
+def in_length_order(df: pd.DataFrame) -> tuple[NDArray[np.int64], pd.DataFrame]:
+    """Return the row order by length, and a copy in it with ``nAA``, as alphabase needs it."""
+    lengths = df["sequence"].str.len().to_numpy()
+    order = np.argsort(lengths, kind="stable")
+    return order, df.iloc[order].assign(nAA=lengths[order]).reset_index(drop=True)
+
+
+def measured_ccs(df: pd.DataFrame) -> FloatArray:
+    """Return (n,) CCS in Å² from the column ``ccs``, or from ``mobility`` (1/K0 in Vs/cm²)."""
+    if "ccs" in df.columns:
+        ccs = number_column(df, "ccs", "the CCS model")
+    elif "mobility" in df.columns:
+        number_column(df, "mobility", "the CCS model")
+        order, ordered = in_length_order(df)
+        ccs = np.empty(len(df))
+        ccs[order] = np.asarray(mobility_to_ccs_for_df(ordered, "mobility"))
+    else:
+        raise DataError("The table for the CCS model has neither column 'ccs' nor 'mobility'.")
+    if (ccs <= 0).any():
+        raise DataError(f"Column 'ccs' or 'mobility' holds {int((ccs <= 0).sum())} values that are not positive.")
+    return ccs
+
+
+def has_ccs(df: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return (n,) whether ``ccs``, or where there is none ``mobility``, is a number above 0."""
+    column = next((c for c in ("ccs", "mobility") if c in df.columns), None)
+    if column is None:
+        raise DataError("The table for the CCS model has neither column 'ccs' nor 'mobility'.")
+    values = pd.to_numeric(df[column], errors="coerce").to_numpy(float)
+    return np.asarray(np.isfinite(values) & (values > 0))
+
+
+class CcsTask:
+    """Collision cross section in Å² of a precursor."""
+
+    name = "ccs"
+    title = "CCS"
+    headline = Headline("median_relative_abs_error", higher_is_better=False)
+    max_lr = 1e-3
+    epochs = 12
+    weight_decay = 0.1
+    last_epochs = 8
+    averages_turns = True
+    averaged_rows = 4000
+    wanted_peptides = 100
+    epoch_rows = 2000
+    max_batch = 256
+    min_steps = 30
+    dropout = True
+    warm_starts = True
+    reduced_precision = False
+    reduced_training = False
+
+    def encode(self, df: pd.DataFrame) -> Examples:
+        """Encode rows for prediction."""
+        return encode_peptidoforms(df, self._inputs(df))
+
+    def _inputs(self, df: pd.DataFrame) -> dict[str, Tensor]:
+        charge = number_column(df, "charge", "the CCS model").astype(np.float32)
+        return {"charge": torch.from_numpy(charge)[:, None] * CHARGE_FACTOR}
+
+    def prepare(self, data: TaskData) -> Prepared:
+        """Encode the rows with a measured CCS: runs without ion mobility, and single precursors, may have none."""
+        df = data.precursor_df[has_ccs(data.precursor_df)].reset_index(drop=True)
+        if df.empty:
+            raise DataError("The table for the CCS model has no row with a CCS or mobility above 0.")
+        inputs = self._inputs(df) | {"target": torch.from_numpy(measured_ccs(df).astype(np.float32))}
+        return Prepared.of(encode_peptidoforms(df, inputs), df)
+
+    def forward(self, network: torch.nn.Module, batch: Batch) -> Tensor:
+        """Return (b,) predicted CCS."""
+        output: Tensor = network(batch["residues"], batch["modifications"], batch["charge"])
+        return output
+
+    def loss(self, output: Tensor, batch: Batch) -> Tensor:
+        """Return the mean absolute error relative to the measured value."""
+        return ((output - batch["target"]).abs() / batch["target"]).mean()
+
+    def finish(self, outputs: Tensor, examples: Examples) -> FloatArray:
+        """Return (n,) CCS in Å²; none is negative."""
+        return as_numpy(outputs.clamp_min(0))
+
+    def warm_start(self, network: torch.nn.Module, outputs: Tensor, examples: Examples) -> None:
+        """Put the predictions on the scale of the measured CCS."""
+        rescale_last_layer(network.get_submodule("ccs_decoder.nn.2"), outputs, examples.per_row["target"])  # type: ignore[arg-type]
+
+    def calibrate(self, predictions: FloatArray, examples: Examples) -> Calibration | None:
+        """Return None: the search engine takes predicted mobilities as they are."""
+        return None
+
+    def evaluate(self, predictions: FloatArray, examples: Examples, calibration: Calibration | None) -> Evaluation:
+        """Score predictions; the headline and the scores are relative absolute errors."""
+        target = target_of(examples)
+        scores = np.abs(predictions - target) / target
+        metrics = regression_metrics(predictions, target)
+        metrics[self.headline.name] = float(np.median(scores)) if scores.size else np.nan
+        return Evaluation(metrics, scores, predictions)

@@ -14,32 +14,53 @@ import torch
 from numpy.typing import NDArray
 
 from alphadia_tl.errors import DataError
-from alphadia_tl.library.split import split_by_peptide
-from alphadia_tl.metrics import Calibration
-from alphadia_tl.modifications import count_peptides
+from alphadia_tl.library.selection import split_by_peptide
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks.base import Evaluation, Prepared, Task, TaskData
-from alphadia_tl.tasks.convolution import as_one_product
-from alphadia_tl.tasks.held_out import held_out_rows
-from alphadia_tl.tasks.pace import fit_settings_of
+from alphadia_tl.tasks.encode import as_one_product
+from alphadia_tl.tasks.held_out import TuneResult, held_out_rows
+from alphadia_tl.tasks.metrics import Calibration
+from alphadia_tl.tasks.modifications import count_peptides
 from alphadia_tl.tasks.predict import choose_dtype
-from alphadia_tl.tasks.result import TuneResult
 from alphadia_tl.tasks.sanity import check_pretrained, rows_to_check
-from alphadia_tl.training import (
-    Checkpoint,
-    Examples,
-    FitResult,
-    FitSettings,
-    History,
-    anneal,
-    fit,
-    identity_of,
-    infer,
-)
-
-__all__ = ["SPLITS", "split_rows", "tune"]
+from alphadia_tl.training.epoch import infer
+from alphadia_tl.training.examples import Examples
+from alphadia_tl.training.loop import FitResult, anneal, fit
+from alphadia_tl.training.schedule import FitSettings, auto_batch_size, auto_epoch_rows, auto_passes
+from alphadia_tl.training.state import Checkpoint, History, identity_of
 
 logger = logging.getLogger(__name__)
+
+#: A learning rate that is lower than the model's own gets at most this many times its epochs.
+MOST_TIMES_THE_EPOCHS = 3
+
+
+def fit_settings_of(task: Task, settings: TrainingSettings, n_rows: int) -> FitSettings:
+    """Return how long and how fast to train on ``n_rows`` rows; what the user left open follows from them."""
+    epoch_rows = auto_epoch_rows(n_rows, task.epoch_rows)
+    batch_size = settings.batch_size or auto_batch_size(epoch_rows, task.max_batch, task.min_steps)
+    return FitSettings(
+        max_lr=settings.max_lr or task.max_lr,
+        safe_lr=task.max_lr,
+        weight_decay=task.weight_decay,
+        batch_size=batch_size,
+        passes=1 if settings.batch_size else auto_passes(epoch_rows, batch_size),
+        epoch_rows=epoch_rows,
+        dropout=task.dropout,
+        epochs=most_epochs(task, settings),
+        warmup_epochs=settings.warmup_epochs,
+        lr_patience=settings.lr_patience,
+        stopping_patience=settings.stopping_patience,
+    )
+
+
+def most_epochs(task: Task, settings: TrainingSettings) -> int:
+    """Return the most epochs: the user's, or the model's own, of which a lower learning rate is given more."""
+    if settings.epochs is not None:
+        return settings.epochs
+    slower = task.max_lr / (settings.max_lr or task.max_lr)
+    return round(task.epochs * min(MOST_TIMES_THE_EPOCHS, max(1.0, slower)))
+
 
 SPLITS = ("train", "validation", "test")
 #: Validation rows that are looked at after each epoch.

@@ -16,11 +16,8 @@ from numpy.typing import NDArray
 from scipy.stats import mstats, trim_mean
 
 from alphadia_tl.tasks.base import Task, TaskData
-from alphadia_tl.tasks.held_out import HeldOut
-from alphadia_tl.tasks.result import TuneResult
-from alphadia_tl.training import infer
-
-__all__ = ["average_turns", "n_turns", "pooled", "take_turns", "tune_in_turns"]
+from alphadia_tl.tasks.held_out import HeldOut, TuneResult
+from alphadia_tl.training.epoch import infer
 
 logger = logging.getLogger(__name__)
 

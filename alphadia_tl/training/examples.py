@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-__all__ = ["Batch", "Examples", "SparseSites", "length_batches", "training_steps"]
-
 Batch = dict[str, Tensor]
 
 

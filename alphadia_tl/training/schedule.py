@@ -1,14 +1,87 @@
-"""Learning rate: linear warm-up, then halved whenever the training loss stays on a plateau."""
+"""How a training goes: its settings, learning rate, and when it stops."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-__all__ = ["CustomScheduler"]
+MIN_STEPS = 30
+MIN_BATCH = 8
+EPOCHS_TO_SEE_ALL = 4
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How long and how fast to train.
+
+    Parameters
+    ----------
+    max_lr : float
+        Highest learning rate.
+    batch_size : int
+        Rows per optimizer step.
+    safe_lr : float, optional
+        A rate that is known to serve. A training with a higher one that gets worse or stands still starts over with
+        this one.
+    epochs, warmup_epochs, lr_patience, stopping_patience : int
+        See the config section ``transfer_learning``; all in epochs.
+    weight_decay : float
+        A step shrinks the weights by this, times the learning rate.
+    averaged_epochs : float
+        Epochs over which the weights that are validated and kept are averaged.
+    passes : int
+        How often an epoch goes over the rows.
+    epoch_rows : int, optional
+        An epoch is a random sample of this many rows; None: all rows.
+    dropout : bool
+        Whether the network's dropout is on while it is trained.
+    """
+
+    max_lr: float
+    batch_size: int
+    safe_lr: float | None = None
+    epochs: int = 50
+    warmup_epochs: int = 5
+    lr_patience: int = 3
+    stopping_patience: int = 12
+    weight_decay: float = 0.0
+    averaged_epochs: float = 2.0
+    passes: int = 1
+    epoch_rows: int | None = None
+    dropout: bool = True
+
+    def rows(self, n_rows: int) -> int:
+        """Return how many of the rows an epoch goes over."""
+        return n_rows if self.epoch_rows is None else min(n_rows, self.epoch_rows)
+
+    def steps(self, n_rows: int) -> int:
+        """Return about how many steps an epoch has."""
+        return self.passes * math.ceil(self.rows(n_rows) / self.batch_size)
+
+
+def auto_epoch_rows(n_rows: int, at_least: int) -> int:
+    """Choose the rows of an epoch: all of a small set, a quarter of a large one.
+
+    Early stopping looks at the model after each epoch. What a pretrained model has to learn, it learns from a few
+    thousand rows; an epoch over all of a large set would only be looked at late.
+    """
+    return min(n_rows, max(at_least, math.ceil(n_rows / EPOCHS_TO_SEE_ALL)))
+
+
+def auto_batch_size(n_rows: int, cap: int = 256, min_steps: int = MIN_STEPS) -> int:
+    """Choose the rows per step so that an epoch has at least ``min_steps`` steps where the data allows it."""
+    return max(MIN_BATCH, min(cap, n_rows // min_steps))
+
+
+def auto_passes(n_rows: int, batch_size: int) -> int:
+    """Choose how often an epoch goes over the rows, so that it has at least 30 steps."""
+    return math.ceil(MIN_STEPS / math.ceil(n_rows / batch_size))
 
 
 class CustomScheduler:
@@ -117,3 +190,87 @@ class CustomScheduler:
     def get_last_lr(self) -> list[float]:
         """Return the current learning rate of each parameter group."""
         return [float(group["lr"]) for group in self._optimizer.param_groups]
+
+
+class StopReason(StrEnum):
+    """Why a training ended."""
+
+    NOT_IMPROVING = "not improving"
+    RISING = "rising"
+    NAN = "nan"
+    MAX_EPOCHS = "maximum number of epochs"
+
+
+class EarlyStopping:
+    """Stop when the validation loss made no significant progress for ``patience`` calls.
+
+    Progress is measured against the loss at the last significant improvement, so that small steps
+    which add up to more than the margin within the patience count, and noise around a level does not.
+
+    Parameters
+    ----------
+    patience : int, default 5
+        Calls without significant improvement after which training stops.
+    margin : float, default 0.01
+        Fraction by which a loss must be lower than the reference to be an improvement.
+
+    Attributes
+    ----------
+    reason : StopReason or None
+        Why training stopped; None while it goes on.
+    """
+
+    def __init__(self, patience: int = 5, margin: float = 0.01) -> None:
+        if patience < 1:
+            raise ValueError(f"patience must be at least 1, not {patience}.")
+        if not 0 <= margin < 1:
+            raise ValueError(f"margin must be at least 0 and below 1, not {margin}.")
+        self._patience = patience
+        self._margin = margin
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all losses seen."""
+        self._reference = math.inf
+        self._counter = 0
+        self.reason: StopReason | None = None
+
+    def state_dict(self) -> dict[str, float]:
+        """Return what was seen so far."""
+        return {"reference": self._reference, "counter": self._counter}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Take what `state_dict` returned."""
+        self._reference, self._counter = state["reference"], int(state["counter"])
+
+    def step(self, val_loss: float) -> bool:
+        """Take the next validation loss.
+
+        Parameters
+        ----------
+        val_loss : float
+            Validation loss of this epoch.
+
+        Returns
+        -------
+        bool
+            True: go on. False: stop, and ``reason`` says why.
+        """
+        if not math.isfinite(val_loss):
+            self.reason = StopReason.NAN
+            return False
+        if val_loss < self._threshold():
+            self._reference = val_loss
+            self._counter = 0
+            return True
+        self._counter += 1
+        if self._counter < self._patience:
+            return True
+        rising = val_loss > self._reference + self._margin * abs(self._reference)
+        self.reason = StopReason.RISING if rising else StopReason.NOT_IMPROVING
+        return False
+
+    def _threshold(self) -> float:
+        if math.isinf(self._reference):
+            return math.inf
+        return self._reference - self._margin * abs(self._reference)

@@ -12,8 +12,6 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-__all__ = ["CancelledError", "run_side_by_side", "stop_if_cancelled"]
-
 T = TypeVar("T")
 Jobs = Mapping[str, Callable[[], T]]
 

@@ -1,24 +1,120 @@
-"""Everything that changes while a network is trained, so that a training can be left and taken up again."""
+"""All that changes in a training, and how it is kept on disk."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import hashlib
+import io
+import logging
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import pickle
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
-from alphadia_tl.training.averaging import AveragedWeights
+from alphadia_tl import __version__
+from alphadia_tl.errors import OutputError
+from alphadia_tl.files import write_whole
 from alphadia_tl.training.epoch import make_optimizer
-from alphadia_tl.training.history import History
-from alphadia_tl.training.memory import RowLimit
-from alphadia_tl.training.schedule import CustomScheduler
-from alphadia_tl.training.settings import FitSettings
-from alphadia_tl.training.stopping import EarlyStopping, StopReason
+from alphadia_tl.training.examples import Examples, SparseSites
+from alphadia_tl.training.precision import RowLimit
+from alphadia_tl.training.schedule import CustomScheduler, EarlyStopping, FitSettings, StopReason
 
-__all__ = ["Best", "TrainingState"]
+logger = logging.getLogger(__name__)
+
+HISTORY_COLUMNS = ("epoch", "property", "data_split", "metric_name", "value")
+
+
+@dataclass
+class History:
+    """Collects metric values of one model as rows of the long table.
+
+    Parameters
+    ----------
+    property_name : str
+        Name of the model: "rt", "charge", "ms2" or "ccs".
+    """
+
+    property_name: str
+    rows: list[tuple[int, str, str, str, float]] = field(default_factory=list)
+
+    def add(self, epoch: int, data_split: str, metrics: Mapping[str, float]) -> None:
+        """Add one row per metric.
+
+        Parameters
+        ----------
+        epoch : int
+            Epoch number from 0; -1 stands for the model before training.
+        data_split : str
+            "train", "validation" or "test".
+        metrics : Mapping[str, float]
+            Values by metric name.
+        """
+        self.rows += [(epoch, self.property_name, data_split, name, float(value)) for name, value in metrics.items()]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the table with the columns ``epoch, property, data_split, metric_name, value``."""
+        frame = pd.DataFrame(self.rows, columns=list(HISTORY_COLUMNS))
+        return frame.astype({"epoch": "int64", "value": "float64"})
+
+
+class AveragedWeights:
+    """Average of the weights over the last steps.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Network whose trained parameters are followed.
+    horizon : float
+        Steps over which the average reaches back; the first steps are averaged over fewer.
+    """
+
+    def __init__(self, network: torch.nn.Module, horizon: float) -> None:
+        self._parameters = [p for p in network.parameters() if p.requires_grad]
+        self._limit = 1 - 1 / max(1.0, horizon)
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew from the network's present weights."""
+        self._average = [p.detach().clone() for p in self._parameters]
+        self._steps = 0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the weights after a step."""
+        self._steps += 1
+        keep = min(self._limit, (1 + self._steps) / (10 + self._steps))
+        torch._foreach_lerp_(self._average, [p.detach() for p in self._parameters], 1 - keep)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the average and the number of steps in it."""
+        return {"average": self._average, "steps": self._steps}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take what `state_dict` returned."""
+        self._average, self._steps = list(state["average"]), state["steps"]
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """Put the average into the network for the duration."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for parameter, average in zip(self._parameters, self._average, strict=True):
+            kept = parameter.detach().clone()
+            parameter.copy_(average)
+            average.copy_(kept)
 
 
 @dataclass
@@ -151,3 +247,102 @@ class TrainingState:
 
     def _cuda(self) -> list[torch.device]:
         return sorted({p.device for p in self.network.parameters() if p.device.type == "cuda"}, key=str)
+
+
+SECONDS = 30.0
+
+
+def identity_of(*things: Any) -> str:
+    """Return a hash of all that a training depends on, the versions of torch and of this package included.
+
+    Parameters
+    ----------
+    *things : object
+        Tensors and mappings, networks and encoded rows by the values in them; of anything else its text counts.
+    """
+    found = hashlib.sha256(f"{torch.__version__} {__version__}".encode())
+
+    def add(thing: Any) -> None:
+        if isinstance(thing, torch.nn.Module):
+            add(thing.state_dict())
+        elif isinstance(thing, torch.Tensor):
+            found.update(f"{thing.dtype} {tuple(thing.shape)} {thing.device.type}".encode())
+            found.update(thing.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        elif isinstance(thing, Examples | SparseSites):
+            add(vars(thing))
+        elif isinstance(thing, Mapping):
+            for name in sorted(thing):
+                found.update(str(name).encode())
+                add(thing[name])
+        else:
+            found.update(repr(thing).encode())
+
+    for thing in things:
+        add(thing)
+    return found.hexdigest()
+
+
+class Checkpoint:
+    """One training's file.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder is made when there is something to write.
+    identity : str
+        Hash of all that the training depends on: a file with another one is not taken up.
+    seconds : float
+        At most this often an unfinished training is written.
+    """
+
+    def __init__(self, path: Path, identity: str, seconds: float = SECONDS) -> None:
+        self._path, self._identity, self._seconds = path, identity, seconds
+        self._written = time.monotonic()
+        self._gives_up = False
+
+    def load(self, device: torch.device) -> dict[str, Any] | None:
+        """Return what was saved, its tensors on a device; None where there is nothing that fits.
+
+        Nothing in the file is executed.
+        """
+        try:
+            found = torch.load(self._path, map_location="cpu", weights_only=True)
+            if found["identity"] == self._identity:
+                state = found["state"]
+                return {name: value if name in _ON_CPU else _to(value, device) for name, value in state.items()}
+        except FileNotFoundError:
+            return None
+        except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+            logger.info(f"{self._path} cannot be read ({error}): the training begins anew.")
+            return None
+        logger.info(f"{self._path} is of another training, which has other data, settings or versions.")
+        return None
+
+    def save(self, state: Callable[[], Mapping[str, Any]], *, finished: bool) -> None:
+        """Write the state, if the last time is long enough ago or the training is finished.
+
+        Where it cannot be written the training goes on without.
+        """
+        if self._gives_up or not (finished or time.monotonic() - self._written >= self._seconds):
+            return
+        content = io.BytesIO()
+        torch.save({"identity": self._identity, "state": dict(state())}, content)
+        try:
+            write_whole(self._path, lambda part: part.write_bytes(content.getbuffer()))
+        except OutputError as error:
+            self._gives_up = True
+            logger.warning(f"No checkpoints of this training: {error}")
+        self._written = time.monotonic()
+
+
+_ON_CPU = ("shuffling", "dropout", "dropout_cuda")  # random states are CPU tensors wherever they belong to
+
+
+def _to(value: Any, device: torch.device) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, Mapping):
+        return {k: _to(v, device) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_to(v, device) for v in value]
+    return value

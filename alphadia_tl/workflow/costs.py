@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 
 import yaml
 
-__all__ = ["Cost", "Costs", "bytes_of", "rows_in"]
-
 MB = 1024**2
 
 

@@ -9,13 +9,11 @@ from typing import Any
 from alphadia_tl import host
 from alphadia_tl.bundle import Bundle
 from alphadia_tl.errors import ResultsError
-from alphadia_tl.outcome import StepOutcome
-from alphadia_tl.plan import TransferLearningPlan
+from alphadia_tl.search.plan import TransferLearningPlan
 from alphadia_tl.settings import PluginSettings
-from alphadia_tl.step_settings import StepSettings, step_settings
+from alphadia_tl.step.outcome import StepOutcome
+from alphadia_tl.step.step_settings import StepSettings, step_settings
 from alphadia_tl.workflow.layout import Layout, read_receipt
-
-__all__ = ["JobPlan"]
 
 Job = Callable[["JobPlan", Path, dict[str, Any]], None]
 """Takes the plan, the step's output folder and what alphaDIA and the plugin set for the step."""

@@ -1,4 +1,4 @@
-"""Jobs of a workflow beside those of the libraries: search a run, combine the runs, tune, report."""
+"""The jobs of a workflow: search a run, combine the runs, tune, report."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from typing import Any
 
 from alphadia_tl import host
 from alphadia_tl.errors import QuantificationError, SettingsError
-from alphadia_tl.passes import finish_search, library_config
-from alphadia_tl.rt_window import window_config
-from alphadia_tl.runs import sample_note
-from alphadia_tl.step import run_step
+from alphadia_tl.search.passes import finish_search, library_config, sample_note
+from alphadia_tl.step.rt_diagnosis import window_config
+from alphadia_tl.step.step import run_step
 from alphadia_tl.workflow.job_plan import JobPlan
 from alphadia_tl.workflow.layout import read_receipt, run_ids, since, write_receipt
 from alphadia_tl.workflow.libraries import flat_library, source_library
-
-__all__ = ["combine", "failed_runs", "report", "search", "tune"]
 
 logger = logging.getLogger(__name__)
 

@@ -13,10 +13,8 @@ from typing import Any
 
 import yaml
 
-from alphadia_tl.bundle import write_yaml
 from alphadia_tl.errors import ResultsError, SettingsError
-
-__all__ = ["Layout", "read_receipt", "run_ids", "since", "write_receipt"]
+from alphadia_tl.files import write_yaml
 
 JOBS = "jobs"
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")

@@ -15,20 +15,18 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from alphadia_tl import host
-from alphadia_tl.bundle import write_whole
 from alphadia_tl.errors import PredictionError
-from alphadia_tl.finetune import FinetuneManager
-from alphadia_tl.library_stage import regenerate_library
-from alphadia_tl.outcome import StepOutcome
-from alphadia_tl.passes import library_config
-from alphadia_tl.speclib import tables_to_predict
-from alphadia_tl.step import first_predictor, preflight, start_manager
-from alphadia_tl.step_settings import StepSettings
-from alphadia_tl.tasks.parts import CHUNK_ROWS, PredictionParts, asked
+from alphadia_tl.files import write_whole
+from alphadia_tl.models.manager import FinetuneManager
+from alphadia_tl.models.prediction import CHUNK_ROWS, PredictionParts, asked
+from alphadia_tl.search.passes import library_config
+from alphadia_tl.speclib.regenerate import tables_to_predict
+from alphadia_tl.step.outcome import StepOutcome
+from alphadia_tl.step.rewrite_library import regenerate_library
+from alphadia_tl.step.step import first_predictor, preflight, start_manager
+from alphadia_tl.step.step_settings import StepSettings
 from alphadia_tl.workflow.job_plan import JobPlan
 from alphadia_tl.workflow.layout import read_receipt, since, write_receipt
-
-__all__ = ["flat_library", "make_library", "predict_shard", "prepare_library", "source_library"]
 
 logger = logging.getLogger(__name__)
 

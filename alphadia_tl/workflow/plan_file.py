@@ -12,16 +12,14 @@ from typing import Any
 import yaml
 
 from alphadia_tl import host
-from alphadia_tl.bundle import write_text
 from alphadia_tl.errors import SettingsError
-from alphadia_tl.runs import spread
+from alphadia_tl.files import write_text
+from alphadia_tl.search.passes import spread
 from alphadia_tl.settings import PluginSettings, TrainingSettings
-from alphadia_tl.step_settings import step_settings
+from alphadia_tl.step.step_settings import step_settings
 from alphadia_tl.workflow.costs import bytes_of
 from alphadia_tl.workflow.job_plan import JobPlan
 from alphadia_tl.workflow.layout import Layout, run_ids
-
-__all__ = ["WorkflowPlan", "make_plan", "raw_files"]
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from alphadia_tl.processors import usable_processors
+from alphadia_tl.step.step_settings import usable_processors
 from finetuning.domains import DOMAINS, Domain
 
 FIELDS = ("domain", "tuner", "size", "seed", "noise", "max_lr")

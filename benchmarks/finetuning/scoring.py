@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from alphadia_tl.finetune import FinetuneManager
-from alphadia_tl.metrics import charge_cross_entropy, fit_calibration, spectral_similarity
+from alphadia_tl.models.manager import FinetuneManager
+from alphadia_tl.tasks.metrics import charge_cross_entropy, fit_calibration, spectral_similarity
 from finetuning.domains import Domain, Split, Table
 
 N_BOOTSTRAP = 1000

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 import yaml
 
-from alphadia_tl import gate
 from alphadia_tl.errors import TransferLearningError
-from alphadia_tl.finetune import FinetuneManager
+from alphadia_tl.models import gate
+from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.settings import PluginSettings, TrainingSettings
 from finetuning.domains import DATA, FRAG_TYPES, Domain, Table
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import yaml
 
+from alphadia_tl.models.prediction import CHUNK_ROWS
 from alphadia_tl.simulate.experiment import SMALL, make_experiment
-from alphadia_tl.tasks.parts import CHUNK_ROWS
 from alphadia_tl.workflow.costs import Costs, bytes_of, rows_in
 from alphadia_tl.workflow.layout import Layout, read_receipt
 from scaling_jobs.table import Row, row

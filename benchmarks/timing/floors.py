@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from alphadia_tl.processors import usable_processors
+from alphadia_tl.step.step_settings import usable_processors
 from timing.libraries import PRECURSORS_PER_RUN, STORED, digest_of, made_library
 from timing.measure import Row, row, timed
 
@@ -44,7 +44,7 @@ def _tables() -> Iterator[Row]:
     from alphabase.peptide.fragment import get_charged_frag_types
     from library.conftest import make_precursors, write_run
 
-    from alphadia_tl.library import collect
+    from alphadia_tl.library.collect import collect
     from alphadia_tl.settings import TransferLibrarySettings
     from alphadia_tl.speclib.storage import load_library, save_library
 
@@ -78,7 +78,7 @@ def _networks() -> Iterator[Row]:
     from finetuning.tuners import WEIGHTS
     from torch.utils.flop_counter import FlopCounterMode
 
-    from alphadia_tl.finetune import FinetuneManager
+    from alphadia_tl.models.manager import FinetuneManager
     from alphadia_tl.tasks.predict import choose_dtype
     from alphadia_tl.training.epoch import make_optimizer, train_epoch
 

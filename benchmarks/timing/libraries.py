@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from alphadia_tl.processors import usable_processors
+from alphadia_tl.step.step_settings import usable_processors
 from timing.measure import Row, row, timed
 
 ROWS = (1_000, 2_000, 4_000, 8_000)
@@ -40,7 +40,7 @@ def collect() -> Iterator[Row]:
     from alphadia.outputtransform.outputaccumulator import AccumulationBroadcaster, TransferLearningAccumulator
     from library.conftest import make_precursors, write_run
 
-    from alphadia_tl.library import collect as collect_ours
+    from alphadia_tl.library.collect import collect as collect_ours
     from alphadia_tl.settings import TransferLibrarySettings
 
     types = list(get_charged_frag_types(["b", "y"], 2))
@@ -86,8 +86,8 @@ def predict() -> Iterator[Row]:
     from finetuning.domains import DATA
     from finetuning.tuners import WEIGHTS, installed_weights
 
-    from alphadia_tl.finetune import FinetuneManager
-    from alphadia_tl.host.prediction import prediction_class
+    from alphadia_tl.host.hooks import prediction_class
+    from alphadia_tl.models.manager import FinetuneManager
 
     if not DATA.is_dir():
         print("predict: skipped, the measured weights are not there (ALPHADIA_TL_DATA)")
@@ -160,7 +160,7 @@ def digest_of(n: int, seed: int = 1) -> Any:
     """Return a digest of a random proteome with at least ``n`` precursors, cut to ``n``."""
     from alphadia.libtransform.fasta_digest import FastaDigest
 
-    from alphadia_tl.simulate.proteome import random_proteome
+    from alphadia_tl.simulate.sample import random_proteome
 
     with tempfile.TemporaryDirectory() as name:
         fasta = Path(name) / "proteome.fasta"
@@ -171,7 +171,7 @@ def digest_of(n: int, seed: int = 1) -> Any:
 
 
 def _agreement(ours: Any, stock: Any) -> str:
-    from alphadia_tl.metrics import spectral_similarity
+    from alphadia_tl.tasks.metrics import spectral_similarity
 
     key = ["sequence", "mods", "mod_sites", "charge"]
     both = ours.precursor_df.merge(stock.precursor_df, on=key, suffixes=("", "_stock"))

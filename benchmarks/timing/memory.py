@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from alphadia_tl.processors import usable_processors
+from alphadia_tl.step.step_settings import usable_processors
 from alphadia_tl.workflow.layout import peak_mb
 
 FULL_SIZES = (50_000, 100_000)
@@ -71,8 +71,8 @@ def main(size: int, *, shallow: bool = False) -> None:
     import torch
     from finetuning.tuners import WEIGHTS
 
-    from alphadia_tl.finetune import FinetuneManager
-    from alphadia_tl.host.prediction import prediction_class
+    from alphadia_tl.host.hooks import prediction_class
+    from alphadia_tl.models.manager import FinetuneManager
     from alphadia_tl.speclib.storage import save_library
     from timing.libraries import digest_of
 

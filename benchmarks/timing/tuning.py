@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from alphadia_tl.processors import usable_processors
+from alphadia_tl.step.step_settings import usable_processors
 from timing.measure import Row, row
 
 ROWS = {"rt": 5000, "ms2": 1000, "ccs": 1000, "charge": 1000}

@@ -4,7 +4,8 @@ import pytest
 import torch
 from small_network import Net, forward, loss, made
 
-from alphadia_tl.training import FitSettings, fit
+from alphadia_tl.training.loop import fit
+from alphadia_tl.training.schedule import FitSettings
 from alphadia_tl.training.state import Best
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

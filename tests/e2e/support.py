@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from alphadia_tl.simulate.proteome import ABSENT_PREFIX
+from alphadia_tl.simulate.sample import ABSENT_PREFIX
 from alphadia_tl.simulate.truth import score_runs, score_search
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"

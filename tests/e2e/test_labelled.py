@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from alphadia_tl.host import deep_merge
-from alphadia_tl.library import TransferLibrary
+from alphadia_tl.library.transfer_library import TransferLibrary
 from alphadia_tl.simulate.experiment import SMALL, make_experiment
 from e2e.support import ON, QUICK_TUNING, Search, call
 

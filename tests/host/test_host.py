@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from alphadia_tl import host
 from alphadia_tl.errors import HostError, WeightsError
-from alphadia_tl.host import checks
+from alphadia_tl.host import contract as checks
 
 configs = st.recursive(
     st.dictionaries(st.sampled_from("abc"), st.integers()),

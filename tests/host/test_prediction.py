@@ -3,13 +3,13 @@ import pandas as pd
 import pytest
 from alphadia.libtransform.fasta_digest import FastaDigest
 from alphadia.libtransform.prediction import PeptDeepPrediction
-from models import write_networks, write_zip
+from made_models import write_networks, write_zip
 from peptdeep.settings import global_settings
 
 from alphadia_tl import host
-from alphadia_tl.finetune import FinetuneManager
-from alphadia_tl.host.prediction import prediction_class
-from alphadia_tl.simulate.proteome import random_proteome
+from alphadia_tl.host.hooks import prediction_class
+from alphadia_tl.models.manager import FinetuneManager
+from alphadia_tl.simulate.sample import random_proteome
 
 KEY = ["sequence", "mods", "mod_sites", "charge"]
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from alphadia.fdr.classifiers import BinaryClassifierLegacyNewBatching
 
-from alphadia_tl.host.scoring import MAX_NEW_STARTS, classifiers_that_fail_start_again, separates
+from alphadia_tl.host.hooks import MAX_NEW_STARTS, classifiers_that_fail_start_again, separates
 
 FEATURES = ["score", "noise"]
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from alphabase.peptide.fragment import create_fragment_mz_dataframe, flatten_fragments
 
-from alphadia_tl.library.dense import with_blocks
+from alphadia_tl.library.fragments import with_blocks
 
 TYPES = ["b_z1", "b_z2", "y_z1", "y_z2"]
 RESIDUES = list("ADEFGHILMNPQSTVWY")

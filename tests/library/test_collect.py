@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alphadia_tl.errors import DataError, QuantificationError
-from alphadia_tl.library import collect, describe
+from alphadia_tl.library.collect import collect
 from alphadia_tl.library.selection import possible_rows, sample_peptides, top_observations
+from alphadia_tl.library.transfer_library import describe
 from alphadia_tl.settings import TransferLibrarySettings
 
 from .conftest import TYPES, make_precursors, write_run

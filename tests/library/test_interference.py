@@ -7,8 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from alphadia_tl.library.dense import block_bounds, block_median, find, find_runs
-from alphadia_tl.library.interference import MIN_TRUSTED_FRAGMENTS, clean_intensity, interference_mask, observable
+from alphadia_tl.library.fragments import (
+    MIN_TRUSTED_FRAGMENTS,
+    block_bounds,
+    block_median,
+    clean_intensity,
+    find,
+    find_runs,
+    interference_mask,
+    observable,
+)
 
 CUTOFFS = {"precursor_correlation_cutoff": 0.5, "fragment_correlation_ratio": 0.75}
 

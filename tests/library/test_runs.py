@@ -10,7 +10,7 @@ import pytest
 from alphabase.spectral_library.flat import SpecLibFlat
 
 from alphadia_tl.errors import DataError, QuantificationError
-from alphadia_tl.library.dense import block_rows, type_codes
+from alphadia_tl.library.fragments import block_rows, type_codes
 from alphadia_tl.library.runs import read_fragments, read_precursors
 
 from .conftest import TYPES, make_precursors, write_run

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alphadia_tl.errors import DataError
-from alphadia_tl.library import split_by_peptide
+from alphadia_tl.library.selection import split_by_peptide
 
 SEQUENCES = st.lists(st.text("ACDEK", min_size=1, max_size=4), max_size=80)
 

@@ -11,7 +11,8 @@ import pytest
 from alphabase.spectral_library.base import SpecLibBase
 
 from alphadia_tl.errors import DataError, LibraryError, OutputError
-from alphadia_tl.library import TransferLibrary, collect
+from alphadia_tl.library.collect import collect
+from alphadia_tl.library.transfer_library import TransferLibrary
 from alphadia_tl.settings import TransferLibrarySettings
 
 from .conftest import TYPES, write_run

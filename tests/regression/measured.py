@@ -18,12 +18,11 @@ import pandas as pd
 import yaml
 from alphabase.spectral_library.base import SpecLibBase
 
-from alphadia_tl.finetune import FinetuneManager
-from alphadia_tl.library.dense import block_rows
+from alphadia_tl.library.fragments import block_rows
+from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.simulate.experiment import Experiment, Preset
-from alphadia_tl.simulate.proteome import ABSENT_PREFIX, Proteome
 from alphadia_tl.simulate.render import render_run
-from alphadia_tl.simulate.sample import FRAGMENT_TYPES, digest, set_fragment_pointers
+from alphadia_tl.simulate.sample import ABSENT_PREFIX, FRAGMENT_TYPES, Proteome, digest, set_fragment_pointers
 from alphadia_tl.simulate.weights import model_zip_path
 
 DATA = Path(os.environ.get("ALPHADIA_TL_DATA", Path(__file__).parents[3] / "shared" / "data"))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from alphabase.spectral_library.base import SpecLibBase
 
-from alphadia_tl.library import collect
+from alphadia_tl.library.collect import collect
 from alphadia_tl.settings import TransferLibrarySettings
 from alphadia_tl.speclib.storage import load_library, save_library
 

@@ -22,12 +22,12 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from alphadia_tl.entrapment.searches import estimate_pass
 from alphadia_tl.settings import EntrapmentSettings
 from alphadia_tl.simulate.demo import run_search
 from alphadia_tl.simulate.experiment import Experiment, make_experiment
-from alphadia_tl.simulate.proteome import ABSENT_PREFIX
+from alphadia_tl.simulate.sample import ABSENT_PREFIX
 from alphadia_tl.simulate.truth import read_runs, score_runs, score_search
-from alphadia_tl.validate.passes import estimate_pass
 from regression.grid import ARMS, CELLS, Cell
 from regression.measured import DATA, available, make_measured
 from regression.memorised import LENIENT, memorise, searched

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from alphadia_tl.library.dense import block_rows
+from alphadia_tl.library.fragments import block_rows
 from alphadia_tl.speclib.storage import load_library, save_library
 from regression.memorised import KEY
 

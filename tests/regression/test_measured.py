@@ -5,8 +5,7 @@ import pytest
 from alphabase.spectral_library.base import SpecLibBase
 
 from alphadia_tl.simulate.experiment import SMALL
-from alphadia_tl.simulate.proteome import ABSENT_PREFIX
-from alphadia_tl.simulate.sample import FRAGMENT_TYPES, digest
+from alphadia_tl.simulate.sample import ABSENT_PREFIX, FRAGMENT_TYPES, digest
 from regression.grid import PHOSPHO, RPE1
 from regression.measured import DATA, KEY, Measured, available, make_measured, proteome, read_observed
 

@@ -3,7 +3,7 @@ import pandas as pd
 from alphabase.spectral_library.base import SpecLibBase
 from library.conftest import TYPES, make_precursors, write_run
 
-from alphadia_tl.library.dense import with_blocks
+from alphadia_tl.library.fragments import with_blocks
 from alphadia_tl.speclib.storage import load_library, save_library
 from regression.memorised import KEY, memorise
 

@@ -4,7 +4,7 @@ import pytest
 from alphabase.spectral_library.base import SpecLibBase
 from library.conftest import TYPES, make_precursors
 
-from alphadia_tl.library.dense import with_blocks
+from alphadia_tl.library.fragments import with_blocks
 from alphadia_tl.speclib.storage import load_library, save_library
 from regression.memorised import KEY
 from regression.swapped import take_from_truth

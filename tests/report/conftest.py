@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alphadia_tl.bundle import Bundle, write_stats, write_table, write_yaml
+from alphadia_tl.bundle import Bundle
+from alphadia_tl.files import write_stats, write_table, write_yaml
 from alphadia_tl.tasks.held_out import ROW_COLUMNS, SPECTRUM_COLUMNS
 
 

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from alphadia_tl.report import write_report
+from alphadia_tl.report.page import write_report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000", "--dump-dom")

@@ -2,12 +2,17 @@ import pandas as pd
 import pytest
 from made_outputs import precursors, write_output
 
-from alphadia_tl.report.comparison import render_comparison, render_text, write_comparison
-from alphadia_tl.report.comparison_tables import TextTable, comparison_tables
-from alphadia_tl.validate.compare import compare
-from alphadia_tl.validate.levels import Entrapment
-from alphadia_tl.validate.tables import read_output
-from alphadia_tl.validate.verdicts import NO_ESTIMATE
+from alphadia_tl.comparison.compare import compare
+from alphadia_tl.comparison.errors import NO_ESTIMATE
+from alphadia_tl.entrapment.levels import Entrapment
+from alphadia_tl.host.search_tables import read_output
+from alphadia_tl.report.comparison_page import (
+    TextTable,
+    comparison_tables,
+    render_comparison,
+    render_text,
+    write_comparison,
+)
 
 
 @pytest.fixture

@@ -9,20 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alphadia_tl.report.drawing import Drawing, Guide, Panel, Series
-from alphadia_tl.report.held_out_figures import (
+from alphadia_tl.report.drawing import Drawing, Guide, Panel, Series, plotly_figure, to_div
+from alphadia_tl.report.figures import (
     MAX_POINTS,
     errors_drawing,
+    mirror_drawings,
+    nce_drawing,
     observed_drawing,
     reliability_drawing,
     sampled,
     similarity_drawing,
+    training_drawing,
     wilson,
 )
-from alphadia_tl.report.plotly_figure import plotly_figure, to_div
-from alphadia_tl.report.spectrum_figures import mirror_drawings
-from alphadia_tl.report.training_figures import nce_drawing, training_drawing
-from alphadia_tl.report.writing import drawings_of
+from alphadia_tl.report.page import drawings_of
 
 from .conftest import made_held_out, made_history, made_spectra
 

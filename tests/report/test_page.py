@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 
 from alphadia_tl.errors import OutputError
-from alphadia_tl.report import all_drawings, write_report
-from alphadia_tl.report import render_report as render
-from alphadia_tl.report.page import headline, stages, total_seconds
+from alphadia_tl.report.page import all_drawings, headline, stages, total_seconds, write_report
+from alphadia_tl.report.page import render_report as render
 
 from .conftest import made_held_out, write_bundle
 

@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 import yaml
 
-from alphadia_tl.bundle import Bundle, write_stats
+from alphadia_tl.bundle import Bundle
 from alphadia_tl.errors import ResultsError
-from alphadia_tl.gate import skipped
-from alphadia_tl.modifications import modification_table
-from alphadia_tl.outcome import StepOutcome, finish
-from alphadia_tl.records import write_held_out
-from alphadia_tl.report import all_drawings, find_bundle, read_facts, render_report, write_report
-from alphadia_tl.report.summary import to_json
+from alphadia_tl.files import write_stats
+from alphadia_tl.models.gate import skipped
+from alphadia_tl.report.facts import find_bundle, read_facts
+from alphadia_tl.report.page import all_drawings, render_report, to_json, write_report
+from alphadia_tl.step.outcome import StepOutcome, finish, write_held_out
+from alphadia_tl.tasks.modifications import modification_table
 
 from .conftest import made_history
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from alphadia_tl.report import words
+from alphadia_tl.report import facts as words
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alphadia_tl.simulate.acquisition import Acquisition
 from alphadia_tl.simulate.instrument import LAB
-from alphadia_tl.simulate.proteome import random_proteome
-from alphadia_tl.simulate.sample import Digestion, Sample, digest, make_sample
+from alphadia_tl.simulate.run_file import Acquisition
+from alphadia_tl.simulate.sample import Digestion, Sample, digest, make_sample, random_proteome
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alphadia_tl.errors import DataError
-from alphadia_tl.simulate.instrument import LAB, REFERENCE, Instrument
-from alphadia_tl.simulate.residues import stable_noise
+from alphadia_tl.simulate.instrument import LAB, REFERENCE, Instrument, stable_noise
 from alphadia_tl.simulate.sample import FRAGMENT_TYPES
 
 BOTH = pytest.mark.parametrize("instrument", [REFERENCE, LAB], ids=lambda i: i.name)

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from alphabase.peptide.fragment import create_fragment_mz_dataframe
 
-from alphadia_tl.simulate.acquisition import Acquisition
 from alphadia_tl.simulate.instrument import LAB
 from alphadia_tl.simulate.render import render_run
+from alphadia_tl.simulate.run_file import Acquisition
 from alphadia_tl.simulate.sample import FRAGMENT_TYPES, Digestion, digest, set_fragment_pointers
 
 DIMETHYL = 28.0313

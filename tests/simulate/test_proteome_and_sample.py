@@ -8,8 +8,14 @@ import pytest
 from alphabase.spectral_library.base import SpecLibBase
 
 from alphadia_tl.simulate.instrument import LAB
-from alphadia_tl.simulate.proteome import RESIDUE_FREQUENCIES, random_proteome
-from alphadia_tl.simulate.sample import FRAGMENT_TYPES, Sample, make_sample, oracle_library
+from alphadia_tl.simulate.sample import (
+    FRAGMENT_TYPES,
+    RESIDUE_FREQUENCIES,
+    Sample,
+    make_sample,
+    oracle_library,
+    random_proteome,
+)
 
 
 def test_proteome_is_the_same_for_the_same_seed_and_differs_for_another():

@@ -13,9 +13,8 @@ from alpharaw.ms_data_base import MSData_Base
 from alpharaw.mzml import MzMLReader
 
 from alphadia_tl.errors import DataError, OutputError
-from alphadia_tl.simulate.acquisition import Acquisition
 from alphadia_tl.simulate.render import isotope_fractions, render_run
-from alphadia_tl.simulate.run_file import DiaRun
+from alphadia_tl.simulate.run_file import Acquisition, DiaRun
 from alphadia_tl.simulate.sample import FRAGMENT_TYPES, Sample
 
 

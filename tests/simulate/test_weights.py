@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from peptdeep.pretrained_models import is_model_zip
 
-from alphadia_tl.finetune import FinetuneManager
+from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.simulate import experiment as module
 from alphadia_tl.simulate.experiment import SMALL, make_experiment, make_weights
 from alphadia_tl.simulate.instrument import REFERENCE

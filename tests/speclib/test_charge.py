@@ -8,8 +8,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from alphadia_tl.errors import DataError
-from alphadia_tl.speclib import choose_charge_cutoff, kept_fraction
-from alphadia_tl.speclib.charge import probability_of_own_charge, renumber, rows_to_keep
+from alphadia_tl.speclib.charge import (
+    choose_charge_cutoff,
+    kept_fraction,
+    probability_of_own_charge,
+    renumber,
+    rows_to_keep,
+)
 
 PROBABILITIES = hnp.arrays(np.float32, st.integers(1, 60), elements=st.floats(0, 1, width=32))
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from alphadia_tl.speclib import OwnValues
+from alphadia_tl.speclib.given_values import OwnValues
 from speclib.conftest import FRAG_TYPES
 
 KEY = ["sequence", "mods", "mod_sites", "charge"]

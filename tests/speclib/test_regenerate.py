@@ -7,7 +7,7 @@ from alphabase.peptide.fragment import create_fragment_mz_dataframe
 from alphabase.peptide.mobility import ccs_to_mobility_for_df
 
 from alphadia_tl.errors import LibraryError, PredictionError
-from alphadia_tl.speclib import regenerate, tables_to_predict
+from alphadia_tl.speclib.regenerate import regenerate, tables_to_predict
 
 from .conftest import FRAG_TYPES, MadePredictor, load, make_library, spectrum
 

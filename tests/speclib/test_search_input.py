@@ -10,7 +10,7 @@ from alphadia.libtransform.flatten import FlattenLibrary, InitFlatColumns
 from alphadia.libtransform.harmonize import AnnotateFasta, IsotopeGenerator, PrecursorInitializer, RTNormalization
 from alphadia.libtransform.loader import DynamicLoader
 
-from alphadia_tl.speclib import regenerate
+from alphadia_tl.speclib.regenerate import regenerate
 
 from .conftest import FRAG_TYPES, MadePredictor, make_library, spectrum
 

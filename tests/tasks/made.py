@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from alphadia_tl.tasks import get_task, predict
+from alphadia_tl.tasks import get_task
+from alphadia_tl.tasks.predict import predict
 
 RESIDUES = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
 

@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from alphadia_tl.gate import improvement_interval
+from alphadia_tl.models.gate import improvement_interval
+from alphadia_tl.models.weights import new_network
 from alphadia_tl.settings import TrainingSettings
-from alphadia_tl.tasks import TaskData, get_task, new_network, search_nce, tune, with_nce
-from alphadia_tl.tasks.collision_energy import GRID
-from alphadia_tl.tasks.tuning import split_rows
+from alphadia_tl.tasks import get_task
+from alphadia_tl.tasks.base import TaskData
+from alphadia_tl.tasks.energy import GRID, search_nce, with_nce
+from alphadia_tl.tasks.tuning import split_rows, tune
 from tasks.made import fragments_like, make_peptides
 
 PEPTIDES = make_peptides(250, seed=7)

@@ -7,8 +7,10 @@ from peptdeep.model.rt import AlphaRTModel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from alphadia_tl.settings import TrainingSettings
-from alphadia_tl.tasks import TaskData, get_task, tune
-from alphadia_tl.tasks.convolution import as_one_product
+from alphadia_tl.tasks import get_task
+from alphadia_tl.tasks.base import TaskData
+from alphadia_tl.tasks.encode import as_one_product
+from alphadia_tl.tasks.tuning import tune
 from tasks.made import make_peptides
 
 

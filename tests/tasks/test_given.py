@@ -3,7 +3,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from alphadia_tl.tasks import TaskData, get_task, new_network, predict, score_given
+from alphadia_tl.models.weights import new_network
+from alphadia_tl.tasks import get_task
+from alphadia_tl.tasks.base import TaskData
+from alphadia_tl.tasks.held_out import score_given
+from alphadia_tl.tasks.predict import predict
 from tasks.made import make_fragments, make_peptides
 
 PEPTIDES = make_peptides(300, seed=4)

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from alphadia_tl.bundle import Bundle
-from alphadia_tl.records import write_held_out
-from alphadia_tl.tasks import TaskData, TuneResult, get_task
-from alphadia_tl.tasks.held_out import ROW_COLUMNS, SPECTRUM_COLUMNS, HeldOut, choose_spectra, held_out_rows
+from alphadia_tl.step.outcome import write_held_out
+from alphadia_tl.tasks import get_task
+from alphadia_tl.tasks.base import TaskData
+from alphadia_tl.tasks.held_out import ROW_COLUMNS, SPECTRUM_COLUMNS, HeldOut, TuneResult, choose_spectra, held_out_rows
 from tasks.made import make_fragments, make_peptides
 
 PEPTIDES = make_peptides(40, seed=4)

@@ -2,7 +2,7 @@ import pytest
 
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import get_task
-from alphadia_tl.tasks.pace import fit_settings_of, most_epochs
+from alphadia_tl.tasks.tuning import fit_settings_of, most_epochs
 
 
 @pytest.mark.parametrize(

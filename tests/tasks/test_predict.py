@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from alphadia_tl.tasks.instrument import instrument_group
+from alphadia_tl.tasks.energy import instrument_group
 from alphadia_tl.tasks.predict import why_unusable
 
 TWO = ["PEPTIDEK", "PEPTIDER"]

@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alphadia_tl.errors import BaselineError, DataError
+from alphadia_tl.models.weights import build_model, find_weights, new_network
 from alphadia_tl.settings import TrainingSettings
-from alphadia_tl.tasks import TaskData, build_model, find_weights, get_task, new_network, sanity, tune
+from alphadia_tl.tasks import get_task, sanity
+from alphadia_tl.tasks.base import TaskData
 from alphadia_tl.tasks.sanity import check_pretrained
+from alphadia_tl.tasks.tuning import tune
 from tasks.made import fragments_like, make_peptides
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"

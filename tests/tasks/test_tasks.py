@@ -7,8 +7,12 @@ from peptdeep.model.charge import group_psm_df_by_modseq
 from peptdeep.model.featurize import parse_instrument_indices
 
 from alphadia_tl.errors import DataError
-from alphadia_tl.tasks import TaskData, choose_dtype, get_task, new_network, observable_states
-from alphadia_tl.tasks.ccs import measured_ccs
+from alphadia_tl.models.weights import new_network
+from alphadia_tl.tasks import get_task
+from alphadia_tl.tasks.base import TaskData
+from alphadia_tl.tasks.charge import observable_states
+from alphadia_tl.tasks.predict import choose_dtype
+from alphadia_tl.tasks.scalar import measured_ccs
 from tasks.made import make_fragments, make_peptides
 
 PEPTIDES = make_peptides(40)

@@ -6,10 +6,16 @@ import pytest
 import torch
 
 from alphadia_tl.errors import DataError
+from alphadia_tl.models.weights import new_network
 from alphadia_tl.settings import TrainingSettings
-from alphadia_tl.tasks import ChargeTask, RtTask, TaskData, get_task, new_network, tune, tuning
+from alphadia_tl.tasks import get_task, tuning
+from alphadia_tl.tasks.base import TaskData
+from alphadia_tl.tasks.charge import ChargeTask
 from alphadia_tl.tasks.ms2 import Ms2Task
-from alphadia_tl.training import HISTORY_COLUMNS, infer
+from alphadia_tl.tasks.scalar import RtTask
+from alphadia_tl.tasks.tuning import tune
+from alphadia_tl.training.epoch import infer
+from alphadia_tl.training.state import HISTORY_COLUMNS
 from tasks.made import make_fragments, make_peptides
 
 PEPTIDES = make_peptides(150, seed=4)

@@ -5,9 +5,12 @@ import pandas as pd
 import pytest
 import torch
 
-from alphadia_tl import finetune
-from alphadia_tl.finetune import FinetuneManager
-from alphadia_tl.tasks import TaskData, TuneResult, get_task, new_network
+from alphadia_tl.models import manager as finetune
+from alphadia_tl.models.manager import FinetuneManager
+from alphadia_tl.models.weights import new_network
+from alphadia_tl.tasks import get_task
+from alphadia_tl.tasks.base import TaskData
+from alphadia_tl.tasks.held_out import TuneResult
 from alphadia_tl.tasks.predict import predict
 from alphadia_tl.tasks.turns import average_turns, n_turns, take_turns
 from tasks.made import make_peptides

@@ -1,6 +1,6 @@
 import torch
 
-from alphadia_tl.training.averaging import AveragedWeights
+from alphadia_tl.training.state import AveragedWeights
 
 
 def walk(network, averaged, values):

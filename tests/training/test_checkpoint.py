@@ -8,7 +8,10 @@ import pytest
 import torch
 from small_network import Net, forward, loss, made
 
-from alphadia_tl.training import Checkpoint, FitSettings, History, fit, identity_of, infer
+from alphadia_tl.training.epoch import infer
+from alphadia_tl.training.loop import fit
+from alphadia_tl.training.schedule import FitSettings
+from alphadia_tl.training.state import Checkpoint, History, identity_of
 
 EXAMPLES, HELD_OUT = made(), made(seed=9)
 

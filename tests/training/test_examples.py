@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from alphadia_tl.training import Examples, SparseSites, auto_batch_size, length_batches, training_steps
+from alphadia_tl.training.examples import Examples, SparseSites, length_batches, training_steps
+from alphadia_tl.training.schedule import auto_batch_size
 
 
 @pytest.fixture

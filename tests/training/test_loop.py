@@ -6,20 +6,17 @@ import pytest
 import torch
 from small_network import Net, forward, loss, made
 
-from alphadia_tl.training import (
+from alphadia_tl.training.epoch import infer
+from alphadia_tl.training.loop import FitResult, anneal, fit
+from alphadia_tl.training.schedule import (
     CustomScheduler,
-    FitResult,
     FitSettings,
-    History,
     StopReason,
-    anneal,
     auto_batch_size,
     auto_epoch_rows,
     auto_passes,
-    fit,
-    infer,
 )
-from alphadia_tl.training.state import TrainingState
+from alphadia_tl.training.state import History, TrainingState
 
 
 def train(network, validate=None, seed=1, **kwargs):

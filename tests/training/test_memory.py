@@ -2,9 +2,10 @@ import pytest
 import torch
 from small_network import Net, forward, loss, made
 
-from alphadia_tl.training import FitSettings, fit, infer
-from alphadia_tl.training.epoch import make_optimizer, train_epoch
-from alphadia_tl.training.memory import RowLimit, in_parts
+from alphadia_tl.training.epoch import infer, make_optimizer, train_epoch
+from alphadia_tl.training.loop import fit
+from alphadia_tl.training.precision import RowLimit, in_parts
+from alphadia_tl.training.schedule import FitSettings
 
 
 def short_of_memory(forward, limit):

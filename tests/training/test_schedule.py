@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from alphadia_tl.training import CustomScheduler
+from alphadia_tl.training.schedule import CustomScheduler
 
 
 def optimizer(lr=1.0, groups=1):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alphadia_tl.training import EarlyStopping, StopReason
+from alphadia_tl.training.schedule import EarlyStopping, StopReason
 
 
 def run(losses, patience=3, **kwargs):

@@ -1,0 +1,181 @@
+"""``alphadia-tl compare``: finished searches beside each other, or the same search with the plugin off and on."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from alphadia_tl.commands.finetune import read_config
+from alphadia_tl.comparison import arms
+from alphadia_tl.comparison.compare import compare
+from alphadia_tl.comparison.errors import has_entrapment
+from alphadia_tl.entrapment.levels import Entrapment
+from alphadia_tl.entrapment.searches import digest_note, entrapment_of, with_files
+from alphadia_tl.errors import SettingsError
+from alphadia_tl.host.search_tables import SearchOutput, read_outputs
+from alphadia_tl.report.comparison_page import render_text, write_comparison
+from alphadia_tl.settings import EntrapmentSettings
+
+Write = Callable[[str], object]
+CONFIG_FLAGS = ("--config", "-c")
+
+DESCRIPTION = (
+    "Compare finished output folders with the first of them. With --config the same search is run with the plugin off "
+    "and on, and these are compared; other flags are alphaDIA's."
+)
+
+
+def _parser(*, searches: bool) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="alphadia-tl compare",
+        description=DESCRIPTION,
+        allow_abbrev=False,
+        usage="%(prog)s FOLDER FOLDER [FOLDER ...] -o OUT [options]\n"
+        "       %(prog)s --config CONFIG -o OUT [--stock] [options] [alphaDIA's flags]",
+    )
+    if not searches:
+        parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="Output folder of a search.")
+    parser.add_argument(*CONFIG_FLAGS, type=Path, help="alphaDIA config; its search is run off and on.")
+    parser.add_argument("--stock", action="store_true", help="With --config: also with alphaDIA's own transfer step.")
+    parser.add_argument("--output", "-o", type=Path, required=True, help="Folder of the comparison.")
+    parser.add_argument(
+        "--entrapment-prefix",
+        help="Start of the accessions of entrapment proteins; known where alphadia-tl entrapment wrote the FASTA.",
+    )
+    parser.add_argument("--entrapment-ratio", type=float, help="Entrapment peptides per target peptide (1).")
+    parser.add_argument(
+        "--entrapment-design", choices=("shuffled", "foreign"), help="Kind of entrapment (shuffled with --twins)."
+    )
+    parser.add_argument("--twins", type=Path, help="Table *.twins.tsv of alphadia-tl entrapment.")
+    return parser
+
+
+def arm_names(folders: Sequence[Path]) -> dict[str, Path]:
+    """Name folders by as few of their last parts as tell them apart.
+
+    Raises
+    ------
+    SettingsError
+        If a folder is given twice or there are fewer than two.
+    """
+    whole = [f.resolve() for f in folders]
+    if len(whole) < 2 or len(set(whole)) < len(whole):
+        raise SettingsError("A comparison needs at least two different folders.", "See alphadia-tl compare --help.")
+    for depth in range(1, max(len(f.parts) for f in whole) + 1):
+        names = ["/".join(f.parts[-depth:]) for f in whole]
+        if len(set(names)) == len(names):
+            return dict(zip(names, folders, strict=True))
+    raise AssertionError("different paths differ in their parts")
+
+
+def find_entrapment(
+    options: argparse.Namespace, outputs: Sequence[SearchOutput]
+) -> tuple[dict[str, Entrapment], list[str]]:
+    """Return how the entrapment of each search is marked, and what was taken for granted.
+
+    Flags count before what ``alphadia-tl entrapment`` wrote beside a search's FASTA, and that before what a search with
+    the plugin wrote down. A search with neither of the latter two has entrapment if it found any, or if its database is
+    that of a search that has.
+
+    Raises
+    ------
+    SettingsError
+        If flags say something about an entrapment that has no prefix, or a value is impossible.
+    DataError, QuantificationError
+        If a table cannot be read.
+    """
+    flags = {
+        "prefix": options.entrapment_prefix,
+        "ratio": options.entrapment_ratio,
+        "design": options.entrapment_design,
+        "twins": None if options.twins is None else str(options.twins),
+    }
+    flags = {name: value for name, value in flags.items() if value is not None}
+    own = {o.name: _written_of(o, flags) for o in outputs}
+    known = [dataclasses.replace(s, **flags) for s in own.values() if s.prefix is not None]
+    if not known and "prefix" not in flags:
+        if flags:
+            raise SettingsError("No entrapment prefix is known.", "Give it with --entrapment-prefix.")
+        return {}, []
+    other = known[0] if known else EntrapmentSettings(**flags)
+    settings = {o.name: dataclasses.replace(own[o.name] if own[o.name].prefix else other, **flags) for o in outputs}
+    read = {o.name: entrapment_of(settings[o.name], o.settings.get("fasta_paths") or ()) for o in outputs}
+    marked = {name: e for name, e in read.items() if e is not None}
+    sure = [o for o in outputs if own[o.name].prefix or has_entrapment(o.judged, marked[o.name])]
+    databases = {_database(o) for o in sure}
+    found = {o.name: marked[o.name] for o in outputs if not sure or o in sure or _database(o) in databases}
+    notes = [note for o in outputs if (note := digest_note(o.settings))]
+    if "ratio" not in flags and all(s.ratio == EntrapmentSettings().ratio for s in settings.values()):
+        notes.append("The entrapment ratio is taken for 1; set it with --entrapment-ratio.")
+    return found, list(dict.fromkeys(notes))
+
+
+def _database(output: SearchOutput) -> tuple[str, ...]:
+    """Return the names of what was searched; the library of a final pass is made of the first one's FASTA."""
+    fastas = output.settings.get("fasta_paths") or ()
+    return tuple(sorted(Path(f).name for f in fastas or [str(output.settings.get("library_path"))]))
+
+
+def _written_of(output: SearchOutput, flags: Mapping[str, Any]) -> EntrapmentSettings:
+    """Return what is written about a search's entrapment, beside its FASTA or by the plugin; no prefix without."""
+    made = with_files(EntrapmentSettings(), output.settings.get("fasta_paths") or ())
+    section = (output.provenance.get("alphadia_tl") or {}).get("entrapment")
+    known = {f.name for f in dataclasses.fields(EntrapmentSettings)}  # an earlier version may have written more
+    recorded = {k: v for k, v in section.items() if k in known} if isinstance(section, Mapping) else {}
+    written = made if made.prefix is not None else EntrapmentSettings.from_mapping(recorded)
+    return written if flags.get("prefix") in (None, written.prefix) else EntrapmentSettings()
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _compare(folders: Mapping[str, Path], options: argparse.Namespace, wall: Mapping[str, float], write: Write) -> None:
+    outputs, notes = read_outputs(folders)
+    outputs = [
+        dataclasses.replace(o, seconds={**o.seconds, "wall": wall[o.name]}) if o.name in wall else o for o in outputs
+    ]
+    entrapment, assumed = find_entrapment(options, outputs)
+    comparison = compare(outputs, entrapment, notes=[*notes, *assumed])
+    table, page = write_comparison(options.output, comparison)
+    write(f"\n{render_text(comparison)}\nWritten: {table}, {page}\n")
+
+
+def main(arguments: Sequence[str], write: Write = _say) -> int:
+    """Run the sub-command.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Command line after ``compare``.
+    write : callable, optional
+        Takes the text for the user; default standard output, at once.
+
+    Returns
+    -------
+    int
+        0, or the exit code of the search that failed.
+
+    Raises
+    ------
+    TransferLearningError
+        If a folder, file or flag is wrong.
+    """
+    searches = any(a.split("=")[0] in CONFIG_FLAGS for a in arguments)
+    parser = _parser(searches=searches)
+    options, flags = parser.parse_known_args(arguments)
+    if not searches:
+        if flags or options.stock:
+            parser.error(f"only with --config: {' '.join([*flags, *['--stock'] * options.stock])}")
+        _compare(arm_names(options.folders), options, {}, write)
+        return 0
+    configs = arms.arm_configs(read_config(options.config), stock=options.stock)
+    code = arms.run_arms(configs, flags, options.output, write)
+    if code == 0:
+        _compare({name: options.output / name for name in configs}, options, arms.wall_seconds(options.output), write)
+    return code

@@ -1,0 +1,121 @@
+"""``alphadia-tl finetune``: the transfer-learning step alone, as its own job."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from alphadia_tl import host
+from alphadia_tl.errors import QuantificationError, SettingsError, TransferLearningError
+from alphadia_tl.settings import PluginSettings
+
+logger = logging.getLogger(__name__)
+
+DESCRIPTION = (
+    "Tune the models on the quantification folders of a first pass (searched with transfer_library.enabled: true), "
+    "or on a saved transfer library, and write a bundle."
+)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="alphadia-tl finetune", description=DESCRIPTION)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--quant-dir",
+        type=Path,
+        action="append",
+        help="Folder that holds one folder per run. Can be passed many times.",
+    )
+    source.add_argument("--transfer-library", type=Path, help="A saved speclib.transfer.hdf.")
+    parser.add_argument("--config", "-c", type=Path, help="The alphaDIA config; defaults where it is left out.")
+    parser.add_argument("--library", "-l", type=Path, help="Base library (speclib.hdf) to predict again.")
+    parser.add_argument("--output", "-o", type=Path, required=True, help="Folder of the bundle.")
+    return parser
+
+
+def quant_folders(quant_directories: Sequence[Path]) -> list[Path]:
+    """Return the folders of single runs inside quantification directories, sorted by name.
+
+    Raises
+    ------
+    QuantificationError
+        If a directory does not exist or holds no run.
+    """
+    folders: list[Path] = []
+    for directory in quant_directories:
+        runs = sorted(p for p in directory.glob("*/") if (p / "psm.parquet").exists()) if directory.is_dir() else []
+        if not runs:
+            raise QuantificationError(
+                f"{directory} holds no run with a psm.parquet.",
+                "Give the folder 'quant' of a search with transfer_library.enabled: true.",
+            )
+        folders += runs
+    return folders
+
+
+def read_config(path: Path | None) -> dict[str, Any]:
+    """Read a YAML config.
+
+    Raises
+    ------
+    SettingsError
+        If the file is missing or is no YAML mapping.
+    """
+    if path is None:
+        return {}
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise SettingsError(f"The config {path} cannot be read: {error}.") from error
+    if not isinstance(config, dict):
+        raise SettingsError(f"The config {path} is no mapping of keys to values.")
+    return config
+
+
+def _run(options: argparse.Namespace) -> None:
+    from alphadia_tl.step.step import preflight, run_step
+    from alphadia_tl.step.step_settings import step_settings
+
+    user_config = read_config(options.config)
+    plugin = PluginSettings.from_mapping(user_config.pop(PluginSettings.section, None))
+    if not plugin.tune:
+        raise SettingsError("Config key 'alphadia_tl.tune' is false: there is nothing to tune.", "Leave it out.")
+    config = host.effective_config(user_config, options.output)
+    settings = step_settings(config, user_config, plugin)
+    host.register_modifications(config)
+    for path in (options.transfer_library, options.library):
+        if path is not None and not path.is_file():
+            raise QuantificationError(f"{path} does not exist.")
+    folders = quant_folders(options.quant_dir) if options.quant_dir else []
+    preflight(settings, options.output)
+    run_step(
+        settings,
+        options.output,
+        quant_folders=folders,
+        transfer_library=options.transfer_library,
+        speclib=options.library,
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the sub-command.
+
+    Returns
+    -------
+    int
+        0, or 1 for an error that the user can mend.
+    """
+    options = _parser().parse_args(arguments)
+    host.check_host()
+    host.start_logging(options.output)
+    try:
+        _run(options)
+    except (TransferLearningError, host.user_error_class()) as error:
+        logger.error(f"{getattr(error, 'code', '')} {error}".strip())
+        return host.EXIT_USER_ERROR
+    return 0

@@ -1,0 +1,1 @@
+"""Finished searches beside each other."""

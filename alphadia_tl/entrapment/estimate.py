@@ -1,0 +1,358 @@
+"""False discovery proportion from entrapment discoveries: lower bound, combined, paired, k-matched.
+
+The estimators are those of Wen et al., "Assessment of false discovery rate control in tandem mass spectrometry analysis
+using entrapment", Nat Methods 22, 1454 (2025), doi:10.1038/s41592-025-02719-x, in the form of the authors' program
+FDRBench. The so-called sample estimator, N_E / (r N_T), is neither a lower nor an upper bound; it is not offered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from alphadia_tl.errors import DataError
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Discoveries:
+    """Precursors, peptides or proteins that a search reports; decoys are removed already.
+
+    Attributes
+    ----------
+    is_entrapment : ndarray of bool, shape (n,)
+        True where nothing but entrapment sequences explains the discovery.
+    score : ndarray of float, shape (n,)
+        Higher is better; it ranks an entrapment against its target twin.
+    q : ndarray of float, shape (n,)
+        q value in [0, 1].
+    key : ndarray of object, shape (n,)
+        Unique name of the discovery, such as peptidoform and charge.
+    twin_key : ndarray of object, shape (n,), optional
+        For an entrapment the key of the target that it was made from; None or "" where it has none. Targets' entries
+        are not read.
+
+    Raises
+    ------
+    DataError
+        If lengths differ, a score is not finite, a q value is outside [0, 1], or a key occurs twice.
+    """
+
+    is_entrapment: Array
+    score: Array
+    q: Array
+    key: Array
+    twin_key: Array | None = None
+
+    def __post_init__(self) -> None:
+        given = {"is_entrapment": self.is_entrapment, "score": self.score, "q": self.q, "key": self.key}
+        if self.twin_key is not None:
+            given["twin_key"] = self.twin_key
+        shapes = {name: np.shape(values) for name, values in given.items()}
+        if any(shape != (len(self.key),) for shape in shapes.values()):
+            raise DataError(f"Discoveries need columns of one length, but they are {shapes}.")
+        if np.asarray(self.is_entrapment).dtype != bool:
+            raise DataError("Discoveries: 'is_entrapment' must be boolean.")
+        if not np.isfinite(np.asarray(self.score, dtype=float)).all():
+            raise DataError("Discoveries: some scores are not finite.", "Remove rows without a score.")
+        q = np.asarray(self.q, dtype=float)
+        if not ((q >= 0) & (q <= 1)).all():
+            raise DataError("Discoveries: some q values are outside [0, 1] or missing.")
+        twice = pd.Index(self.key).duplicated()
+        if twice.any():
+            raise DataError(
+                f"Discoveries: {int(twice.sum())} keys occur more than once, such as {self.key[twice][0]!r}.",
+                "Keep the best row of each key.",
+            )
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+
+N_BOOTSTRAP = 2000
+FloatArray = NDArray[np.floating[Any]]
+
+
+def group_patterns(lists: Sequence[Discoveries], k: int | None) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Count the kinds of groups.
+
+    Parameters
+    ----------
+    lists : sequence of Discoveries
+        One, or those of several runs: a group has what it is in all of them together, so that a bootstrap draws a
+        target and its twins with all their runs. ``twin_key`` is read where ``k`` is given.
+    k : int or None
+        Twins per target; None makes each discovery a group of its own.
+
+    Returns
+    -------
+    patterns : ndarray, shape (m, 3)
+        Distinct combinations of targets, entrapments and estimated false targets of a group.
+    counts : ndarray of int, shape (m,)
+        Groups with each.
+
+    Raises
+    ------
+    DataError
+        If a target has more than ``k`` twins.
+    """
+    owners = [_owners(discoveries, k) for discoveries in lists]
+    group, names = pd.factorize(np.concatenate([np.empty(0, dtype=object), *owners]))
+    groups = np.split(group, np.cumsum([len(o) for o in owners])[:-1]) if owners else []
+    totals = np.zeros((len(names), 3))
+    for discoveries, of_list in zip(lists, groups, strict=True):
+        totals += _of_groups(discoveries, of_list, len(names), k)
+    found, counts = np.unique(totals, axis=0, return_counts=True)
+    return found, counts
+
+
+def _owners(discoveries: Discoveries, k: int | None) -> NDArray[np.object_]:
+    """Return the name of each discovery's group: its target's, or its own."""
+    owner = np.array(discoveries.key, dtype=object)
+    if k is not None and discoveries.twin_key is not None:
+        named = np.array([isinstance(t, str) and t != "" for t in discoveries.twin_key], bool)
+        has_twin = np.asarray(discoveries.is_entrapment) & named
+        owner[has_twin] = discoveries.twin_key[has_twin]
+    return owner
+
+
+def _of_groups(discoveries: Discoveries, group: NDArray[Any], n_groups: int, k: int | None) -> FloatArray:
+    entrapment = np.asarray(discoveries.is_entrapment)
+    n_entrapment = np.bincount(group[entrapment], minlength=n_groups)
+    n_target = np.bincount(group[~entrapment], minlength=n_groups)
+    false_targets = np.zeros(n_groups)
+    if k is not None:
+        if n_entrapment.max(initial=0) > k:
+            raise DataError(f"A target has {n_entrapment.max()} entrapment twins among the discoveries, but k is {k}.")
+        false_targets = _false_targets(discoveries, group, n_target, n_entrapment, k)
+    return np.column_stack([n_target, n_entrapment, false_targets])
+
+
+def _false_targets(
+    discoveries: Discoveries, group: NDArray[Any], n_target: NDArray[Any], n_entrapment: NDArray[Any], k: int
+) -> FloatArray:
+    """Return j A_j of each group; a tie for the last place counts as the share that chance would give the target."""
+    entrapment = np.asarray(discoveries.is_entrapment)
+    score = np.asarray(discoveries.score, dtype=float)
+    target_score = np.full(n_target.size, -np.inf)
+    target_score[group[~entrapment]] = score[~entrapment]
+    rival, of_target = score[entrapment], target_score[group[entrapment]]
+    beaten = np.bincount(group[entrapment], weights=rival < of_target, minlength=n_target.size)
+    tied = np.bincount(group[entrapment], weights=rival == of_target, minlength=n_target.size)
+    alone = n_entrapment / (k - n_entrapment + 1)
+    together = np.where((n_entrapment == k) & (beaten == 0), (k + 1) / (tied + 1), 0.0)
+    return np.where(n_target > 0, together, alone)
+
+
+def resampled(patterns: FloatArray, counts: NDArray[np.int64], generator: np.random.Generator) -> FloatArray:
+    """Return total targets, entrapments and false targets of bootstrap samples of groups, shape (3, N_BOOTSTRAP)."""
+    drawn = generator.multinomial(counts.sum(), counts / counts.sum(), size=N_BOOTSTRAP)
+    totals: FloatArray = (drawn @ patterns).T
+    return totals
+
+
+Design = Literal["shuffled", "foreign"]
+Verdict = Literal["valid", "invalid", "inconclusive"]
+
+
+def lower_bound(n_target: float, n_entrapment: float) -> float:
+    """Return N_E / (N_T + N_E): only the false discoveries that are seen to be false; 0 without discoveries."""
+    return _share(n_entrapment, n_target, n_entrapment)
+
+
+def combined(n_target: float, n_entrapment: float, r: float) -> float:
+    """Return N_E (1 + 1/r) / (N_T + N_E): for each false entrapment, 1/r false targets are assumed.
+
+    Parameters
+    ----------
+    n_target, n_entrapment : float
+        Target and entrapment discoveries.
+    r : float
+        Size of the entrapment part of the database divided by the size of the target part.
+    """
+    _check_ratio(r)
+    return _share(n_entrapment * (1 + 1 / r), n_target, n_entrapment)
+
+
+def paired(n_target: float, n_entrapment: float, n_alone: float, n_above: float) -> float:
+    """Return (N_E + N_{E>=s>T} + 2 N_{E>T>=s}) / (N_T + N_E), for one shuffled twin per target (r = 1).
+
+    Parameters
+    ----------
+    n_target, n_entrapment : float
+        Target and entrapment discoveries.
+    n_alone : float
+        N_{E>=s>T}: entrapments discovered while their target twin is not.
+    n_above : float
+        N_{E>T>=s}: pairs discovered both, the entrapment with the higher score.
+    """
+    return k_matched(n_target, n_entrapment, [n_alone, n_above])
+
+
+def k_matched(n_target: float, n_entrapment: float, n_target_last: Sequence[float]) -> float:
+    """Return (N_E + sum over j of j A_j) / (N_T + N_E), for k shuffled twins per target.
+
+    Parameters
+    ----------
+    n_target, n_entrapment : float
+        Target and entrapment discoveries.
+    n_target_last : sequence of float, length k + 1
+        A_j, for j = 1 .. k + 1: groups of a target and its k twins of which j are discovered and in which the target
+        has the lowest score of all k + 1.
+
+    Notes
+    -----
+    Were the target false, each of the k + 1 would be the last with the same probability. Of groups with j discovered,
+    the target is therefore the last in 1 / (k + 1), and among the discovered in j / (k + 1): j times as often. A true
+    target is seldom the last, so it adds little. For k = 1 this is :func:`paired`.
+    """
+    false_targets = sum(j * count for j, count in enumerate(n_target_last, start=1))
+    return _share(n_entrapment + false_targets, n_target, n_entrapment)
+
+
+@dataclass(frozen=True)
+class FdpEstimate:
+    """Estimates of the false discovery proportion of one list of discoveries.
+
+    Attributes
+    ----------
+    lower, combined : float
+        See :func:`lower_bound` and :func:`combined`.
+    paired : float or None
+        See :func:`paired`, with several twins per target :func:`k_matched`; None without twins. Where some targets lack
+        twins (r below k), the false targets are multiplied by k / r.
+    n_target, n_entrapment : int
+        Discoveries counted.
+    interval_low : float
+        Lower end of the bootstrap interval of the lower bound.
+    interval_high : float
+        Upper end of the bootstrap interval of the paired estimate, or of the combined one where there are no twins,
+        with one more entrapment counted than was found: a list without any says little if it is short.
+    """
+
+    lower: float
+    combined: float
+    paired: float | None
+    n_target: int
+    n_entrapment: int
+    interval_low: float
+    interval_high: float
+
+    @property
+    def upper(self) -> float:
+        """The paired estimate, or the combined one where there are no twins."""
+        return self.combined if self.paired is None else self.paired
+
+
+def estimate_fdp(
+    discoveries: Discoveries | Sequence[Discoveries],
+    *,
+    r: float,
+    design: Design,
+    k: int = 1,
+    confidence: float = 0.95,
+    generator: np.random.Generator | None = None,
+) -> FdpEstimate:
+    """Estimate the false discovery proportion of a list of discoveries, or the mean one of the lists of several runs.
+
+    A search claims an FDR for each run: the list of all runs together collects the false discoveries of each, and has a
+    higher FDP. With several lists an identification counts once in each.
+
+    Parameters
+    ----------
+    discoveries : Discoveries, or sequence of them
+        All of them count; see :meth:`Discoveries.at` for a threshold.
+    r : float
+        Entrapment database size divided by target database size.
+    design : {"shuffled", "foreign"}
+        Shuffled entrapments are twins of targets; with ``twin_key`` they get the paired estimate.
+    k : int, default 1
+        Twins per target (shuffled design only).
+    confidence : float, default 0.95
+        Two-sided confidence of the bootstrap interval.
+    generator : numpy.random.Generator, optional
+        Source of the bootstrap, which resamples groups of a target and its twins, with all their runs; seed 0 where it
+        is left out.
+
+    Raises
+    ------
+    DataError
+        If ``r``, ``design`` or ``k`` is impossible, or a target has more than ``k`` twins.
+    """
+    _check_ratio(r)
+    if design not in ("shuffled", "foreign") or k < 1 or not 0 < confidence < 1:
+        raise DataError(f"No such entrapment experiment: design {design!r}, k {k}, confidence {confidence}.")
+    generator = np.random.default_rng(0) if generator is None else generator
+    lists = [discoveries] if isinstance(discoveries, Discoveries) else list(discoveries)
+    matched = design == "shuffled" and all(d.twin_key is not None for d in lists)
+    patterns, counts = group_patterns(lists, k if matched else None)
+    # Only r of k twins exist: false targets without one are as frequent, and are seen by nobody.
+    patterns = patterns * np.array([1.0, 1.0, k / r])
+    n_target, n_entrapment, false_targets = counts @ patterns
+    low, high = _interval(patterns, counts, matched, r, confidence, generator)
+    return FdpEstimate(
+        lower=lower_bound(n_target, n_entrapment),
+        combined=combined(n_target, n_entrapment, r),
+        paired=_share(n_entrapment + false_targets, n_target, n_entrapment) if matched else None,
+        n_target=int(n_target),
+        n_entrapment=int(n_entrapment),
+        interval_low=low,
+        interval_high=high,
+    )
+
+
+def verdict(estimate: FdpEstimate, claimed_fdr: float) -> Verdict:
+    """Say whether a claimed FDR holds.
+
+    Returns
+    -------
+    str
+        "valid" if even the upper estimate's interval lies below the claimed FDR, "invalid" if even the lower bound's
+        lies above it, otherwise "inconclusive".
+    """
+    if estimate.interval_low > claimed_fdr:
+        return "invalid"
+    if estimate.interval_high < claimed_fdr:
+        return "valid"
+    return "inconclusive"
+
+
+def _share(numerator: float, n_target: float, n_entrapment: float) -> float:
+    total = n_target + n_entrapment
+    if n_target < 0 or n_entrapment < 0:
+        raise DataError(f"Negative numbers of discoveries: {n_target} targets, {n_entrapment} entrapments.")
+    return float(numerator / total) if total else 0.0
+
+
+def _check_ratio(r: float) -> None:
+    if not (np.isfinite(r) and r > 0):
+        raise DataError(f"The ratio of entrapment to target sequences must be above 0, not {r}.")
+
+
+def _interval(
+    patterns: FloatArray,
+    counts: NDArray[np.int64],
+    matched: bool,
+    r: float,
+    confidence: float,
+    generator: np.random.Generator,
+) -> tuple[float, float]:
+    tail = (1 - confidence) / 2
+    # One more entrapment, alone, before resampling: near the exact upper limit of a Poisson count for any N_E.
+    extra = np.array([[0.0, 1.0, 1.0 / r]])
+    low, high = 0.0, 0.0
+    if counts.size:
+        n_target, n_entrapment, _ = resampled(patterns, counts, generator)
+        low = float(np.quantile(n_entrapment / (n_target + n_entrapment), tail))
+    n_target, n_entrapment, false_targets = resampled(
+        np.vstack([patterns.reshape(-1, 3), extra]), np.append(counts, 1), generator
+    )
+    false_targets = false_targets if matched else n_entrapment / r
+    high = float(np.quantile((n_entrapment + false_targets) / (n_target + n_entrapment), 1 - tail))
+    return low, high

@@ -1,0 +1,119 @@
+"""What alphaDIA is expected to be: its version, its names, its inner shape."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from importlib import metadata
+
+from alphadia_tl.errors import HostError
+
+SUPPORTED_SERIES = "2.3"
+PROGRESS_LEVEL = 21  # alphaDIA's own level, just above INFO
+
+# Columns of frag.transfer.parquet, needed where a run has no precursor and alphaDIA would fail to quantify fragments.
+FRAGMENT_COLUMNS = {
+    **dict.fromkeys(("precursor_idx", "rank", "frag_idx"), "uint32"),
+    **dict.fromkeys(("mz", "mz_observed", "intensity", "correlation"), "float32"),
+    **dict.fromkeys(("position", "number", "type", "charge", "loss_type"), "uint8"),
+}
+
+# Names that alphaDIA gives to steps, sections and files; it plans to rename "transfer".
+TRANSFER_STEP = "transfer"
+LIBRARY_STEP = "library"
+MBR_STEP = "mbr"
+QUANT_FOLDER = "quant"
+SPECLIB_FILE = "speclib.hdf"
+FLAT_LIBRARY_FILE = "speclib_flat.hdf"
+PRECURSORS_STEM = "precursors"
+EXIT_USER_ERROR = 1
+
+
+_PLAN_SIGNATURES = {
+    "__init__": ("self", "output_directory", "config", "cli_params_config"),
+    "run_plan": ("self",),
+    "run_step": ("self", "output_directory", "extra_config", "step_name"),
+}
+_STEP_SIGNATURES = {
+    "__init__": ("self", "output_folder", "config", "cli_config", "extra_config", "step_name"),
+    "_get_reusable_quant_folders": ("self",),
+    "_get_run_data": ("self",),
+    "load_library": ("self",),
+    "_init_config": ("user_config", "cli_config", "extra_config", "output_folder"),
+    "run": ("self",),
+}
+_WORKFLOW_SIGNATURES = {"requantify_fragments": ("self", "psm_df")}
+_RAW_FILE_SIGNATURES = {"get_dia_data_object": ("self", "dia_data_path")}
+_PREDICTION_SIGNATURES = {
+    "__init__": (
+        "self",
+        "use_gpu",
+        "mp_process_num",
+        "fragment_mz",
+        "nce",
+        "instrument",
+        "peptdeep_model_path",
+        "peptdeep_model_type",
+        "fragment_types",
+        "max_fragment_charge",
+        "predict_charge",
+        "min_charge_probability",
+    ),
+    "forward": ("self", "input"),
+}
+_DIGEST_SIGNATURES = {"forward": ("self", "input")}
+_CLASSIFIER_SIGNATURES = {"reset": ("self",)}
+_OUTPUT_SIGNATURES = {
+    "__init__": ("self", "config", "output_folder"),
+    "build": ("self", "folder_list", "base_spec_lib"),
+}
+
+
+def host_version() -> str:
+    """Return the version of the installed alphaDIA without importing it."""
+    return metadata.version("alphadia")
+
+
+def _check_signatures(cls: type, expected: Mapping[str, tuple[str, ...]]) -> None:
+    for method, parameters in expected.items():
+        found = getattr(cls, method, None)
+        actual = tuple(inspect.signature(found).parameters) if found is not None else ()
+        if actual != parameters:
+            raise HostError(
+                f"alphaDIA {host_version()}: {cls.__name__}.{method} takes {actual}, "
+                f"but this alphadia_tl was written for {parameters}.",
+                f"Install alphadia {SUPPORTED_SERIES}.* or a newer alphadia_tl.",
+            )
+
+
+def check_host() -> None:
+    """Make sure that the installed alphaDIA is one whose inner shape is known.
+
+    Raises
+    ------
+    HostError
+        If the version series or a signature differs.
+    """
+    version = host_version()
+    if version.split(".")[:2] != SUPPORTED_SERIES.split("."):
+        raise HostError(
+            f"alphaDIA {version} is installed, but this alphadia_tl works with {SUPPORTED_SERIES}.* only.",
+            f"Run: pip install 'alphadia>={SUPPORTED_SERIES},<2.4'.",
+        )
+    from alphadia.fdr.classifiers import BinaryClassifierLegacyNewBatching
+    from alphadia.libtransform.fasta_digest import FastaDigest
+    from alphadia.libtransform.prediction import PeptDeepPrediction
+    from alphadia.outputtransform.search_plan_output import SearchPlanOutput
+    from alphadia.search_plan import SearchPlan
+    from alphadia.search_step import SearchStep
+    from alphadia.workflow.managers.raw_file_manager import RawFileManager
+    from alphadia.workflow.peptidecentric.peptidecentric import PeptideCentricWorkflow
+
+    _check_signatures(BinaryClassifierLegacyNewBatching, _CLASSIFIER_SIGNATURES)
+    _check_signatures(RawFileManager, _RAW_FILE_SIGNATURES)
+    _check_signatures(PeptideCentricWorkflow, _WORKFLOW_SIGNATURES)
+    _check_signatures(PeptDeepPrediction, _PREDICTION_SIGNATURES)
+    _check_signatures(FastaDigest, _DIGEST_SIGNATURES)
+    _check_signatures(SearchPlan, _PLAN_SIGNATURES)
+    _check_signatures(SearchStep, _STEP_SIGNATURES)
+    _check_signatures(SearchPlanOutput, _OUTPUT_SIGNATURES)

@@ -1,0 +1,124 @@
+"""What takes the place of alphaDIA's own parts during a search: library prediction and FDR classifier."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from alphadia_tl.host.command import replaced
+
+logger = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class LibraryPredictor(Protocol):
+    """A manager of the four models, as peptdeep's."""
+
+    def predict_all(
+        self, precursor_df: pd.DataFrame, *, predict_items: Sequence[str], frag_types: list[str]
+    ) -> dict[str, pd.DataFrame]:
+        """Predict retention time, mobility and fragments."""
+
+    def predict_charge(
+        self,
+        psm_df: pd.DataFrame,
+        min_precursor_charge: int,
+        max_precursor_charge: int,
+        charge_prob_cutoff: float | None = None,
+    ) -> pd.DataFrame:
+        """Return one row per peptidoform and charge state above the cut-off."""
+
+
+def prediction_class(predictor: LibraryPredictor) -> type:
+    """Return a subclass of alphaDIA's prediction step that asks a predictor.
+
+    Parameters
+    ----------
+    predictor : LibraryPredictor
+        Has the models, collision energy and instrument that the step would load.
+    """
+    from alphabase.peptide.fragment import get_charged_frag_types
+    from alphadia.libtransform.prediction import PeptDeepPrediction
+
+    class Prediction(PeptDeepPrediction):  # type: ignore[misc]
+        def forward(self, input: Any) -> Any:
+            started = time.perf_counter()
+            types = list(get_charged_frag_types(self.fragment_types, self.max_fragment_charge))
+            input.charged_frag_types = types
+            df = input.precursor_df
+            if self.predict_charge:
+                df = self._with_charges(df)
+            logger.info(f"Predicting RT, MS2 and mobility of {len(df):,} precursors")
+            predicted = predictor.predict_all(df, predict_items=["rt", "ms2", "mobility"], frag_types=types)
+            input._fragment_mz_df = predicted["fragment_mz_df"][types]
+            input._fragment_intensity_df = predicted["fragment_intensity_df"][types]
+            input._precursor_df = predicted["precursor_df"]
+            seconds = time.perf_counter() - started
+            logger.info(f"Predicted {len(df):,} precursors in {seconds:.1f} s ({len(df) / seconds:,.0f} a second)")
+            return input
+
+        def _with_charges(self, df: pd.DataFrame) -> pd.DataFrame:
+            lowest, highest = (int(df["charge"].min()), int(df["charge"].max())) if "charge" in df.columns else (1, 10)
+            kept = predictor.predict_charge(df, lowest, highest, self.min_charge_probability)
+            logger.info(f"Charge prediction: {len(df):,} precursors before, {len(kept):,} after")
+            return kept
+
+    return Prediction
+
+
+MAX_NEW_STARTS = 3
+_Q_VALUE, _LENIENT_Q_VALUE = 0.01, 0.05
+_TIED_FRACTION = 0.01
+_MANY = 200
+
+
+def separates(scored: Any) -> bool:
+    """Whether a classifier put targets before decoys, as far as its result shows that it could have.
+
+    From some random starts the units of its last, narrow layer die: hundreds of targets share one best probability
+    with a few decoys, no order is left among them, and not one reaches a q-value of 1 %, though hundreds reach 5 %.
+
+    Parameters
+    ----------
+    scored : DataFrame
+        Result of alphaDIA's ``perform_fdr``: ``proba`` (low is good), ``qval``, ``decoy`` per precursor.
+    """
+    targets = scored["qval"][scored["decoy"] == 0]
+    if len(targets) == 0 or (targets < _Q_VALUE).any():
+        return True
+    tied = (scored["proba"] == scored["proba"].min()).mean()
+    return bool(tied <= _TIED_FRACTION and (targets < _LENIENT_Q_VALUE).sum() < _MANY)
+
+
+@contextmanager
+def classifiers_that_fail_start_again() -> Iterator[None]:
+    """Let searches fit a classifier that does not separate again, from new random weights.
+
+    alphaDIA 2.3 does so only where all probabilities are nearly equal; one whose best probabilities are alike would
+    leave a run of thousands of precursors with none.
+    """
+    import alphadia.fdr.fdr
+
+    perform = alphadia.fdr.fdr.perform_fdr
+
+    def perform_until_it_separates(classifier: Any, *arguments: Any, **more: Any) -> Any:
+        scored = perform(classifier, *arguments, **more)
+        for start in range(1, MAX_NEW_STARTS + 1):
+            if separates(scored):
+                break
+            logger.warning(
+                f"The FDR classifier did not learn to separate: its best probability is shared by "
+                f"{int((scored['proba'] == scored['proba'].min()).sum()):,} of {len(scored):,} precursors, and no "
+                f"target reaches 1 % FDR. It is fitted again from new weights ({start}/{MAX_NEW_STARTS})."
+            )
+            classifier.reset()
+            scored = perform(classifier, *arguments, **more)
+        return scored
+
+    with replaced(alphadia.fdr.fdr, "perform_fdr", perform_until_it_separates):
+        yield

@@ -1,0 +1,251 @@
+"""What a search of alphaDIA left in its folder: tables, config, log."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.lib
+import pyarrow.parquet as pq
+import yaml
+
+from alphadia_tl.errors import QuantificationError
+from alphadia_tl.host.contract import PRECURSORS_STEM
+
+CONFIG_FILE = "frozen_config.yaml"
+LOG_FILE = "log.txt"
+PROVENANCE_FILES = ("transfer/alphadia_tl.yaml", "alphadia_tl.yaml")
+TOTAL = "total"
+_TIME = re.compile(r"^(?:(\d+) days?, )?(\d+):(\d\d):(\d\d(?:\.\d+)?) [A-Z]+: (.*)$")
+_STARTED = re.compile(r"Running step '(\w+)'")
+_FINISHED = re.compile(r"Search step '(\w+)' finished")
+
+
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """Return what the plugin wrote down about a search; empty where it had no part in it.
+
+    Raises
+    ------
+    QuantificationError
+        If the file is there and is no YAML mapping.
+    """
+    path = next((folder / name for name in PROVENANCE_FILES if (folder / name).is_file()), None)
+    return {} if path is None else read_mapping(path)
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file that a search left.
+
+    Raises
+    ------
+    QuantificationError
+        If the file cannot be read or is no mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise QuantificationError(
+            f"{path} cannot be read: {error}.", "Give the folder of a finished search."
+        ) from error
+    if not isinstance(content, dict):
+        raise QuantificationError(f"{path} is no mapping of keys to values.", "Give the folder of a finished search.")
+    return content
+
+
+def stage_seconds(folder: Path) -> dict[str, float]:
+    """Return the seconds of each stage.
+
+    The plugin's own stages where it wrote them down, else alphaDIA's steps by the times in ``log.txt``; the total is
+    always the log's.
+
+    Parameters
+    ----------
+    folder : Path
+        Output folder of a search.
+
+    Returns
+    -------
+    dict
+        Stage to seconds, ``total`` last; empty where there is neither file.
+    """
+    steps = log_seconds(folder / LOG_FILE)
+    total = {TOTAL: steps.pop(TOTAL)} if TOTAL in steps else {}
+    own = read_provenance(folder).get("seconds")
+    return (dict(own) if isinstance(own, dict) and own else steps) | total
+
+
+def log_seconds(path: Path) -> dict[str, float]:
+    """Return the seconds of each step, and in all, by the elapsed times at the start of each line of a log."""
+    if not path.is_file():
+        return {}
+    started: dict[str, float] = {}
+    found: dict[str, float] = {}
+    now = 0.0
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        matched = _TIME.match(line)
+        if not matched:
+            continue
+        days, hours, minutes, seconds, text = matched.groups()
+        now = ((int(days or 0) * 24 + int(hours)) * 60 + int(minutes)) * 60 + float(seconds)
+        if begin := _STARTED.search(text):
+            started[begin[1]] = now
+        elif (end := _FINISHED.search(text)) and end[1] in started:
+            found[f"{end[1]} step"] = now - started[end[1]]
+    return found | ({TOTAL: now} if now else {})
+
+
+PSM_FILE = "psm.parquet"
+QUANT_FOLDER = "quant"
+#: alphaDIA's columns and the names used here.
+COLUMNS = {
+    "sequence": "sequence",
+    "mods": "mods",
+    "mod_sites": "mod_sites",
+    "charge": "charge",
+    "proteins": "proteins",
+    "decoy": "decoy",
+    "qval": "q",
+    "proba": "proba",
+}
+TEXT = ("sequence", "mods", "mod_sites", "proteins")
+
+
+def run_tables(folder: Path, *, own: bool = False) -> dict[str, Path]:
+    """Return the tables of the runs that a search reports on, by run: its own, or those that it took from elsewhere.
+
+    Folders of runs that are not in its config (of an earlier call in the same output folder) are left out. A run that
+    the search took from elsewhere (``general.reuse_quant_from``) is read from there, all others from its own folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Output folder. Without a config in it, all runs in ``quant`` count.
+    own : bool, default False
+        Not those that it took from another folder.
+    """
+    file = folder / CONFIG_FILE
+    config = read_mapping(file) if file.is_file() else {}
+    taken = (config.get("general") or {}).get("reuse_quant_from") or []
+    if taken and own:
+        return {}
+    written = Path(config.get("output_directory") or folder)
+    elsewhere = config.get("quant_directory")
+    folders = [_moved(Path(name), written, folder) for name in (*taken, *([elsewhere] if elsewhere else []))]
+    folders += [] if elsewhere else [folder / QUANT_FOLDER]
+    runs = {Path(raw).stem for raw in config.get("raw_paths") or ()}
+    found: dict[str, Path] = {}
+    for path in (path for quant in folders for path in sorted(quant.glob(f"*/{PSM_FILE}"))):
+        found.setdefault(path.parent.name, path)
+    return {run: path for run, path in sorted(found.items()) if not runs or run in runs}
+
+
+def _moved(path: Path, written: Path, folder: Path) -> Path:
+    """Return where a folder is now that an output folder wrote down before it was moved, as far as it moved along."""
+    if written.resolve() == folder.resolve():
+        return path
+    along = folder / os.path.relpath(path, written)
+    return along if along.is_dir() else path
+
+
+def read_tables(tables: dict[str, Path], columns: Sequence[str], optional: Sequence[str] = ()) -> pd.DataFrame:
+    """Read tables of runs below each other, with a column ``run``.
+
+    Parameters
+    ----------
+    tables : dict of str to Path
+        At least one; see `run_tables`.
+    columns, optional : sequence of str
+        Columns that must, and that may be there.
+
+    Raises
+    ------
+    QuantificationError
+        If a table cannot be read or lacks a column.
+    """
+    parts = []
+    for run, path in tables.items():
+        try:
+            there = set(pq.read_schema(path).names)
+            part = pd.read_parquet(path, columns=[*columns, *(c for c in optional if c in there)])
+        except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
+            raise QuantificationError(
+                f"{path} cannot be read: {error}.", "Give the output folder of a finished alphaDIA search."
+            ) from error
+        parts.append(part.assign(run=run))
+    return pd.concat(parts, ignore_index=True)
+
+
+def read_run_rows(folder: Path) -> pd.DataFrame | None:
+    """Read the precursors of all runs at the precursor FDR, before the protein FDR, decoys included.
+
+    Parameters
+    ----------
+    folder : Path
+        Output folder of a search; see `run_tables`.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        Column ``run`` and the values of `COLUMNS`; None where there are no tables.
+
+    Raises
+    ------
+    QuantificationError
+        If a table cannot be read or lacks a column.
+    """
+    tables = run_tables(folder)
+    if not tables:
+        return None
+    rows = read_tables(tables, list(COLUMNS)).rename(columns=COLUMNS)
+    return rows.fillna(dict.fromkeys(TEXT, "")).astype(dict.fromkeys(TEXT, "str"))
+
+
+def targets_at(rows: pd.DataFrame, fdr: float) -> pd.DataFrame:
+    """Return the targets up to an FDR, without the column ``decoy``."""
+    kept = rows["decoy"].eq(0) & rows["q"].le(fdr)
+    return rows[kept].drop(columns="decoy").reset_index(drop=True)
+
+
+def count_identifications(output_folder: Path) -> dict[str, Any] | None:
+    """Count precursors and protein groups in the precursor table of an alphaDIA output folder.
+
+    Returns
+    -------
+    dict or None
+        Keys ``precursors`` (distinct peptidoform and charge) and ``proteins``; None without a table.
+    """
+    import pandas as pd
+
+    columns = ["precursor.mod_seq_charge_hash", "pg.name", "precursor.decoy"]
+    parquet, tsv = (output_folder / f"{PRECURSORS_STEM}.{suffix}" for suffix in ("parquet", "tsv"))
+    if parquet.exists():
+        df = pd.read_parquet(parquet, columns=columns)
+    elif tsv.exists():
+        df = pd.read_csv(tsv, sep="\t", usecols=columns)
+    else:
+        return None
+    df = df[df["precursor.decoy"] == 0]
+    return {"precursors": int(df[columns[0]].nunique()), "proteins": int(df[columns[1]].nunique())}
+
+
+def retention_times(output_folder: Path) -> Any:
+    """Return run and retention time of the precursors in an alphaDIA output folder.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        Columns ``run`` and ``seconds``; None without a table.
+    """
+    import pandas as pd
+
+    columns = {"raw.name": "run", "precursor.rt.observed": "seconds"}
+    parquet, tsv = (output_folder / f"{PRECURSORS_STEM}.{suffix}" for suffix in ("parquet", "tsv"))
+    if parquet.exists():
+        return pd.read_parquet(parquet, columns=list(columns)).rename(columns=columns)
+    if tsv.exists():
+        return pd.read_csv(tsv, sep="\t", usecols=list(columns)).rename(columns=columns)
+    return None

@@ -1,0 +1,224 @@
+"""What a finished alphaDIA search left in its output folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.lib
+import pyarrow.parquet as pq
+
+from alphadia_tl.errors import QuantificationError
+from alphadia_tl.host.search_output import (
+    CONFIG_FILE,
+    read_mapping,
+    read_provenance,
+    read_run_rows,
+    stage_seconds,
+    targets_at,
+)
+
+PRECURSORS_STEM = "precursors"
+LIBRARY_FOLDER = "library"  # of the step before match between runs
+ADVICE = "Give the output folder of a finished alphaDIA search."
+
+#: alphaDIA's columns and the names used here.
+REQUIRED = {
+    "raw.name": "run",
+    "precursor.mod_seq_charge_hash": "precursor",
+    "precursor.mod_seq_hash": "peptidoform",
+    "pg.name": "protein group",
+    "pg.proteins": "proteins",
+    "precursor.sequence": "sequence",
+    "precursor.mods": "mods",
+    "precursor.mod_sites": "mod_sites",
+    "precursor.charge": "charge",
+    "precursor.decoy": "decoy",
+    "precursor.qval": "q",
+    "pg.qval": "pg_q",
+    "precursor.proba": "proba",
+    "precursor.rt.observed": "rt",
+}
+#: Missing where label-free quantification was off or had nothing to do.
+OPTIONAL = {
+    "precursor.intensity": "precursor_intensity",
+    "peptide.intensity": "peptidoform_intensity",
+    "pg.intensity": "protein group_intensity",
+}
+TEXT = ("raw.name", "pg.name", "pg.proteins", "precursor.sequence", "precursor.mods", "precursor.mod_sites")
+HASHES = ("precursor.mod_seq_charge_hash", "precursor.mod_seq_hash")
+
+
+@dataclass(frozen=True)
+class SearchOutput:
+    """A finished search, as the comparison needs it.
+
+    Attributes
+    ----------
+    name : str
+        Name in the comparison, such as "off" or "on".
+    folder : Path
+        Output folder of the search.
+    rows : pandas.DataFrame
+        One row per run and precursor at the claimed FDR, without decoys: the values of `REQUIRED` but ``decoy``, and
+        of `OPTIONAL` (NaN where there was no column). ``rt`` in seconds, ``proba`` lower is better.
+    run_rows : pandas.DataFrame or None
+        The same before the protein FDR, as far as `run_tables.read_run_rows` has it; None where the tables of the runs
+        are gone.
+    claimed_fdr : float
+        ``fdr.fdr`` of the search.
+    mbr : bool
+        Whether match between runs was on in the search (whatever step the rows are from).
+    settings : mapping
+        The frozen config of the step that the rows are from.
+    provenance : mapping
+        What the plugin wrote down; empty without it.
+    seconds : mapping
+        See `stages.stage_seconds`.
+    """
+
+    name: str
+    folder: Path
+    rows: pd.DataFrame
+    run_rows: pd.DataFrame | None
+    claimed_fdr: float
+    mbr: bool
+    settings: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    seconds: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        if not 0 < self.claimed_fdr < 1:
+            raise QuantificationError(f"{self.folder}: fdr.fdr is {self.claimed_fdr}, not between 0 and 1.", ADVICE)
+
+    @property
+    def judged(self) -> pd.DataFrame:
+        """Precursors before the protein FDR, or after it where the tables of the runs are gone."""
+        return self.rows if self.run_rows is None else self.run_rows
+
+    @property
+    def runs(self) -> list[str]:
+        """Names of the runs with at least one precursor, sorted."""
+        return sorted(self.rows["run"].unique())
+
+
+def read_output(folder: Path, name: str, *, without_mbr: bool = False) -> SearchOutput:
+    """Read a finished search.
+
+    Parameters
+    ----------
+    folder : Path
+        Output folder with ``precursors.parquet`` (or ``.tsv``) and ``frozen_config.yaml``.
+    name : str
+        Name in the comparison.
+    without_mbr : bool, default False
+        Take the identifications of the step before match between runs, where the search had one.
+
+    Raises
+    ------
+    QuantificationError
+        If a file is missing or cannot be read, or a column is missing.
+    """
+    mbr = had_mbr(read_mapping(_there(folder / CONFIG_FILE)))
+    where = folder / LIBRARY_FOLDER if mbr and without_mbr else folder
+    settings = read_mapping(_there(where / CONFIG_FILE))
+    rows = read_rows(where)
+    fdr = _number(settings, where)
+    at_fdr = rows["decoy"].eq(0) & rows["q"].le(fdr) & rows["pg_q"].le(fdr)
+    run_rows = read_run_rows(where)
+    return SearchOutput(
+        name=name,
+        folder=folder,
+        rows=rows[at_fdr].drop(columns="decoy").reset_index(drop=True),
+        run_rows=None if run_rows is None else targets_at(run_rows, fdr),
+        claimed_fdr=fdr,
+        mbr=mbr,
+        settings=settings,
+        provenance=read_provenance(folder),
+        seconds=stage_seconds(folder),
+    )
+
+
+def had_mbr(settings: Mapping[str, Any]) -> bool:
+    """Return whether a frozen config has match between runs."""
+    return bool((settings.get("general") or {}).get("mbr_step_enabled"))
+
+
+def read_rows(folder: Path) -> pd.DataFrame:
+    """Read the precursor table of an output folder, decoys included, under the names used here.
+
+    Raises
+    ------
+    QuantificationError
+        If there is none, it cannot be read, or a column is missing.
+    """
+    parquet, tsv = (folder / f"{PRECURSORS_STEM}.{suffix}" for suffix in ("parquet", "tsv"))
+    path = tsv if tsv.is_file() and not parquet.is_file() else _there(parquet)
+    try:
+        there = list(pq.read_schema(path).names if path == parquet else pd.read_csv(path, sep="\t", nrows=0).columns)
+        columns = [name for name in (REQUIRED | OPTIONAL) if name in there]
+        if path == parquet:
+            rows = pd.read_parquet(path, columns=columns)
+        else:
+            kinds = dict.fromkeys(TEXT, "str") | dict.fromkeys(HASHES, "uint64")
+            rows = pd.read_csv(path, sep="\t", usecols=columns, dtype=kinds, keep_default_na=True)
+    except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
+        raise QuantificationError(f"{path} cannot be read: {error}.", ADVICE) from error
+    missing = [name for name in REQUIRED if name not in there]
+    if missing:
+        raise QuantificationError(f"{path} has no column {missing[0]!r}.", ADVICE)
+    for name in OPTIONAL.keys() - set(there):
+        rows[name] = float("nan")
+    rows = rows.fillna(dict.fromkeys(TEXT, "")).astype(dict.fromkeys(TEXT, "str"))
+    return rows.rename(columns=REQUIRED | OPTIONAL)
+
+
+def _there(path: Path) -> Path:
+    if not path.is_file():
+        raise QuantificationError(f"{path} does not exist.", ADVICE)
+    return path
+
+
+def _number(settings: Mapping[str, Any], folder: Path) -> float:
+    value = (settings.get("fdr") or {}).get("fdr")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise QuantificationError(f"{folder / CONFIG_FILE}: 'fdr.fdr' is {value!r}, not a number.", ADVICE)
+    return float(value)
+
+
+def read_outputs(folders: Mapping[str, Path]) -> tuple[list[SearchOutput], list[str]]:
+    """Read the searches of a comparison so that match between runs cannot be mistaken for anything else.
+
+    Where one of them had it on, all are compared by the step before it, and a note tells what came after it.
+
+    Parameters
+    ----------
+    folders : mapping of str to Path
+        Output folder of each search by its name.
+
+    Returns
+    -------
+    outputs : list of SearchOutput
+        In the given order.
+    notes : list of str
+        What to tell about match between runs.
+
+    Raises
+    ------
+    QuantificationError
+        See `read_output`.
+    """
+    with_mbr = [n for n, f in folders.items() if had_mbr(read_mapping(_there(f / CONFIG_FILE)))]
+    outputs = [read_output(folder, name, without_mbr=bool(with_mbr)) for name, folder in folders.items()]
+    if not with_mbr:
+        return outputs, []
+    after = {name: read_output(folders[name], name).rows["precursor"].nunique() for name in with_mbr}
+    counts = ", ".join(f"{name} {count:,}" for name, count in after.items())
+    where = "all of them" if len(with_mbr) == len(folders) else ", ".join(with_mbr) + " only"
+    return outputs, [
+        f"Match between runs was on in {where}. The step before it is compared, so that its effect is not mixed with "
+        f"that of transfer learning. Precursors after it: {counts}."
+    ]

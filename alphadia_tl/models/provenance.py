@@ -1,0 +1,231 @@
+"""Where models come from: the bundle that they were started from, and what they were trained on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from alphadia_tl.bundle import Bundle, weights_folder
+from alphadia_tl.errors import WeightsError
+from alphadia_tl.tasks.modifications import MIN_PEPTIDES
+
+MAX_GRADIENT_CHANGE = 0.2
+"""Run lengths that differ by more than this fraction are told."""
+
+
+def gradient_minutes(times: pd.Series, runs: pd.Series) -> float | None:
+    """Return the latest retention time (given in seconds) in minutes, the median over runs; None without any."""
+    latest = times.groupby(runs.to_numpy()).max()
+    return round(float(latest.median()) / 60, 2) if len(latest) else None
+
+
+def describe_training(
+    precursor_df: pd.DataFrame,
+    *,
+    fragment_types: Sequence[str],
+    modifications: Mapping[str, Mapping[str, int]],
+    nce: float,
+    instrument: str,
+) -> dict[str, Any]:
+    """Return what a later search with the models has to know, as plain values.
+
+    Parameters
+    ----------
+    precursor_df : pandas.DataFrame
+        Of the transfer library.
+    fragment_types : sequence of str
+        Charged fragment types that were learnt.
+    modifications : mapping of str to mapping of str to int
+        Training peptides per modification and model.
+    nce : float
+        Normalised collision energy.
+    instrument : str
+        Name of the instrument.
+    """
+    return {
+        "fragment_types": list(fragment_types),
+        "modifications": {name: dict(counts) for name, counts in modifications.items() if any(counts.values())},
+        "gradient_minutes": gradient_minutes(precursor_df["rt_observed"], precursor_df["raw_name"]),
+        "nce": nce,
+        "instrument": instrument,
+        "runs": sorted(str(run) for run in precursor_df["raw_name"].unique()),
+    }
+
+
+def differences(
+    record: Mapping[str, Any],
+    *,
+    fragment_types: Iterable[str],
+    modifications: Iterable[str],
+    nce: float,
+    instrument: str,
+) -> list[str]:
+    """Tell in what a prediction differs from what a bundle's models were trained for.
+
+    Parameters
+    ----------
+    record : mapping
+        Content of the bundle's ``alphadia_tl.yaml``.
+    fragment_types, modifications, nce, instrument
+        What is to be predicted.
+
+    Returns
+    -------
+    list of str
+        One line per difference.
+    """
+    trained: Mapping[str, Any] | None = record.get("trained_on")
+    if not trained:
+        return ["it is not recorded what the models were trained on: nothing can be compared"]
+    accepted = _accepted(record)
+    if not accepted:
+        return ["no tuned model was accepted in the models' bundle: they are those that it started from"]
+    lines = []
+    if "ms2" in accepted and (unknown := sorted(set(fragment_types) - set(trained["fragment_types"]))):
+        known = ", ".join(trained["fragment_types"])
+        lines.append(f"fragment types {', '.join(unknown)} are predicted, but the MS2 model was tuned on {known} only")
+    lines += _modifications(trained["modifications"], accepted, modifications)
+    if "ms2" in accepted:
+        for key, now in (("nce", nce), ("instrument", instrument)):
+            if trained[key] != now:
+                lines.append(f"library_prediction.{key} is {now}, but the models were tuned with {trained[key]}")
+    return lines
+
+
+def tuned_nce(record: Mapping[str, Any]) -> float | None:
+    """Return the normalised collision energy with which a bundle's MS2 model was tuned; None where it was not tuned."""
+    found = (record.get("trained_on") or {}).get("nce")
+    return float(found) if "ms2" in _accepted(record) and found is not None else None
+
+
+def _accepted(record: Mapping[str, Any]) -> list[str]:
+    return [d["model"] for d in record.get("decisions", ()) if d.get("accepted")]
+
+
+def _modifications(
+    trained: Mapping[str, Mapping[str, int]], accepted: Collection[str], wanted: Iterable[str]
+) -> list[str]:
+    lines = []
+    for name in sorted(set(wanted)):
+        counts = {model: trained.get(name, {}).get(model, 0) for model in accepted}
+        few = {model: n for model, n in counts.items() if n < MIN_PEPTIDES}
+        if few:
+            told = ", ".join(f"{model} {n}" for model, n in few.items())
+            lines.append(f"modification {name} was not learnt by the models (training peptides: {told})")
+    return lines
+
+
+def gradient_difference(record: Mapping[str, Any], minutes: float | None) -> list[str]:
+    """Tell whether the runs are longer or shorter than those that a bundle's models were trained on.
+
+    Parameters
+    ----------
+    record : mapping
+        Content of the bundle's ``alphadia_tl.yaml``.
+    minutes : float or None
+        Length of the runs now; None where it is not known.
+    """
+    trained = (record.get("trained_on") or {}).get("gradient_minutes")
+    if not trained or not minutes or abs(minutes / trained - 1) <= MAX_GRADIENT_CHANGE:
+        return []
+    return [
+        f"precursors elute until {minutes:.1f} min, but the models were tuned on runs in which they elute until "
+        f"{trained:.1f} min: predicted retention times fit another gradient"
+    ]
+
+
+_KEPT = ("random_state", "versions", "started_from", "trained_on", "models")
+
+
+def model_hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each weight file in a folder, by model name."""
+    return {p.stem: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.glob("*.pth"))}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """An earlier bundle.
+
+    Attributes
+    ----------
+    folder : Path
+        Folder of the bundle.
+    record : dict
+        Content of its ``alphadia_tl.yaml``.
+    """
+
+    folder: Path
+    record: Mapping[str, Any]
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return this bundle and those that it came from, the latest first."""
+        accepted = [d["model"] for d in self.record.get("decisions") or () if d.get("accepted")]
+        entry = {"bundle": str(self.folder), "accepted": accepted}
+        entry |= {key: self.record[key] for key in _KEPT if key in self.record}
+        return [entry, *(self.record.get("history") or ())]
+
+    def check_files(self, output_folder: Path) -> None:
+        """Make sure that the weight files are those that the bundle was written with, and stay so.
+
+        Parameters
+        ----------
+        output_folder : Path
+            Where a new bundle will be written.
+
+        Raises
+        ------
+        WeightsError
+            If a file is missing or another one, or the new bundle would overwrite this one.
+        """
+        if output_folder.resolve() == self.folder:
+            raise WeightsError(
+                f"The bundle {self.folder} that models come from would be overwritten.", "Choose another output folder."
+            )
+        found = model_hashes(Bundle(self.folder).models)
+        for name, expected in (self.record.get("models") or {}).items():
+            if found.get(name) != expected:
+                state = "missing from" if name not in found else "not the one that was written into"
+                raise WeightsError(
+                    f"The {name} model is {state} the bundle {self.folder} (its alphadia_tl.yaml holds another hash).",
+                    "Copy the bundle again, or give library_prediction.peptdeep_model_path a folder of its own with "
+                    "the weight files.",
+                )
+
+
+def find_origin(model_path: Path | None) -> Origin | None:
+    """Return the bundle that a model path belongs to.
+
+    Parameters
+    ----------
+    model_path : Path or None
+        ``library_prediction.peptdeep_model_path``: a bundle, its folder of weights, or anything else.
+
+    Returns
+    -------
+    Origin or None
+        None where the path belongs to no bundle.
+
+    Raises
+    ------
+    WeightsError
+        If the bundle's ``alphadia_tl.yaml`` cannot be read.
+    """
+    if model_path is None:
+        return None
+    weights = weights_folder(model_path).resolve()
+    bundle = Bundle(weights.parent)
+    if weights != bundle.models or not bundle.provenance.is_file():
+        return None
+    try:
+        record = yaml.safe_load(bundle.provenance.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise WeightsError(f"{bundle.provenance} cannot be read: {error}.", "Copy the bundle again.") from error
+    if not isinstance(record, dict):
+        raise WeightsError(f"{bundle.provenance} is not the record of a bundle.", "Copy the bundle again.")
+    return Origin(bundle.folder, record)

@@ -1,0 +1,1 @@
+"""The search with transfer learning: alphaDIA's plan, with a step between its passes."""

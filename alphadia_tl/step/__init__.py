@@ -1,0 +1,1 @@
+"""Between the passes: transfer library, tuning, gate, library."""

@@ -1,0 +1,148 @@
+"""Collision energy and instrument that the MS2 model is asked for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from peptdeep.settings import global_settings
+
+from alphadia_tl.settings import TrainingSettings
+from alphadia_tl.tasks.base import TaskData
+from alphadia_tl.tasks.ms2 import NCE_FACTOR, Ms2Task
+from alphadia_tl.tasks.predict import choose_dtype
+from alphadia_tl.tasks.tuning import split_rows
+from alphadia_tl.training.epoch import infer
+from alphadia_tl.training.examples import Examples
+
+logger = logging.getLogger(__name__)
+
+UNKNOWN = "Lumos"
+
+
+def instrument_group(name: str) -> tuple[str, str]:
+    """Return the instrument that the MS2 model is asked for, and a warning where it does not know the name."""
+    groups = global_settings["model_mgr"]["instrument_group"]
+    if name.upper() in groups:
+        return str(groups[name.upper()]), ""
+    known = ", ".join(sorted({key.upper(): key for key in reversed(groups)}.values()))
+    return UNKNOWN, (
+        f"Unknown instrument '{name}': the MS2 model is tuned and predicts for {UNKNOWN}. Known names: {known}"
+    )
+
+
+FloatArray = NDArray[np.floating[Any]]
+Better = Callable[[FloatArray, FloatArray, NDArray[np.object_], int], bool]
+"""``better(before, after, groups, comparisons)``: whether scores ``after`` are higher than ``before`` for more than
+chance, for rows of the peptides ``groups`` and the best of so many comparisons."""
+
+GRID = tuple(np.arange(20.0, 40.1, 2.5).tolist())
+SAMPLE_ROWS = 300
+#: A collision energy is not worth changing for less, be it ever so certain.
+MIN_GAIN = 0.002
+
+
+@dataclass(frozen=True)
+class NceSearch:
+    """Result of a search.
+
+    Parameters
+    ----------
+    configured, chosen : float
+        Collision energy before the search, and the one to use.
+    curve : dict of float to float
+        Median spectral angle at each collision energy, ascending.
+    n_rows : int
+        Precursors scored.
+    """
+
+    configured: float
+    chosen: float
+    curve: dict[float, float]
+    n_rows: int
+
+    @property
+    def line(self) -> str:
+        """Say what was chosen, in one line."""
+        old, new = self.configured, self.chosen
+        if new != old:
+            return f"NCE {old:.1f} -> {new:.1f}: median spectral angle {self.curve[old]:.4f} -> {self.curve[new]:.4f}"
+        best = max(self.curve, key=lambda nce: self.curve[nce])
+        return (
+            f"NCE {old:.1f} kept: median spectral angle {self.curve[old]:.4f}, "
+            f"no other is better by {MIN_GAIN} and with confidence (highest {self.curve[best]:.4f} at {best:.1f})"
+        )
+
+
+def with_nce(examples: Examples, nce: float) -> Examples:
+    """Return the examples with another collision energy."""
+    values = (
+        torch.full_like(examples.per_row["nce"], nce) * NCE_FACTOR
+    )  # in the order of `Ms2Task.encode`, to the last bit
+    return replace(examples, per_row={**examples.per_row, "nce": values})
+
+
+def search_nce(
+    task: Ms2Task,
+    network: torch.nn.Module,
+    data: TaskData,
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    better: Better | None,
+    precision: str = "auto",
+    sample_rows: int = SAMPLE_ROWS,
+) -> NceSearch:
+    """Score the network at a grid of collision energies on training peptides, and choose one.
+
+    Parameters
+    ----------
+    task : Ms2Task
+        Its ``nce`` is the configured collision energy.
+    network : torch.nn.Module
+        The pretrained network, on its device.
+    data : TaskData
+        What the model is to be tuned on; a column ``nce`` is ignored.
+    settings : TrainingSettings
+        The split's fractions.
+    seed : int
+        Seed of the split, the one that `tune` gets, so that no held-out peptide is looked at.
+    better : callable
+        Whether the best energy is better than the configured one for more than chance, see `Better`.
+    precision : str
+        "auto", "fp32" or "bf16".
+    sample_rows : int
+        Precursors to score, at most.
+
+    Returns
+    -------
+    NceSearch
+    """
+    if better is None:
+        raise ValueError("a search needs `better`, which tells whether an improvement is more than chance")
+    prepared = task.prepare(data)
+    rows = split_rows(task, prepared.sequences, settings, seed)["train"]
+    rows = np.sort(np.random.default_rng([seed, 1]).permutation(rows)[:sample_rows])
+    examples = prepared.examples.select(torch.from_numpy(rows)).to(next(network.parameters()).device)
+    dtype = choose_dtype(task, network, examples, precision)
+    scores: dict[float, FloatArray] = {}
+    for nce in sorted({*GRID, task.nce}):
+        outputs, _ = infer(network, with_nce(examples, nce), task.forward, dtype=dtype)
+        scores[nce] = task.evaluate(task.finish(outputs, examples), examples, None).scores
+    curve = {nce: float(np.median(s)) for nce, s in scores.items()}
+    best = max(curve, key=lambda nce: curve[nce])
+    chosen = task.nce
+    if curve[best] > curve[task.nce] + MIN_GAIN and better(
+        scores[task.nce], scores[best], prepared.sequences[rows], len(curve) - 1
+    ):
+        chosen = best
+    result = NceSearch(task.nce, chosen, curve, len(rows))
+    points = ", ".join(f"{nce:.1f}: {angle:.4f}" for nce, angle in curve.items())
+    logger.info("Median spectral angle of %d training precursors by NCE: %s", len(rows), points)
+    logger.info(result.line)
+    return result

@@ -1,0 +1,185 @@
+import sys
+
+import pytest
+import yaml
+
+from alphadia_tl.comparison import arms
+from alphadia_tl.comparison.arms import arm_configs, check_flags, run_arms, wall_seconds
+from alphadia_tl.errors import SettingsError
+
+USER = {
+    "raw_paths": ["a.raw"],
+    "output_directory": "elsewhere",
+    "general": {"thread_count": 2, "mbr_step_enabled": True, "random_state": 7, "transfer_step_enabled": True},
+    "alphadia_tl": {"enabled": False, "tuning_runs": 2},
+}
+
+
+def test_arms_differ_in_the_switches_only():
+    configs = arm_configs(USER, stock=True)
+    assert list(configs) == ["off", "on", "stock"]
+    assert "alphadia_tl" not in configs["off"] | configs["stock"]
+    assert configs["on"].pop("alphadia_tl") == {"enabled": True, "tuning_runs": 2}
+    assert configs["on"] == configs["off"]
+    assert configs["off"]["general"] == {**USER["general"], "transfer_step_enabled": False}
+    configs["stock"]["general"]["transfer_step_enabled"] = False
+    assert configs["stock"] == configs["off"]
+    assert "output_directory" not in configs["off"]
+
+
+@pytest.mark.parametrize("general", [{}, {"random_state": None}, {"random_state": -1}])
+def test_all_arms_are_seeded(general):
+    configs = arm_configs({"general": general}, stock=True)
+    assert {c["general"]["random_state"] for c in configs.values()} == {1}
+
+
+def test_the_users_config_is_left_alone():
+    before = yaml.safe_dump(USER)
+    arm_configs(USER, stock=True)
+    assert yaml.safe_dump(USER) == before
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"quant_directory": "q"}, "quant_directory"),
+        ({"alphadia_tl": {"roundz": 2}}, "roundz"),
+        ({"alphadia_tl": "yes"}, "must be a mapping"),
+        ({"general": "fast"}, "'general' must be a mapping"),
+    ],
+)
+def test_configs_that_cannot_be_compared_are_refused(config, message):
+    with pytest.raises(SettingsError, match=message):
+        arm_configs(config)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--quant-dir", "q"], "--quant-dir"),
+        (["--quant-directory=q"], "--quant-dir"),
+        (["--config-dict", '{"alphadia_tl": {"enabled": true}}'], "alphadia_tl"),
+        (["--config-dict", '{"general": {"transfer_step_enabled": true}}'], "transfer_step_enabled"),
+        (['--config-dict={"output_directory": "x"}'], "output_directory"),
+        (["--config-dict", "{"], "no JSON"),
+        (["--config-dict"], "no JSON"),
+    ],
+)
+def test_flags_that_would_mix_the_arms_are_refused(flags, message, tmp_path):
+    with pytest.raises(SettingsError, match=message):
+        run_arms(arm_configs({}), flags, tmp_path, print)
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_flags_pass():
+    check_flags(["-f", "a.raw", "--config-dict", '{"general": {"thread_count": 1}}'])
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """A command in place of a search, which takes minutes: `code` is its program, with OUT and NAME filled in."""
+
+    def make(code):
+        def command(name, config, flags, output):
+            return [sys.executable, "-c", f"OUT, NAME = {str(output / name)!r}, {name!r}\n{code}"]
+
+        monkeypatch.setattr(arms, "_command", command)
+
+    return make
+
+
+SEARCH = """
+import os, sys
+os.makedirs(OUT)
+open(os.path.join(OUT, 'result'), 'w').write(NAME)
+print('searching ü')
+print('a warning', file=sys.stderr)
+"""
+
+
+def run(output, config=USER, flags=()):
+    said = []
+    code = run_arms(arm_configs(config), flags, output, said.append)
+    return code, "".join(said)
+
+
+def test_each_arm_is_run_into_its_folder_and_its_output_is_shown_and_kept(tmp_path, stand_in):
+    stand_in(SEARCH)
+    code, said = run(tmp_path)
+    assert code == 0
+    for name in ("off", "on"):
+        assert (tmp_path / name / "result").read_text() == name
+        log = (tmp_path / f"{name}.log").read_text(encoding="utf-8")
+        assert sorted(log.splitlines()) == ["a warning", "searching ü"]
+        assert f"[{name}] searching ü\n" in said
+        assert f"[{name}] a warning\n" in said
+    assert set(wall_seconds(tmp_path)) == {"off", "on"}
+    assert all(0 < seconds < 60 for seconds in wall_seconds(tmp_path).values())
+
+
+@pytest.mark.parametrize(("ending", "expected"), [("sys.exit(3)", 3), ("os.kill(os.getpid(), 9)", 137)])
+def test_a_failing_search_ends_it_with_its_code_and_the_name_of_its_log(tmp_path, stand_in, ending, expected):
+    stand_in(f"{SEARCH}\nif NAME == 'on': {ending}")
+    configs = arm_configs(USER, stock=True)
+    said = []
+    assert run_arms(configs, [], tmp_path, said.append) == expected
+    assert str(tmp_path / "on.log") in said[-1]
+    assert (tmp_path / "off" / "result").exists()
+    assert not (tmp_path / "stock").exists()
+
+
+def test_what_is_finished_is_not_searched_again_and_what_failed_is_kept_aside(tmp_path, stand_in):
+    stand_in(f"{SEARCH}\nif NAME == 'on': sys.exit(3)")
+    run(tmp_path)
+    stand_in(SEARCH)
+    code, said = run(tmp_path)
+    assert code == 0
+    assert "[off] finished before" in said
+    assert "[on] searching" in said
+    assert (tmp_path / "on.before_1" / "result").exists()
+    assert not (tmp_path / "off.before_1").exists()
+
+
+@pytest.mark.parametrize("change", [{"config": {**USER, "raw_paths": ["b.raw"]}}, {"flags": ["-f", "b.raw"]}])
+def test_other_settings_are_searched_anew(tmp_path, stand_in, change):
+    stand_in(SEARCH)
+    run(tmp_path)
+    _, said = run(tmp_path, **change)
+    assert "finished before" not in said
+    assert (tmp_path / "off.before_1" / "result").exists()
+
+
+def test_a_damaged_record_is_one_clear_error(tmp_path):
+    (tmp_path / "searches.yaml").write_text("off: [")
+    with pytest.raises(SettingsError, match=r"searches\.yaml is no YAML"):
+        run(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_real_command_reports_alphadias_own_exit_code(tmp_path):
+    config = {"no_such_key": 1, "general": {"random_state": 1}}
+    said = []
+    assert run_arms(arm_configs(config), ["--no-such-flag"], tmp_path, said.append) == 126
+    assert "no-such-flag" in (tmp_path / "off.log").read_text()
+    assert yaml.safe_load((tmp_path / "off.config.yaml").read_text())["general"]["transfer_step_enabled"] is False
+    assert not (tmp_path / "on.log").exists()
+
+
+def test_a_search_that_was_cut_off_is_not_taken_for_the_one_that_was_in_its_place(tmp_path, stand_in):
+    """The record speaks of the folder that was moved aside."""
+    other = {**USER, "general": {**USER["general"], "thread_count": 1}}
+    stand_in(SEARCH)
+    assert run(tmp_path)[0] == 0
+    stand_in("raise KeyboardInterrupt")
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_arms(arm_configs(other), (), tmp_path, interrupted)
+    (tmp_path / "off").mkdir(exist_ok=True)
+    stand_in(SEARCH)
+    said = run(tmp_path)[1]
+    assert "[off] finished before" not in said
+    assert "[on] finished before" in said
+    assert (tmp_path / "off" / "result").read_text() == "off"

@@ -1,0 +1,225 @@
+import numpy as np
+import pandas as pd
+import pytest
+from made_outputs import precursors, write_output, write_runs
+
+from alphadia_tl.comparison import compare as compare_module
+from alphadia_tl.comparison.compare import compare, settings_differences
+from alphadia_tl.comparison.errors import NO_ESTIMATE, matched_prefix
+from alphadia_tl.entrapment.estimate import Discoveries, combined
+from alphadia_tl.entrapment.levels import Entrapment
+from alphadia_tl.errors import SettingsError
+from alphadia_tl.host.search_tables import read_output
+
+ENTRAPMENT = Entrapment("ENTRAPMENT_", design="foreign")
+FALSE = "ENTRAPMENT_P{}"
+
+
+@pytest.fixture
+def outputs(tmp_path):
+    """Return a function that writes folders from tables and reads them."""
+
+    def make(**tables):
+        return [read_output(write_output(tmp_path / name, *parts), name) for name, parts in tables.items()]
+
+    return make
+
+
+def test_gained_lost_and_shared_are_counted_at_each_level(outputs):
+    c = compare(outputs(off=[precursors(range(16))], on=[precursors(range(8, 32))]))
+    expected = {"precursor": (8, 16, 8), "peptide": (4, 8, 4), "protein group": (2, 4, 2)}
+    for level, numbers in expected.items():
+        assert tuple(c.value(level, "on vs off", m) for m in ("shared", "gained", "lost")) == numbers
+    assert c.value("precursor", "off", "identified") == 16
+    assert c.value("protein group", "on", "identified") == 6
+
+
+def test_runs_are_counted_on_their_own_and_together(outputs):
+    two = [precursors(range(10)), precursors(range(5, 15), run="run_2")]
+    c = compare(outputs(off=two, on=[precursors(range(4))]))
+    assert [c.value("precursor", "off", "identified", run) for run in ("all", "run_1", "run_2")] == [15, 10, 10]
+    assert [c.value("precursor", "on", "identified", run) for run in ("all", "run_1", "run_2")] == [4, 4, 0]
+    assert any("the runs differ (run_2)" in note for note in c.notes)
+
+
+def test_every_other_search_is_compared_with_the_first(outputs):
+    c = compare(outputs(a=[precursors(range(4))], b=[precursors(range(6))], c=[precursors(range(8))]))
+    assert set(c.table["arm"]) == {"a", "b", "c", "b vs a", "c vs a"}
+
+
+def test_without_entrapment_no_error_is_claimed_and_it_is_said(outputs):
+    c = compare(outputs(off=[precursors(range(8))], on=[precursors(range(12))]))
+    assert not c.measured
+    assert not c.table["metric"].str.contains("fdp").any()
+    assert len(c.verdicts) == 3
+    assert all(NO_ESTIMATE in text for text in c.verdicts)
+    assert "+50.0%" in c.verdicts[0]
+
+
+def test_more_identifications_that_are_wrong_are_no_gain_at_the_same_estimated_fdp(outputs):
+    off = [precursors(range(1000)), precursors([5000], proteins=FALSE)]
+    wrong = [precursors(range(1000, 1100)), precursors(range(5000, 5050), proteins=FALSE)]
+    c = compare(outputs(off=off, on=[precursors(range(1000)), *wrong]), ENTRAPMENT)
+    assert c.value("precursor", "on", "identified") == 1150
+    assert c.value("precursor", "on", "n_target") == 1100
+    assert c.value("precursor", "on", "fdp_combined") == pytest.approx(100 / 1150)
+    matched = c.value("precursor", "on", "matched_fdp")
+    assert matched == c.value("precursor", "off", "matched_fdp") == pytest.approx(2 / 1001)
+    assert c.value("precursor", "off", "targets_at_matched_fdp") == 1000
+    assert c.value("precursor", "on", "targets_at_matched_fdp") == 1100  # all of them score better than the wrong ones
+    assert any("precursor, on: estimated FDP 8.70%" in text and text.endswith("invalid") for text in c.verdicts)
+
+
+def test_wrong_identifications_among_the_gained_cost_matched_targets(outputs):
+    mixed = [precursors(range(1000, 2000, 2)), precursors(range(1001, 2001, 2), proteins=FALSE)]
+    off = [precursors(range(1000)), precursors([5000], proteins=FALSE)]
+    c = compare(outputs(off=off, on=[precursors(range(1000)), *mixed]), ENTRAPMENT)
+    assert c.value("precursor", "on", "targets_at_matched_fdp") == pytest.approx(1001, abs=2)
+
+
+@pytest.mark.parametrize("gone", [None, "off", "on"])
+def test_entrapments_that_the_protein_fdr_takes_away_are_counted(tmp_path, gone):
+    """Of all searches or, where the tables of one are gone, of none: they must be judged alike."""
+    reported = pd.concat([precursors(range(1000)), precursors([4000, 4001], proteins=FALSE)])
+    taken = {"off": precursors(range(5000, 5020), proteins=FALSE), "on": precursors(range(5000, 5010), proteins=FALSE)}
+    beyond = precursors(range(6000, 6500), proteins=FALSE, **{"precursor.qval": 0.02})
+    decoys = precursors(range(7000, 7500), proteins=FALSE, **{"precursor.decoy": 1})
+    for arm, entrapments in taken.items():
+        write_output(tmp_path / arm, reported)
+        if arm != gone:
+            write_runs(tmp_path / arm, reported, entrapments, beyond, decoys)
+    c = compare([read_output(tmp_path / arm, arm) for arm in taken], ENTRAPMENT)
+    expected = {"off": 2, "on": 2} if gone else {"off": 22, "on": 12}
+    for arm, number in expected.items():
+        assert c.value("precursor", arm, "n_entrapment") == number
+        assert c.value("peptide", arm, "n_entrapment") == number / 2
+        assert c.value("protein group", arm, "n_entrapment") == 1
+        assert c.value("precursor", arm, "n_target") == 1000
+        assert c.value("precursor", arm, "identified") == 1002
+    said = [note for note in c.notes if "protein FDR" in note]
+    assert len(said) == 1
+    assert ("too low" in said[0]) == (gone is not None)
+    assert gone is None or f"gone in {gone}." in said[0]
+
+
+def test_entrapments_are_neither_gained_nor_lost(outputs):
+    c = compare(
+        outputs(off=[precursors(range(8))], on=[precursors(range(8)), precursors(range(100, 108), proteins=FALSE)]),
+        ENTRAPMENT,
+    )
+    assert c.value("precursor", "on vs off", "gained") == 0
+    assert any("Fewer than 10 entrapments in off, on" in note for note in c.notes)
+
+
+def test_a_prefix_that_no_protein_has_gives_no_estimate(outputs):
+    """Else a mistyped prefix would show a search without errors."""
+    found = outputs(off=[precursors(range(8))], on=[precursors(range(8))])
+    c = compare(found, ENTRAPMENT)
+    assert any("No protein starts with 'ENTRAPMENT_'" in note for note in c.notes)
+    assert not c.measured
+    assert not any("valid" in text for text in c.verdicts)
+    known = compare(found, Entrapment("ENTRAPMENT_", {"ACK": "CAK"}))
+    assert known.measured
+    assert known.value("precursor", "on", "n_entrapment") == 0
+
+
+def test_a_search_that_found_nothing_has_no_estimate_and_does_not_decide_the_match(outputs):
+    found = [precursors(range(100)), precursors([900], proteins=FALSE)]
+    c = compare(outputs(off=found, empty=[precursors([])]), ENTRAPMENT)
+    assert c.value("precursor", "empty", "fdp_combined") is None
+    assert c.value("precursor", "empty", "identified") == 0
+    assert c.value("precursor", "off", "targets_at_matched_fdp") == 100
+
+
+def test_variation_over_replicates_is_also_told_of_what_all_searches_have(outputs):
+    runs = [precursors(range(40), run=f"run_{i}", seed=i) for i in range(3)]
+    c = compare(outputs(off=runs, on=[r[:20] for r in runs]))
+    assert c.value("precursor", "off", "cv_identifications") == 40
+    assert c.value("precursor", "on", "cv_identifications") == 20
+    assert 0.01 < c.value("precursor", "off", "cv_median") < 0.2  # made with a spread of 0.1 on the log2 scale
+    common = [c.value("precursor", arm, "cv_median_of_common") for arm in ("off", "on")]
+    assert common[0] == common[1] == c.value("precursor", "on", "cv_median")
+
+
+def test_stages_are_in_the_table(tmp_path):
+    log = "0:00:01.0 INFO: Running step 'library'\n0:00:05.0 PROGRESS: Search step 'library' finished\n"
+    off = write_output(tmp_path / "off", precursors(range(3)), log=log)
+    on = write_output(tmp_path / "on", precursors(range(3)), log=log, provenance={"seconds": {"tuning": 2.0}})
+    c = compare([read_output(off, "off"), read_output(on, "on")])
+    assert c.value("search", "off", "seconds: library step") == 4.0
+    assert c.value("search", "on", "seconds: tuning") == 2.0
+    assert c.value("search", "on", "seconds: total") == 5.0
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "a"]])
+def test_one_search_is_no_comparison(outputs, names):
+    made = outputs(a=[precursors(range(3))])
+    with pytest.raises(SettingsError, match="at least two"):
+        compare(made * len(names))
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.005, 0.01, 0.02, 0.5, 2.0])
+def test_the_matched_prefix_is_the_longest_one_within_the_limit(limit):
+    draw = np.random.default_rng(0)
+    marked = draw.random(500) < np.linspace(0, 0.1, 500)
+    found = Discoveries(marked, np.arange(500.0)[::-1], np.linspace(0, 0.01, 500), np.arange(500).astype(object))
+    within = [
+        n for n in range(501)
+        if n == 0 or combined(int((~marked[:n]).sum()), int(marked[:n].sum()), 1.0) <= limit
+    ]  # fmt: skip
+    assert matched_prefix(found, 1.0, limit) == max(within)
+
+
+def test_settings_that_transfer_learning_changes_are_no_difference():
+    one = {"library_path": None, "general": {"transfer_step_enabled": False}, "fdr": {"fdr": 0.01}, "raw_paths": ["a"]}
+    two = {"library_path": "x", "general": {"transfer_step_enabled": True}, "fdr": {"fdr": 0.05}, "raw_paths": ["a"]}
+    assert settings_differences(one, two) == ["fdr.fdr 0.01 / 0.05"]
+
+
+def test_many_differences_are_cut_short():
+    found = settings_differences({f"k{i}": 0 for i in range(15)}, {})
+    assert len(found) == 11
+    assert found[-1] == "and 5 more"
+
+
+def test_differing_settings_are_a_note(tmp_path):
+    folders = [write_output(tmp_path / str(seed), precursors(range(3)), search={"seed": seed}) for seed in (1, 2)]
+    c = compare([read_output(f, f.name) for f in folders])
+    assert any("search.seed 1 / 2" in note for note in c.notes)
+
+
+def test_the_table_is_long(outputs):
+    c = compare(outputs(off=[precursors(range(3))], on=[precursors(range(3))]))
+    assert list(c.table.columns) == ["level", "run", "arm", "metric", "value"]
+    assert pd.api.types.is_float_dtype(c.table["value"])
+    assert not c.table.duplicated(["level", "run", "arm", "metric"]).any()
+
+
+def test_the_claim_is_judged_for_each_run(outputs):
+    """Each of ten runs has 1 % false precursors of its own: sound, although the list of all has far more."""
+    runs = [
+        part
+        for i in range(10)
+        for part in (
+            precursors(range(990), run=f"run_{i}"),
+            precursors(range(2000 + 40 * i, 2005 + 40 * i), proteins=FALSE, run=f"run_{i}"),
+        )
+    ]
+    c = compare(outputs(off=runs, on=runs), ENTRAPMENT)
+    assert c.value("precursor", "off", "fdp_combined") == pytest.approx(100 / 1040)
+    assert any(
+        text.startswith("precursor, off: estimated FDP in each run 1.01%")
+        and "inconclusive (all runs together: 9.62%)" in text
+        for text in c.verdicts
+    )
+    assert not any(text.startswith(("precursor", "peptide")) and "invalid" in text for text in c.verdicts)
+    assert sum("for each run" in note for note in c.notes) == 1
+
+
+def test_rows_are_split_by_run_once(outputs, monkeypatch):
+    """Not for each level, figure and run again: searches of a hundred runs have millions of rows."""
+    split = []
+    original = compare_module._by_run
+    monkeypatch.setattr(compare_module, "_by_run", lambda rows: split.append(len(rows)) or original(rows))
+    compare(outputs(off=[precursors(range(8), run=f"run_{i}") for i in range(20)], on=[precursors(range(8))]))
+    assert len(split) == 2 + 3 * 2  # the rows of each search, and at each level those that are judged

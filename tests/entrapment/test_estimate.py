@@ -1,0 +1,226 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alphadia_tl.entrapment.estimate import (
+    Discoveries,
+    FdpEstimate,
+    combined,
+    estimate_fdp,
+    k_matched,
+    lower_bound,
+    paired,
+    verdict,
+)
+from alphadia_tl.errors import DataError
+
+COUNTS = st.integers(0, 5000)
+RATIOS = st.floats(0.05, 20)
+
+
+def discoveries(pairs, q=0.005):
+    """Build discoveries from (target score or None, *twin scores or None) groups."""
+    rows = []
+    for i, (target, *twins) in enumerate(pairs):
+        rows += [] if target is None else [(False, target, f"T{i}", None)]
+        rows += [(True, s, f"E{i}_{j}", f"T{i}") for j, s in enumerate(twins) if s is not None]
+    entrapment, score, key, twin = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return Discoveries(
+        np.array(entrapment, dtype=bool),
+        np.array(score, dtype=float),
+        np.full(len(rows), q),
+        np.array(key, dtype=object),
+        np.array(twin, dtype=object),
+    )
+
+
+@st.composite
+def groups(draw, k=1):
+    score = st.one_of(st.none(), st.integers(0, 9).map(float))
+    return draw(st.lists(st.tuples(score, *([score] * k)), min_size=0, max_size=40))
+
+
+@given(COUNTS, COUNTS, RATIOS)
+def test_bounds_and_order_of_the_counting_estimates(n_target, n_entrapment, r):
+    low, high = lower_bound(n_target, n_entrapment), combined(n_target, n_entrapment, r)
+    assert 0 <= low <= 1
+    assert low <= high <= 1 + 1 / r + 1e-12
+    assert high == pytest.approx(low * (1 + 1 / r))
+
+
+@given(st.integers(1, 5000), COUNTS, RATIOS)
+def test_one_entrapment_more_raises_the_counting_estimates(n_target, n_entrapment, r):
+    assert lower_bound(n_target, n_entrapment + 1) > lower_bound(n_target, n_entrapment)
+    assert combined(n_target, n_entrapment + 1, r) > combined(n_target, n_entrapment, r)
+
+
+def test_the_formulas_on_a_worked_example():
+    assert lower_bound(90, 10) == pytest.approx(0.10)
+    assert combined(90, 10, r=1) == pytest.approx(0.20)
+    assert combined(90, 10, r=0.25) == pytest.approx(0.50)
+    assert paired(90, 10, n_alone=6, n_above=2) == pytest.approx((10 + 6 + 2 * 2) / 100)
+    assert k_matched(90, 10, [3, 2, 1]) == pytest.approx((10 + 1 * 3 + 2 * 2 + 3 * 1) / 100)
+    assert lower_bound(0, 0) == combined(0, 0, 1) == paired(0, 0, 0, 0) == 0
+
+
+# (target, twin, ...) scores, None where not discovered; what a group adds to the false targets of the paired estimate.
+GROUPS = [
+    ("entrapment alone", [(None, 5)], 1, 1),
+    ("entrapment above its target", [(4, 5)], 1, 2),
+    ("entrapment below its target", [(5, 4)], 1, 0),
+    ("entrapment level with its target", [(5, 5)], 1, 1),
+    ("target alone", [(5, None)], 1, 0),
+    ("one of two twins", [(None, 5, None)], 2, 1 / 2),
+    ("both twins alone", [(None, 5, 4)], 2, 2),
+    ("both twins above the target", [(3, 5, 4)], 2, 3),
+    ("one twin above, one below", [(4, 5, 3)], 2, 0),
+    ("one twin above, one not found", [(4, 5, None)], 2, 0),
+]
+
+
+@pytest.mark.parametrize(("pairs", "k", "false_targets"), [g[1:] for g in GROUPS], ids=[g[0] for g in GROUPS])
+def test_what_a_group_says_about_false_targets(pairs, k, false_targets):
+    estimate = estimate_fdp(discoveries(pairs), r=k, design="shuffled", k=k)
+    total = estimate.n_target + estimate.n_entrapment
+    assert estimate.paired == pytest.approx((estimate.n_entrapment + false_targets) / total)
+
+
+@settings(max_examples=60, deadline=None)
+@given(groups())
+def test_order_of_the_three_estimates(pairs):
+    estimate = estimate_fdp(discoveries(pairs), r=1, design="shuffled")
+    assert 0 <= estimate.lower <= estimate.paired + 1e-12
+    assert estimate.interval_low <= estimate.lower + 1e-12
+    assert estimate.paired <= 1.5 * estimate.combined + 1e-12
+    if all(t is None or e is None or t >= e for t, e in pairs):
+        assert estimate.paired <= estimate.combined + 1e-12
+
+
+@settings(max_examples=40, deadline=None)
+@given(groups(k=2), st.randoms(use_true_random=False))
+def test_the_order_of_the_rows_does_not_matter(pairs, random):
+    rows = discoveries(pairs)
+    order = list(range(len(rows)))
+    random.shuffle(order)
+    assert rows.twin_key is not None
+    mixed = Discoveries(
+        rows.is_entrapment[order], rows.score[order], rows.q[order], rows.key[order], rows.twin_key[order]
+    )
+    assert estimate_fdp(mixed, r=2, design="shuffled", k=2) == estimate_fdp(rows, r=2, design="shuffled", k=2)
+
+
+def test_foreign_entrapment_has_no_paired_estimate():
+    estimate = estimate_fdp(discoveries([(5, 6), (5, None)]), r=2.0, design="foreign")
+    assert estimate.paired is None
+    assert estimate.upper == estimate.combined == pytest.approx(1 / 3 * 1.5)
+
+
+def test_unpaired_discoveries_of_a_shuffled_search_get_the_combined_estimate():
+    rows = discoveries([(5, 6), (5, None)])
+    bare = Discoveries(rows.is_entrapment, rows.score, rows.q, rows.key)
+    assert estimate_fdp(bare, r=1.0, design="shuffled").paired is None
+
+
+@pytest.mark.parametrize("n_entrapment", [0, 1, 10, 100])
+def test_the_upper_end_is_near_the_exact_poisson_limit(n_entrapment):
+    from scipy.stats import chi2
+
+    n = 20_000
+    is_entrapment = np.arange(n) < n_entrapment
+    key = np.array([str(i) for i in range(n)], dtype=object)
+    rows = Discoveries(is_entrapment, np.ones(n), np.zeros(n), key)
+    exact = chi2.ppf(0.975, 2 * (n_entrapment + 1)) / 2 / n
+    assert estimate_fdp(rows, r=1e9, design="foreign").interval_high == pytest.approx(exact, rel=0.2)
+
+
+def test_few_discoveries_without_entrapment_do_not_prove_a_claim():
+    assert verdict(estimate_fdp(discoveries([(5, None)] * 100), r=1, design="shuffled"), 0.01) == "inconclusive"
+    assert verdict(estimate_fdp(discoveries([(5, None)] * 5000), r=1, design="shuffled"), 0.01) == "valid"
+    assert verdict(estimate_fdp(discoveries([]), r=1, design="shuffled"), 0.01) == "inconclusive"
+
+
+VERDICTS = [
+    (0.002, 0.008, "valid"),
+    (0.012, 0.03, "invalid"),
+    (0.008, 0.012, "inconclusive"),
+    (0.0, 0.01, "inconclusive"),
+]
+
+
+@pytest.mark.parametrize(("low", "high", "expected"), VERDICTS)
+def test_a_verdict_needs_the_whole_interval(low, high, expected):
+    assert verdict(FdpEstimate(low, high, None, 1000, 10, low, high), 0.01) == expected
+
+
+KEYS = np.array(["a", "b"], dtype=object)
+YES_NO = np.array([True, False])
+BAD_ROWS = [
+    ("lengths differ", (YES_NO, np.zeros(3), np.zeros(2), KEYS)),
+    ("no truth values", (np.array([1, 0]), np.zeros(2), np.zeros(2), KEYS)),
+    ("a score is missing", (YES_NO, np.array([1, np.nan]), np.zeros(2), KEYS)),
+    ("a q value is missing", (YES_NO, np.zeros(2), np.array([0, np.nan]), KEYS)),
+    ("a q value is above 1", (YES_NO, np.zeros(2), np.array([0, 1.5]), KEYS)),
+    ("a key occurs twice", (YES_NO, np.zeros(2), np.zeros(2), np.array(["a", "a"], dtype=object))),
+    ("too few twin keys", (YES_NO, np.zeros(2), np.zeros(2), KEYS, KEYS[:1])),
+]
+
+
+@pytest.mark.parametrize("columns", [b[1] for b in BAD_ROWS], ids=[b[0] for b in BAD_ROWS])
+def test_unusable_discoveries_are_refused(columns):
+    with pytest.raises(DataError):
+        Discoveries(*columns)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"r": 0}, {"r": np.nan}, {"design": "sample"}, {"k": 0}, {"confidence": 1.0}], ids=str
+)
+def test_impossible_experiments_are_refused(wrong):
+    with pytest.raises(DataError):
+        estimate_fdp(discoveries([(5, 6)]), **({"r": 1.0, "design": "shuffled"} | wrong))
+
+
+def test_more_twins_than_k_are_refused():
+    with pytest.raises(DataError, match="k is 1"):
+        estimate_fdp(discoveries([(5, 6, 7)]), r=1, design="shuffled", k=1)
+
+
+def test_the_interval_depends_on_the_generator_alone_and_widens_with_confidence():
+    rows = discoveries([(5, None)] * 900 + [(None, 6)] * 20 + [(5, 6)] * 10)
+
+    def interval(seed, confidence=0.95):
+        generator = np.random.default_rng(seed)
+        found = estimate_fdp(rows, r=1, design="shuffled", confidence=confidence, generator=generator)
+        return found.interval_low, found.interval_high
+
+    assert interval(1) == interval(1)
+    assert interval(1) != interval(2)
+    assert interval(1, 0.99)[0] < interval(1, 0.8)[0] < interval(1, 0.8)[1] < interval(1, 0.99)[1]
+
+
+def test_false_targets_without_a_twin_are_counted_by_the_ratio():
+    """Half of the targets have a twin: those without one are false as often, and nobody sees it."""
+    pairs = [(5, 6)] * 4 + [(None, 5)] * 8 + [(5, None)] * 300
+    whole, half = (estimate_fdp(discoveries(pairs), r=r, design="shuffled") for r in (1.0, 0.5))
+    assert whole.paired == pytest.approx((12 + 8 + 2 * 4) / 316)
+    assert half.paired == pytest.approx((12 + 2 * (8 + 2 * 4)) / 316)
+    assert half.interval_high > whole.interval_high
+
+
+@given(st.lists(groups(), min_size=1, max_size=4))
+def test_the_estimate_of_several_runs_is_that_of_their_lists_weighted_by_length(runs):
+    lists = [discoveries(pairs) for pairs in runs]
+    single = [estimate_fdp(found, r=1, design="shuffled") for found in lists]
+    n = sum(len(found) for found in lists)
+    together = estimate_fdp(lists, r=1, design="shuffled")
+    assert together.n_target + together.n_entrapment == n
+    for name in ("lower", "combined", "paired"):
+        expected = sum(getattr(e, name) * len(found) for e, found in zip(single, lists, strict=True)) / max(n, 1)
+        assert getattr(together, name) == pytest.approx(expected)
+
+
+def test_the_same_errors_in_every_run_are_no_more_evidence_than_in_one():
+    pairs = [(5, None)] * 500 + [(None, 5)] * 8
+    one, eight = (estimate_fdp([discoveries(pairs)] * n, r=1, design="shuffled") for n in (1, 8))
+    assert eight.paired == pytest.approx(one.paired)
+    assert eight.interval_low == pytest.approx(one.interval_low, rel=0.1)

@@ -1,0 +1,156 @@
+import pandas as pd
+import pytest
+import yaml
+from made_outputs import precursors, write_output
+
+from alphadia_tl.entrapment.searches import count_before_protein_fdr, estimate_pass
+from alphadia_tl.errors import QuantificationError
+from alphadia_tl.settings import EntrapmentSettings
+
+PREFIX = "ENTRAPMENT_"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    targets = precursors(range(1000))
+    false = precursors(range(2000, 2008), proteins=PREFIX + "P{}")
+    beyond = precursors(range(3000, 3100), proteins=PREFIX + "P{}", **{"precursor.qval": 0.02})
+    decoys = precursors(range(4000, 4100), proteins=PREFIX + "P{}", **{"precursor.decoy": 1})
+    write_output(tmp_path / "out", targets, false, beyond, decoys)
+    return tmp_path / "out"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected", "said"),
+    [(1.0, 16 / 1008, "inconclusive"), (0.5, 24 / 1008, "inconclusive"), (4.0, 10 / 1008, "inconclusive")],
+)
+def test_entrapment_among_what_a_pass_reports_gives_its_error(folder, ratio, expected, said):
+    settings = EntrapmentSettings(prefix=PREFIX, design="foreign", ratio=ratio)
+    estimate = estimate_pass(folder, settings, claimed_fdr=0.01)
+    assert estimate["fdp"] == pytest.approx(expected)
+    assert estimate["fdp_lower"] == pytest.approx(8 / 1008)
+    assert estimate["entrapment"] == 8
+    assert estimate["verdict"] == said
+    assert estimate["fdp_interval"][0] < estimate["fdp"] < estimate["fdp_interval"][1]
+
+
+@pytest.mark.parametrize(("claimed", "said"), [(0.001, "invalid"), (0.015, "inconclusive"), (0.05, "valid")])
+def test_the_verdict_follows_the_claimed_fdr(tmp_path, claimed, said):
+    write_output(tmp_path, precursors(range(1000)), precursors(range(2000, 2012), proteins=PREFIX + "P{}"))
+    table = pd.read_parquet(tmp_path / "precursors.parquet")
+    table.assign(**{"precursor.qval": 1e-4}).to_parquet(tmp_path / "precursors.parquet")
+    settings = EntrapmentSettings(prefix=PREFIX, design="foreign")
+    assert estimate_pass(tmp_path, settings, claimed_fdr=claimed)["verdict"] == said
+
+
+def test_without_a_prefix_nothing_is_estimated(folder):
+    assert estimate_pass(folder, EntrapmentSettings(), claimed_fdr=0.01) == {}
+
+
+def test_a_missing_table_of_twins_is_an_error(folder):
+    settings = EntrapmentSettings(prefix=PREFIX, twins=str(folder / "no.tsv"))
+    with pytest.raises(QuantificationError, match=r"no\.tsv cannot be read"):
+        estimate_pass(folder, settings, claimed_fdr=0.01)
+
+
+@pytest.mark.parametrize("listed", ["beside the FASTA", "beside the twins"])
+def test_entrapment_peptides_that_a_target_may_explain_are_not_counted(folder, tmp_path, listed):
+    table = pd.read_parquet(folder / "precursors.parquet")
+    marked = table["pg.proteins"].str.startswith(PREFIX) & table["precursor.decoy"].eq(0)
+    peptides = table.loc[marked & table["precursor.qval"].le(0.01), "precursor.sequence"].unique()[:2]
+    pd.DataFrame({"entrapment_peptide": peptides}).to_csv(tmp_path / "db.left_out.tsv", sep="\t", index=False)
+    config = yaml.safe_load((folder / "frozen_config.yaml").read_text())
+    settings = EntrapmentSettings(prefix=PREFIX, design="foreign")
+    if listed == "beside the FASTA":
+        config["fasta_paths"] = [str(tmp_path / "db.fasta")]
+        (folder / "frozen_config.yaml").write_text(yaml.safe_dump(config))
+    else:
+        (tmp_path / "db.twins.tsv").write_text("twin_peptide\ttarget_peptide\n")
+        settings = EntrapmentSettings(prefix=PREFIX, twins=str(tmp_path / "db.twins.tsv"))
+    left_out = int(table.loc[marked & table["precursor.qval"].le(0.01), "precursor.sequence"].isin(peptides).sum())
+    assert left_out >= 2
+    assert estimate_pass(folder, settings, claimed_fdr=0.01)["entrapment"] == 8 - left_out
+
+
+def test_entrapments_that_the_protein_fdr_takes_away_are_counted(folder, caplog):
+    caplog.set_level("INFO")
+    settings = EntrapmentSettings(prefix=PREFIX, design="foreign")
+    assert estimate_pass(folder, settings, claimed_fdr=0.01)["entrapment"] == 8
+    assert "counted after the protein FDR" in caplog.text
+    table = pd.read_parquet(folder / "precursors.parquet")
+    names = ("sequence", "mods", "mod_sites", "charge", "decoy", "qval", "proba")
+    runs = table.rename(columns={f"precursor.{n}": n for n in names} | {"pg.proteins": "proteins"})
+    marked = runs["proteins"].str.startswith(PREFIX)
+    (folder / "quant" / "run_1").mkdir(parents=True)
+    runs[[*names, "proteins"]].to_parquet(folder / "quant" / "run_1" / "psm.parquet")
+    table[~marked].to_parquet(folder / "precursors.parquet")  # as the protein FDR leaves it
+    assert estimate_pass(folder, settings, claimed_fdr=0.01)["entrapment"] == 8
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_tables_that_a_pass_took_from_another_folder_are_its_own(folder, tmp_path, taken):
+    """As where nothing was accepted: both passes must be judged alike."""
+    config = yaml.safe_load((folder / "frozen_config.yaml").read_text())
+    config.setdefault("general", {})["reuse_quant_from"] = [str(tmp_path / "first")] if taken else []
+    config["raw_paths"] = ["/data/run_1.raw"]
+    (folder / "frozen_config.yaml").write_text(yaml.safe_dump(config))
+    runs = pd.DataFrame({"sequence": ["AK", "CK"], "mods": "", "mod_sites": "", "charge": 2, "decoy": 0, "qval": 0.001,
+                         "proba": 0.1, "proteins": ["P1", PREFIX + "P2"]})  # fmt: skip
+    for name in ("run_1", "of_an_earlier_call"):
+        (tmp_path / "first" / name).mkdir(parents=True)
+        runs.assign(sequence=runs["sequence"] + name).to_parquet(tmp_path / "first" / name / "psm.parquet")
+    settings = EntrapmentSettings(prefix=PREFIX, design="foreign")
+    assert estimate_pass(folder, settings, claimed_fdr=0.01)["entrapment"] == (1 if taken else 8)
+
+
+def test_a_damaged_table_of_a_run_is_an_error(folder):
+    (folder / "quant" / "run_1").mkdir(parents=True)
+    (folder / "quant" / "run_1" / "psm.parquet").write_bytes(b"PAR1")
+    with pytest.raises(QuantificationError, match=r"psm\.parquet cannot be read"):
+        estimate_pass(folder, EntrapmentSettings(prefix=PREFIX, design="foreign"), claimed_fdr=0.01)
+
+
+def psm(sequences, *, q=0.001, false=()):
+    """Precursors of a run, as alphaDIA leaves them before the protein FDR."""
+    proteins = [PREFIX + "P" if s in set(false) else "P" for s in sequences]
+    return pd.DataFrame({"sequence": list(sequences), "mods": "", "mod_sites": "", "charge": 2, "decoy": 0, "qval": q,
+                         "proba": 0.1, "proteins": proteins})  # fmt: skip
+
+
+def write_search(folder, runs, **config):
+    """Write the tables of runs, by the folder that they lie in, and a config."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, table in runs.items():
+        (folder / path).mkdir(parents=True)
+        table.to_parquet(folder / path / "psm.parquet")
+    (folder / "frozen_config.yaml").write_text(yaml.safe_dump({"output_directory": str(folder), **config}))
+    return folder
+
+
+def test_runs_that_were_searched_beside_reused_ones_count_as_well(tmp_path):
+    """As with tuning_runs where no model was accepted: some runs are taken from the first pass, the others searched."""
+    runs = {"transfer/quant/a": psm("AB"), "transfer/quant/b": psm("CD"), "quant/c": psm("EF"), "quant/b": psm("XY"),
+            "quant/of_an_earlier_call": psm("Z")}  # fmt: skip
+    general = {"reuse_quant_from": [str(tmp_path / "out" / "transfer" / "quant")]}
+    folder = write_search(tmp_path / "out", runs, general=general, raw_paths=[f"/data/{r}.raw" for r in "abc"])
+    assert count_before_protein_fdr(folder, claimed_fdr=0.01) == len("ABCDEF")
+    moved = folder.rename(tmp_path / "out.before_1")
+    assert count_before_protein_fdr(moved, claimed_fdr=0.01) == len("ABCDEF")
+    write_search(tmp_path / "out", {"transfer/quant/a": psm("Q")}, raw_paths=["/data/a.raw"])
+    assert count_before_protein_fdr(moved, claimed_fdr=0.01) == len("ABCDEF")
+
+
+def test_the_claim_is_judged_for_each_run_and_the_errors_of_all_together_are_told(tmp_path, caplog):
+    """Ten runs of 1 % false precursors each are sound, although their list has far more than 1 %."""
+    caplog.set_level("INFO")
+    true = [f"T{i}" for i in range(990)]
+    runs = {f"quant/run_{i}": psm([*true, *(f"E{i}{j}" for j in range(5))], false=[f"E{i}{j}" for j in range(5)])
+            for i in range(10)}  # fmt: skip
+    settings = EntrapmentSettings(prefix=PREFIX, design="foreign")
+    told = estimate_pass(write_search(tmp_path / "out", runs), settings, claimed_fdr=0.01)
+    assert told["fdp"] == pytest.approx(10 / 995)
+    assert told["fdp_all_runs"] == pytest.approx(100 / 1040)
+    assert told["entrapment"] == 50
+    assert told["verdict"] == "inconclusive"
+    assert "in each of 10 runs" in caplog.text
+    assert "9.62% of all runs' precursors together" in caplog.text

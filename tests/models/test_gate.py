@@ -1,0 +1,119 @@
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from alphadia_tl.models import gate
+
+
+@dataclass
+class Result:
+    scores_before: np.ndarray
+    scores_after: np.ndarray
+    name: str = "rt"
+    headline: object = field(
+        default_factory=lambda: SimpleNamespace(name="error", higher_is_better=False, trimmed=0.25)
+    )
+    before: dict = field(default_factory=lambda: {"error": 1.0})
+    after: dict = field(default_factory=lambda: {"error": 0.5})
+    n_peptides: dict = field(default_factory=lambda: {"train": 7, "validation": 2, "test": 1})
+
+    @property
+    def test_groups(self):
+        return np.arange(len(self.scores_before))
+
+
+def _decide(result, confidence=0.95):
+    return gate.decide(result, confidence=confidence, generator=np.random.default_rng(0))
+
+
+ERRORS = np.abs(np.random.default_rng(1).normal(size=400))
+CASES = [
+    ("half the error", ERRORS, ERRORS * 0.5, True),
+    ("the same", ERRORS, ERRORS.copy(), False),
+    ("noise around the same", ERRORS, ERRORS + np.random.default_rng(2).normal(size=400) * 0.01, False),
+    ("worse", ERRORS, ERRORS * 1.2, False),
+    ("all tuned scores NaN", ERRORS, np.full(400, np.nan), False),
+    ("nothing held out", np.array([]), np.array([]), False),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "accepted"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_a_model_is_accepted_only_if_it_is_surely_better(before, after, accepted):
+    decision = _decide(Result(before, after))
+    assert decision.accepted is accepted
+    assert ("tuned model used" in decision.reason) is accepted
+
+
+def test_the_direction_of_the_metric_counts():
+    headline = SimpleNamespace(name="error", higher_is_better=True, trimmed=0.25)
+    assert _decide(Result(ERRORS, ERRORS * 2, headline=headline, after={"error": 2.0})).accepted
+    assert not _decide(Result(ERRORS, ERRORS * 0.5, headline=headline)).accepted
+
+
+def test_rows_of_one_peptide_are_no_independent_evidence():
+    before = np.tile([1.0, 0.0, 0.0, 0.0, 0.0], 4)
+    many = np.repeat(before, 100)
+    after = np.repeat(before - np.tile([0.1, -0.02, -0.02, -0.02, 0.01], 4), 100)
+
+    class Grouped(Result):
+        @property
+        def test_groups(self):
+            return np.repeat(np.arange(20), 100)
+
+    headline = SimpleNamespace(name="error", higher_is_better=False, trimmed=0.0)
+    assert not _decide(Grouped(many, after, headline=headline)).accepted
+    assert _decide(Result(many, after, headline=headline)).accepted
+
+
+def test_a_small_but_steady_gain_is_seen_through_the_spread_between_peptides():
+    rng = np.random.default_rng(3)
+    similarity = rng.uniform(0.1, 0.9, 100)
+    gain = rng.normal(0.02, 0.03, 100)
+    headline = SimpleNamespace(name="error", higher_is_better=True, trimmed=0.25)
+    result = Result(similarity, similarity + gain, headline=headline, before={"error": 0.5}, after={"error": 0.52})
+    assert _decide(result).accepted
+
+
+def test_a_model_with_a_worse_headline_is_refused_whatever_the_pairs_say():
+    decision = _decide(Result(ERRORS, ERRORS * 0.9, after={"error": 1.01}))
+    assert not decision.accepted
+    assert decision.reason.endswith("but the metric over all is no better")
+
+
+def test_a_sure_gain_that_changes_nothing_is_refused():
+    decision = _decide(Result(ERRORS, ERRORS * 0.999, after={"error": 0.999}))
+    assert not decision.accepted
+    assert decision.reason.endswith("but that is too little to search again for")
+    assert _decide(Result(ERRORS, ERRORS * 0.99, after={"error": 0.99})).accepted
+
+
+def test_single_wild_rows_do_not_decide():
+    after = ERRORS * 0.7
+    after[:4] += 1000
+    assert _decide(Result(ERRORS, after)).accepted
+
+
+def test_a_handful_of_peptides_cannot_tell():
+    decision = _decide(Result(ERRORS[:9], ERRORS[:9] * 0.1))
+    assert not decision.accepted
+    assert "9 held-out peptides are too few to tell" in decision.reason
+    assert _decide(Result(ERRORS[:10], ERRORS[:10] * 0.1)).accepted
+
+
+def test_a_tuned_model_that_cannot_be_scored_is_refused():
+    decision = _decide(Result(ERRORS, ERRORS * 0.5, after={"error": float("nan")}))
+    assert not decision.accepted
+    assert "could not be scored" in decision.reason
+
+
+def test_the_same_seed_gives_the_same_interval():
+    result = Result(ERRORS, ERRORS * 0.98)
+    assert _decide(result).interval == _decide(result).interval
+
+
+def test_decisions_hold_plain_values_for_yaml():
+    values = _decide(Result(ERRORS, ERRORS * 0.5)).to_mapping()
+    assert isinstance(values["interval"], list)
+    assert all(isinstance(v, float) for v in values["interval"])

@@ -1,0 +1,384 @@
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from peptdeep.model.charge import ChargeModelForModAASeq
+from peptdeep.model.rt import AlphaRTModel
+from peptdeep.settings import global_settings
+from tasks.made import fragments_like, make_peptides
+
+from alphadia_tl.errors import OutputError, PredictionError, SettingsError, WeightsError
+from alphadia_tl.models import manager as finetune
+from alphadia_tl.models.manager import FinetuneManager
+from alphadia_tl.models.prediction import PredictionParts
+from alphadia_tl.models.weights import new_network
+from alphadia_tl.settings import TrainingSettings
+from alphadia_tl.training.side_by_side import run_side_by_side
+
+NAMES = ("rt", "ms2", "charge", "ccs")
+PEPTIDES = make_peptides(120, seed=2)
+FRAGMENTS = fragments_like(new_network("ms2", seed=3).model, PEPTIDES)
+BARE = PEPTIDES.drop(columns=["frag_start_idx", "frag_stop_idx", "nAA", "rt_norm", "ccs"])
+SHORT = {"epochs": 1, "batch_size": 32}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models")
+    for name in NAMES:
+        network = new_network(name, seed=3).model
+        with torch.no_grad():  # so that random weights predict positive, different values
+            for key, bias in (("rt", "rt_decoder.nn.2.bias"), ("ccs", "ccs_decoder.nn.2.bias")):
+                if name == key:
+                    network.get_parameter(bias).fill_(0.5)
+        torch.save(network.state_dict(), path / f"{name}.pth")
+    return path
+
+
+@pytest.fixture
+def manager(folder):
+    return FinetuneManager("cpu", SHORT, models=folder, precision="fp32")
+
+
+def stock(interface, df):
+    """Predict with peptdeep as it wants it: sorted by length, and back."""
+    ordered = df.assign(nAA=df["sequence"].str.len()).reset_index(drop=True).reset_index(names="row")
+    ordered = ordered.sort_values("nAA", kind="stable").reset_index(drop=True)
+    return interface.predict(ordered).sort_values("row").reset_index(drop=True)
+
+
+def test_the_mask_of_the_fragments_reaches_the_ms2_task(manager, monkeypatch):
+    seen = []
+    monkeypatch.setattr(FinetuneManager, "_tune", lambda self, task, data: seen.append(data))
+    mask = FRAGMENTS > 0
+    manager.finetune_ms2(PEPTIDES, FRAGMENTS, mask)
+    assert any(value is mask for value in vars(seen[0]).values())
+
+
+def test_what_could_not_be_observed_reaches_the_charge_task(manager, monkeypatch):
+    seen = []
+    monkeypatch.setattr(FinetuneManager, "_tune", lambda self, task, data: seen.append(data))
+    manager.finetune_charge(PEPTIDES, precursor_mz=[(400.0, 900.0)], precursor_charge=(2, 3))
+    assert (seen[0].mz_limits, seen[0].charge_limits) == ([(400.0, 900.0)], (2, 3))
+
+
+ORDERS = {
+    "as made": lambda df: df,
+    "by length": lambda df: df.iloc[np.argsort(df["sequence"].str.len(), kind="stable")],
+    "shuffled with its index": lambda df: df.sample(frac=1, random_state=1),
+    "shuffled with a new index": lambda df: df.sample(frac=1, random_state=1).reset_index(drop=True),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS.keys())
+def test_scalar_predictions_equal_peptdeep_in_any_row_order(manager, order):
+    df = order(BARE).copy()
+    before = df.copy()
+    expected = {
+        "rt": stock(manager.rt_model, df)["rt_pred"],
+        "ccs": stock(manager.ccs_model, df)["ccs_pred"],
+        "charge": np.stack(stock(manager.charge_model, df)["charge_probs"]),
+    }
+    got = {
+        "rt": manager.predict_rt_array(df),
+        "ccs": manager.predict_ccs_array(df),
+        "charge": manager.predict_charge_probabilities(df),
+    }
+    for name, values in got.items():
+        np.testing.assert_allclose(values, np.maximum(expected[name], 0), atol=1e-5)
+    pd.testing.assert_frame_equal(df, before)
+
+
+@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS.keys())
+def test_spectra_equal_peptdeep_in_any_row_order(manager, order):
+    df = order(BARE).copy()
+    ordered = df.assign(nAA=df["sequence"].str.len(), nce=30.0, instrument="Lumos")
+    ordered = ordered.sort_values("nAA", kind="stable").reset_index(drop=True)
+    expected = manager.ms2_model.predict(ordered).to_numpy()
+    spans = dict(zip(ordered.index, zip(ordered["frag_start_idx"], ordered["frag_stop_idx"], strict=True), strict=True))
+    by_sequence = {s: expected[slice(*spans[i])] for i, s in enumerate(ordered["sequence"])}
+    want = np.concatenate([by_sequence[s] for s in df["sequence"]])
+    np.testing.assert_allclose(manager.predict_ms2_array(df), want, atol=2e-4)
+
+
+def test_predicted_spectra_are_relative_to_their_highest_fragment(manager):
+    values = manager.predict_ms2_array(BARE)
+    counts = BARE["sequence"].str.len().to_numpy() - 1
+    assert values.shape == (counts.sum(), 4)
+    assert np.maximum.reduceat(values.max(axis=1), np.cumsum(counts) - counts) == pytest.approx(np.ones(len(BARE)))
+    assert not ((values > 0) & (values < 1e-4)).any()
+
+
+def test_predict_rt_adds_columns_and_keeps_the_rows(manager):
+    df = BARE.sample(frac=1, random_state=0)
+    got = manager.predict_rt(df)
+    assert got is df
+    np.testing.assert_array_equal(got["rt_pred"], manager.predict_rt_array(BARE.loc[df.index]))
+    np.testing.assert_array_equal(got["rt_pred"], got["rt_norm_pred"])
+
+
+def test_predict_mobility_adds_ccs_and_mobility(manager):
+    df = BARE.sample(frac=1, random_state=0)
+    got = manager.predict_mobility(df)
+    np.testing.assert_array_equal(got["ccs_pred"], manager.predict_ccs_array(df))
+    one = manager.predict_mobility(df.iloc[[5]].copy())
+    assert got["mobility_pred"].iloc[5] == pytest.approx(one["mobility_pred"].iloc[0], rel=1e-4)
+
+
+@pytest.mark.parametrize("cutoff", [0.0, 0.4, None])
+def test_predict_charge_gives_a_row_per_probable_charge(manager, cutoff):
+    got = manager.predict_charge(BARE, 2, 4, cutoff)
+    p = manager.predict_charge_probabilities(BARE)[:, 1:4]
+    limit = manager.charge_prob_cutoff if cutoff is None else cutoff
+    assert len(got) == (p > limit).sum()
+    assert set(got["charge"]) <= {2, 3, 4}
+    assert got["charge_prob"].tolist() == p[p > limit].tolist()
+
+
+def test_predict_ms2_with_reference_fills_the_rows_that_are_pointed_at(manager):
+    rows = PEPTIDES.sample(30, random_state=0)
+    values = manager.predict_ms2(rows.copy(), reference_frag_df=FRAGMENTS).to_numpy()
+    assert values.shape == FRAGMENTS.shape
+    spans = [slice(a, b) for a, b in zip(rows["frag_start_idx"], rows["frag_stop_idx"], strict=True)]
+    np.testing.assert_array_equal(np.concatenate([values[s] for s in spans]), manager.predict_ms2_array(rows))
+
+
+@pytest.mark.parametrize("items", [["rt"], ["ms2"], ["rt", "mobility", "ms2"]])
+def test_predict_all_behaves_as_model_manager(manager, items):
+    df = BARE.copy()
+    got = manager.predict_all(df, predict_items=items, process_num=4)
+    precursors = got["precursor_df"]
+    assert precursors["nAA"].is_monotonic_increasing
+    assert ("rt_norm_pred" in precursors) == ("rt" in items)
+    assert ("mobility_pred" in precursors) == ("mobility" in items)
+    assert ("fragment_intensity_df" in got) == ("fragment_mz_df" in got) == ("ms2" in items)
+    if "ms2" in items:
+        values = got["fragment_intensity_df"]
+        assert list(values.columns) == manager.charged_frag_types
+        np.testing.assert_array_equal(values.to_numpy(), manager.predict_ms2_array(precursors))
+        np.testing.assert_array_equal(values.index, got["fragment_mz_df"].index)
+        assert set(precursors["instrument"]) == {"Lumos"}
+
+
+def test_energy_and_instrument_of_the_manager_or_of_the_rows_reach_the_model(manager):
+    base = manager.predict_ms2_array(BARE)
+    manager.nce, manager.instrument = 15, "timsTOF"
+    other = manager.predict_ms2_array(BARE)
+    assert not np.allclose(base, other, atol=1e-4)
+    rows = BARE.assign(nce=30.0, instrument="Lumos")
+    np.testing.assert_array_equal(manager.predict_ms2_array(rows), base)
+
+
+def test_unknown_instrument_is_said(manager, caplog):
+    manager.instrument = "Quantum9000"
+    assert manager.instrument == "Lumos"
+    assert "Quantum9000" in caplog.text
+
+
+def test_empty_table_gives_empty_predictions(manager):
+    empty = BARE.iloc[:0]
+    assert len(manager.predict_rt_array(empty)) == 0
+    assert len(manager.predict_ms2_array(empty)) == 0
+
+
+@pytest.mark.parametrize("value", [0.0, float("nan")])
+def test_unusable_weights_never_give_zeros_in_silence(manager, value):
+    for name, predict in {
+        "rt": manager.predict_rt_array,
+        "ms2": manager.predict_ms2_array,
+        "charge": manager.predict_charge_probabilities,
+    }.items():
+        with torch.no_grad():
+            for parameter in manager.interface(name).model.parameters():
+                parameter.fill_(value)
+        with pytest.raises(PredictionError):
+            predict(BARE)
+
+
+def test_missing_ccs_weights_matter_only_where_they_are_used(folder):
+    manager = FinetuneManager("cpu", SHORT, models={n: folder / f"{n}.pth" for n in ("rt", "ms2", "charge")})
+    assert len(manager.predict_rt_array(BARE)) == len(BARE)
+    with pytest.raises(WeightsError, match="ccs"):
+        manager.predict_ccs_array(BARE)
+    with pytest.raises(WeightsError, match="ccs"):
+        manager.finetune_ccs(PEPTIDES)
+
+
+def test_missing_zip_is_a_clear_error(tmp_path, monkeypatch):
+    monkeypatch.setitem(global_settings, "PEPTDEEP_HOME", str(tmp_path))
+    monkeypatch.setattr("urllib.request.urlopen", lambda *a, **k: pytest.fail("something was downloaded"))
+    with pytest.raises(WeightsError, match="not installed"):
+        FinetuneManager("cpu")
+
+
+@pytest.mark.parametrize("settings", [None, {"epochs": 3}, TrainingSettings(epochs=3)])
+def test_settings_may_be_a_mapping(folder, settings):
+    assert FinetuneManager("cpu", settings, models=folder).settings.epochs == (None if settings is None else 3)
+
+
+def test_unknown_settings_are_refused(folder):
+    with pytest.raises(SettingsError, match="epoch_number"):
+        FinetuneManager("cpu", {"epoch_number": 3}, models=folder)
+
+
+FINETUNE = {
+    "rt": lambda m: m.finetune_rt(PEPTIDES),
+    "ccs": lambda m: m.finetune_ccs(PEPTIDES),
+    "charge": lambda m: m.finetune_charge(psm_df=PEPTIDES, precursor_charge=(1, 6), precursor_mz=(300, 1800)),
+    "ms2": lambda m: m.finetune_ms2(psm_df=PEPTIDES, matched_intensity_df=FRAGMENTS),
+}
+
+
+@pytest.mark.parametrize("name", FINETUNE)
+def test_tuning_changes_one_model_and_can_be_taken_back(manager, name):
+    start = {n: copy.deepcopy(manager.interface(n).model.state_dict()) for n in NAMES}
+    inputs = PEPTIDES.copy(), FRAGMENTS.copy()
+    history = FINETUNE[name](manager)
+    assert list(history.columns) == ["epoch", "property", "data_split", "metric_name", "value"]
+    assert manager.results[name].name == name
+    pd.testing.assert_frame_equal(PEPTIDES, inputs[0])
+    pd.testing.assert_frame_equal(FRAGMENTS, inputs[1])
+    for n in NAMES:
+        now = manager.interface(n).model.state_dict()
+        assert all(torch.equal(now[k], v) for k, v in start[n].items()) == (n != name)
+    manager.restore_pretrained(name)
+    now = manager.interface(name).model.state_dict()
+    assert all(torch.equal(now[k], v) for k, v in start[name].items())
+
+
+def test_order_of_the_models_does_not_change_their_weights(folder):
+    states = []
+    for order in (("rt", "charge"), ("charge", "rt")):
+        manager = FinetuneManager("cpu", SHORT, models=folder)
+        for name in order:
+            FINETUNE[name](manager)
+        states.append(manager.rt_model.model.state_dict())
+    assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+
+
+def test_saved_models_are_loaded_by_peptdeep_and_by_us(manager, tmp_path):
+    FINETUNE["rt"](manager)
+    manager.save_models(tmp_path / "models")
+    assert sorted(p.name for p in (tmp_path / "models").iterdir()) == sorted(f"{n}.pth" for n in NAMES)
+    rt, charge = AlphaRTModel(device="cpu"), ChargeModelForModAASeq(device="cpu")
+    rt.load(str(tmp_path / "models" / "rt.pth"))
+    charge.load(str(tmp_path / "models" / "charge.pth"))
+    again = FinetuneManager("cpu", models=tmp_path / "models", precision="fp32")
+    expected = manager.predict_rt_array(BARE)
+    np.testing.assert_array_equal(again.predict_rt_array(BARE), expected)
+    np.testing.assert_allclose(stock(rt, BARE)["rt_pred"], expected, atol=1e-5)
+
+
+def test_tuned_models_of_a_bundle_predict_as_they_did_and_can_be_taken_back(folder, tmp_path):
+    def make():
+        return FinetuneManager("cpu", SHORT, models=folder, precision="fp32", seed=4)
+
+    tuned, again = make(), make()
+    pretrained = again.predict_rt_array(BARE)
+    FINETUNE["rt"](tuned)
+    tuned.finetune_ms2(PEPTIDES, FRAGMENTS, nce=25.0)
+    tuned.save_models(tmp_path / "models")
+    again.load_tuned(tmp_path / "models", ("rt", "ms2"))
+    again.use_nce(25.0)
+    np.testing.assert_array_equal(again.predict_rt_array(BARE), tuned.predict_rt_array(BARE))
+    np.testing.assert_array_equal(again.predict_ms2_array(BARE), tuned.predict_ms2_array(BARE))
+    again.restore_pretrained("rt")
+    again.restore_pretrained("ms2")
+    np.testing.assert_array_equal(again.predict_rt_array(BARE), pretrained)
+    assert again.nce == 30.0
+
+
+def test_a_bundle_without_the_model_is_an_error(manager, tmp_path):
+    with pytest.raises(WeightsError, match=r"rt\.pth"):
+        manager.load_tuned(tmp_path, ("rt",))
+
+
+PREDICT = {
+    "rt": lambda m, df: m.predict_rt_array(df),
+    "ccs": lambda m, df: m.predict_ccs_array(df),
+    "charge": lambda m, df: m.predict_charge_probabilities(df),
+    "ms2": lambda m, df: m.predict_ms2_array(df),
+}
+
+
+@pytest.mark.parametrize("name", PREDICT)
+def test_parts_that_another_process_made_are_the_predictions(folder, tmp_path, monkeypatch, name):
+    def make():
+        manager = FinetuneManager("cpu", SHORT, models=folder, precision="fp32")
+        manager.parts = PredictionParts(tmp_path / "parts")
+        return manager
+
+    first, second = make(), make()
+    made = PREDICT[name](first, BARE)
+    np.testing.assert_array_equal(made, PREDICT[name](FinetuneManager("cpu", models=folder, precision="fp32"), BARE))
+    monkeypatch.setattr(finetune, "predict", lambda *a: pytest.fail("was predicted again"))
+    np.testing.assert_array_equal(PREDICT[name](second, BARE), made)
+    assert (second.parts.taken, second.parts.missing) == (1, 0)
+
+
+def test_parts_of_other_conditions_are_not_taken(folder, tmp_path):
+    manager = FinetuneManager("cpu", SHORT, models=folder, precision="fp32")
+    manager.parts = PredictionParts(tmp_path / "parts")
+    made = manager.predict_ms2_array(BARE)
+    manager.nce = 15.0
+    assert not np.array_equal(manager.predict_ms2_array(BARE), made)
+    assert manager.parts.taken == 0
+
+
+def test_what_is_given_instead_is_the_prediction(manager):
+    manager.instead = lambda name, df: np.full(len(df), 0.25) if name == "rt" else None
+    assert set(manager.predict_rt_array(BARE)) == {0.25}
+    assert manager.predict_ccs_array(BARE).std() > 0
+
+
+def test_models_that_cannot_be_written_are_an_error(manager, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="could not be written"):
+        manager.save_models(tmp_path / "file" / "models")
+
+
+def test_provenance_names_file_and_hash(manager, folder):
+    sources = manager.weight_sources()
+    assert set(sources) == set(NAMES)
+    assert sources["rt"]["source"] == str(folder / "rt.pth")
+    assert len(sources["rt"]["sha256"]) == 64
+
+
+def test_a_model_that_does_not_fit_the_gpu_is_tuned_on_the_cpu_from_its_own_weights(manager, monkeypatch, caplog):
+    before = {k: v.clone() for k, v in manager.rt_model.model.state_dict().items()}
+    real, calls = finetune.tune, []
+
+    def short_of_memory(task, network, data, settings, **kwargs):
+        calls.append(all(torch.equal(v, before[k]) for k, v in network.state_dict().items()))
+        if len(calls) == 1:
+            with torch.no_grad():
+                next(network.parameters()).add_(1.0)
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return real(task, network, data, settings, **kwargs)
+
+    monkeypatch.setattr(finetune, "tune", short_of_memory)
+    manager.finetune_rt(PEPTIDES)
+    assert calls[:2] == [True, True]
+    assert "rt" in manager.results
+    assert "runs on the CPU" in caplog.text
+
+
+def test_side_by_side_each_model_learns_what_it_learns_alone(folder):
+    few = PEPTIDES.head(60)
+
+    def tuned(threads):
+        torch.set_num_threads(threads)
+        manager = FinetuneManager("cpu", SHORT, models=folder, precision="fp32")
+        jobs = {n: lambda n=n: getattr(manager, f"finetune_{n}")(few) for n in ("rt", "charge")}
+        run_side_by_side(jobs, {"ms2": lambda: manager.finetune_ms2(few, FRAGMENTS)})
+        return {n: copy.deepcopy(manager.interface(n).model.state_dict()) for n in ("rt", "charge", "ms2")}
+
+    before = torch.get_num_threads()
+    try:
+        alone, together = tuned(1), tuned(2)
+    finally:
+        torch.set_num_threads(before)
+    for name, weights in alone.items():
+        assert all(torch.equal(w, together[name][key]) for key, w in weights.items()), name

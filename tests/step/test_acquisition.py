@@ -1,0 +1,262 @@
+"""Collision energy, instrument, windows and the safeguards, through the step itself."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from tasks.made import fragments_like, make_peptides
+
+from alphadia_tl import host
+from alphadia_tl.bundle import Bundle
+from alphadia_tl.errors import BaselineError
+from alphadia_tl.host.run_facts import FILE_NAME, RunFacts
+from alphadia_tl.library.transfer_library import TransferLibrary
+from alphadia_tl.models import gate
+from alphadia_tl.models.manager import FinetuneManager
+from alphadia_tl.models.weights import new_network
+from alphadia_tl.settings import PluginSettings, TrainingSettings
+from alphadia_tl.step import tune_models as conditions
+from alphadia_tl.step.outcome import StepOutcome
+from alphadia_tl.step.step import run_step, start_manager
+from alphadia_tl.step.step_settings import step_settings
+
+NAMES = ("rt", "ms2", "charge", "ccs")
+PEPTIDES = make_peptides(200, seed=6).sort_values("nAA", kind="stable", ignore_index=True)
+PEPTIDES["frag_stop_idx"] = (PEPTIDES["nAA"] - 1).cumsum()
+PEPTIDES["frag_start_idx"] = PEPTIDES["frag_stop_idx"] - PEPTIDES["nAA"] + 1
+TYPES = ["b_z1", "b_z2", "y_z1", "y_z2"]
+
+
+@pytest.fixture(autouse=True)
+def _one_turn(monkeypatch):
+    """Few peptides would be tuned on five times, which says nothing about energies and instruments."""
+    monkeypatch.setattr("alphadia_tl.tasks.turns.MAX_TURNS", 1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Importing peptdeep sets two threads."""
+    torch.set_num_threads(1)
+
+
+def _ms2_network():
+    network = new_network("ms2", seed=2).model
+    with torch.no_grad():
+        network.meta_nn.nn.weight[:, -1] *= 60  # the last input is the collision energy
+    return network
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    for name in NAMES:
+        network = _ms2_network() if name == "ms2" else new_network(name, seed=3).model
+        torch.save(network.state_dict(), folder / f"{name}.pth")
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path, models):
+    plugin = PluginSettings(enabled=True, models=("ms2",), min_training_peptides=50)
+    user = {"library_prediction": {"nce": 30.0, "peptdeep_model_path": str(models)}}
+    found = step_settings(host.effective_config(user, tmp_path), user, plugin)
+    training = TrainingSettings(epochs=1, warmup_epochs=0, max_lr=1e-9)
+    return replace(found, device="cpu", threads=1, training=training)
+
+
+def _library(fragments, **columns):
+    df = PEPTIDES.assign(rt_observed=1.0, proba=0.0, raw_name="a", use_for_ms2=True, precursor_mz=500.0, **columns)
+    return TransferLibrary(df, fragments, fragments >= 0)
+
+
+def _run(settings, folder, library):
+    library.save(folder / "saved.hdf")
+    outcome = run_step(settings, folder / "out", transfer_library=folder / "saved.hdf")
+    return outcome, yaml.safe_load((folder / "out" / "alphadia_tl.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def acquired_at_35():
+    return fragments_like(_ms2_network(), PEPTIDES, nce=35.0, noise=0.05)
+
+
+def _better(before, after, groups, comparisons):
+    return True
+
+
+def test_the_configured_energy_reaches_the_models(settings, tmp_path):
+    manager = start_manager(replace(settings, nce=27.0))
+    assert (manager.nce, manager.instrument) == (27.0, settings.instrument)
+
+
+def test_noise_is_not_better_than_chance(settings):
+    better, rng = conditions.better_than_chance(settings), np.random.default_rng(0)
+    before = rng.uniform(0.3, 0.7, 400)
+    peptides = np.array([f"PEPTIDE{i // 2}K" for i in range(400)], dtype=object)
+    told = [better(before, before + rng.normal(0, 0.05, 400), peptides, 5) for _ in range(20)]
+    assert not any(told)
+    assert better(before, before + rng.normal(0.03, 0.05, 400), peptides, 5)
+
+
+def test_a_step_says_that_it_leaves_out_the_librarys_own_energies(settings, tmp_path, acquired_at_35):
+    library = _library(acquired_at_35, nce=20.0, instrument="QE")
+    outcome, written = _run(replace(settings, plugin=replace(settings.plugin, nce=35.0)), tmp_path, library)
+    assert any("own nce (20.0) is not used" in w for w in written["warnings"])
+    assert outcome.accepted == ("ms2",)
+
+
+def test_the_found_energy_is_used_for_tuning_and_prediction_and_told(settings, tmp_path, acquired_at_35, caplog):
+    with caplog.at_level("INFO"):
+        outcome, written = _run(settings, tmp_path, _library(acquired_at_35))
+    assert outcome.accepted == ("ms2",)
+    assert written["nce"] == 35.0
+    assert written["library_prediction_nce"] == 30.0
+    assert written["trained_on"]["nce"] == 35.0
+    assert max(written["nce_curve"], key=written["nce_curve"].get) == 35.0
+    assert "NCE 30.0 -> 35.0: median spectral angle" in caplog.text
+    assert "tuned with NCE 35.0, and predicts with it" in caplog.text
+
+
+def test_the_manager_predicts_with_the_chosen_energy_until_the_tuned_model_is_taken_back(models, acquired_at_35):
+    manager = FinetuneManager("cpu", {"epochs": 1, "max_lr": 1e-7}, models=models, nce=30.0, precision="fp32")
+    configured = manager.predict_ms2_array(PEPTIDES)
+    manager.finetune_ms2(PEPTIDES, acquired_at_35, nce="auto", better=_better)
+    assert manager.nce == 35.0
+    assert not np.allclose(manager.predict_ms2_array(PEPTIDES), configured, atol=0.02)
+    manager.restore_pretrained("ms2")
+    assert manager.nce == 30.0
+    np.testing.assert_array_equal(manager.predict_ms2_array(PEPTIDES), configured)
+
+
+@pytest.mark.parametrize(("nce", "used"), [(27, 27.0), (None, 30.0)])
+def test_a_number_or_null_is_used_without_a_search(settings, tmp_path, acquired_at_35, nce, used, monkeypatch):
+    decide = gate.decide
+    monkeypatch.setattr(gate, "decide", lambda *a, **k: replace(decide(*a, **k), accepted=True))
+    settings = replace(settings, plugin=replace(settings.plugin, nce=nce))
+    outcome, written = _run(settings, tmp_path, _library(acquired_at_35))
+    assert outcome.accepted == ("ms2",)
+    assert written["nce"] == used
+    assert written["nce_curve"] is None
+
+
+def test_a_rejected_model_goes_back_to_the_configured_energy(settings, tmp_path, acquired_at_35, monkeypatch, caplog):
+    decide = gate.decide
+    monkeypatch.setattr(gate, "decide", lambda *a, **k: replace(decide(*a, **k), accepted=False))
+    with caplog.at_level("INFO"):
+        outcome, written = _run(settings, tmp_path, _library(acquired_at_35))
+    assert outcome.accepted == ()
+    assert written["nce"] == written["trained_on"]["nce"] == 30.0
+    assert "NCE 30.0 with them" in caplog.text
+
+
+def test_unrelated_spectra_keep_the_pretrained_model_and_the_step_goes_on(settings, tmp_path, acquired_at_35, caplog):
+    exchanged = acquired_at_35[["y_z1", "y_z2", "b_z1", "b_z2"]].set_axis(TYPES, axis=1)
+    settings = replace(settings, plugin=replace(settings.plugin, nce=None))
+    outcome, written = _run(settings, tmp_path, _library(exchanged))
+    decision = next(d for d in outcome.decisions if d.model == "ms2")
+    assert not decision.accepted
+    assert decision.reason.startswith("pretrained model kept: The pretrained MS2 model does not explain")
+    assert any("N- and C-terminal fragments exchanged" in w for w in written["warnings"])
+    assert "MS2 was not tuned" in caplog.text
+
+
+def test_the_python_interface_raises_what_the_step_survives(models, acquired_at_35):
+    manager = FinetuneManager("cpu", {"epochs": 1}, models=models, precision="fp32")
+    exchanged = acquired_at_35[["y_z1", "y_z2", "b_z1", "b_z2"]].set_axis(TYPES, axis=1)
+    with pytest.raises(BaselineError):
+        manager.finetune_ms2(PEPTIDES, exchanged, nce=27.0)
+    assert manager.nce == 30.0
+
+
+def test_an_unknown_instrument_reaches_the_warnings_with_what_is_used(settings, tmp_path, acquired_at_35):
+    settings = replace(settings, instrument="Quantum9000", plugin=replace(settings.plugin, nce=None))
+    _, written = _run(settings, tmp_path, _library(acquired_at_35))
+    [warning] = [w for w in written["warnings"] if "Quantum9000" in w]
+    assert "for Lumos" in warning
+    assert "Known names: " in warning
+    assert "timsTOF" in warning
+    assert written["instrument_used"] == "Lumos"
+
+
+def test_own_conditions_of_observations_are_left_out_and_said(settings, tmp_path):
+    outcome = StepOutcome(Bundle(tmp_path))
+    df = PEPTIDES.assign(nce=27.0, instrument="Lumos")
+    kept = conditions.without_own_conditions(df, outcome, nce=30.0, instrument="Lumos")
+    assert not {"nce", "instrument"} & set(kept.columns)
+    assert len(outcome.warnings) == 1
+    assert "own nce (27.0) is not used" in outcome.warnings[0]
+
+
+def _folders(tmp_path, *facts):
+    folders = [tmp_path / f.run for f in facts]
+    for folder, known in zip(folders, facts, strict=True):
+        folder.mkdir()
+        known.write(folder)
+    return folders
+
+
+def test_run_facts_are_logged_warned_of_and_bound_the_observable_mz(settings, tmp_path, caplog):
+    windows = ((450.0, 500.0), (500.0, 900.0))
+    facts = {"a": RunFacts("a", "Astral", (25.0, 25.0, 25.0), windows), "b": RunFacts("b", windows=windows)}
+    outcome = StepOutcome(Bundle(tmp_path), runs=["a", "b"])
+    with caplog.at_level("INFO"):
+        observable = conditions.observed_precursor_mz(settings, facts, outcome)
+    assert observable == [(450.0, 900.0)]
+    assert "Run a: instrument Astral, collision energy 25.0, 2 isolation windows" in caplog.text
+    assert outcome.warnings == [
+        "1 run(s) were acquired with collision energy 25.0 (a), but library_prediction.nce is 30.0"
+    ]
+    assert outcome.provenance["run_facts"]["b"] == {"instrument": None, "nce": None, "precursor_mz": [450.0, 900.0]}
+    outcome.runs.append("c")
+    whole = conditions.observed_precursor_mz(settings, facts | {"c": None}, outcome)
+    assert whole == [settings.precursor_mz]
+
+
+def test_windows_reach_the_charge_model(settings, tmp_path, models, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(FinetuneManager, "finetune_charge", lambda self, **k: seen.update(k) or pd.DataFrame())
+    monkeypatch.setattr(
+        "alphadia_tl.step.step.collect", lambda *a, **k: _library(fragments_like(_ms2_network(), PEPTIDES))
+    )
+    monkeypatch.setattr("alphadia_tl.models.gate.decide", lambda *a, **k: pytest.fail("not reached"))
+    settings = replace(settings, plugin=replace(settings.plugin, models=("charge",)))
+    folders = _folders(tmp_path, RunFacts("a", windows=((450.0, 500.0), (600.0, 650.0))))
+    with pytest.raises(KeyError):  # there is no result to decide on
+        run_step(settings, tmp_path / "out", quant_folders=folders)
+    assert seen["precursor_mz"] == [(450.0, 500.0), (600.0, 650.0)]
+    assert seen["precursor_charge"] == settings.precursor_charge == (2, 4)
+
+
+def test_untrusted_fragments_reach_the_ms2_model_as_such(settings, tmp_path, acquired_at_35, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(FinetuneManager, "finetune_ms2", lambda self, **k: seen.update(k) or pd.DataFrame())
+    library = _library(acquired_at_35)
+    library.fragment_mask_df.iloc[::3, 1] = False
+    with pytest.raises(KeyError):  # there is no result to decide on
+        _run(settings, tmp_path, library)
+    pd.testing.assert_frame_equal(seen["fragment_mask_df"], library.fragment_mask_df)
+
+
+def test_the_first_pass_leaves_run_facts_in_the_quantification_folder(tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from alphadia.workflow.managers.raw_file_manager import RawFileManager
+
+    raw = SimpleNamespace(cycle=np.array([[-1.0, -1.0], [400.0, 500.0]]).reshape(1, 2, 1, 2), instrument="QE")
+    original = lambda self, dia_data_path: raw  # noqa: E731
+    monkeypatch.setattr(RawFileManager, "get_dia_data_object", original)
+    (tmp_path / "run_1").mkdir()
+
+    class Step:
+        def run(self):
+            manager = RawFileManager(path=str(tmp_path / "run_1" / "raw_file_manager.pkl"))
+            assert manager.get_dia_data_object("run_1.raw") is raw
+            return []
+
+    host.run_first_pass(Step())
+    assert json.loads((tmp_path / "run_1" / FILE_NAME).read_text())["windows"] == [[400.0, 500.0]]
+    assert RawFileManager.get_dia_data_object is original
