@@ -29,7 +29,7 @@ from alphadia_tl.workflow.plan_file import make_plan
 
 logger = logging.getLogger(__name__)
 
-SNAKEFILE = Path(__file__).with_name("Snakefile")
+SNAKEFILE = Path(__file__).parents[1] / "workflow" / "Snakefile"
 LOCKS = Path(".snakemake", "locks")
 HOW_MANY = ("--cores", "-c", "--jobs", "-j", "--executor", "-e", "--profile", "--workflow-profile")
 
