@@ -6,7 +6,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alphadia_tl.cli import reference, section_template
+from alphadia_tl.settings import reference, section_template
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.settings import EntrapmentSettings, PluginSettings, TrainingSettings, TransferLibrarySettings
 
