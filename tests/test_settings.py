@@ -6,9 +6,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alphadia_tl.settings import reference, section_template
 from alphadia_tl.errors import SettingsError
-from alphadia_tl.settings import EntrapmentSettings, PluginSettings, TrainingSettings, TransferLibrarySettings
+from alphadia_tl.settings import (
+    EntrapmentSettings,
+    PluginSettings,
+    TrainingSettings,
+    TransferLibrarySettings,
+    reference,
+    section_template,
+)
 
 WRONG = [
     (PluginSettings, {"enabld": True}, "alphadia_tl.enabld"),
