@@ -12,6 +12,7 @@ import yaml
 
 from alphadia_tl import host
 from alphadia_tl.errors import QuantificationError, SettingsError, TransferLearningError
+from alphadia_tl.host.contract import PSM_FILE
 from alphadia_tl.settings import PluginSettings
 
 logger = logging.getLogger(__name__)
@@ -48,10 +49,10 @@ def quant_folders(quant_directories: Sequence[Path]) -> list[Path]:
     """
     folders: list[Path] = []
     for directory in quant_directories:
-        runs = sorted(p for p in directory.glob("*/") if (p / "psm.parquet").exists()) if directory.is_dir() else []
+        runs = sorted(p for p in directory.glob("*/") if (p / PSM_FILE).exists()) if directory.is_dir() else []
         if not runs:
             raise QuantificationError(
-                f"{directory} holds no run with a psm.parquet.",
+                f"{directory} holds no run with a {PSM_FILE}.",
                 "Give the folder 'quant' of a search with transfer_library.enabled: true.",
             )
         folders += runs

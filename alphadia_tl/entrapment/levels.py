@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from alphadia_tl.entrapment.digest import PREFIX
 from alphadia_tl.entrapment.estimate import Array, Design, Discoveries
 from alphadia_tl.errors import DataError
+from alphadia_tl.host.contract import PRECURSOR
 
 SEPARATOR = ";"
 
@@ -80,7 +81,7 @@ def precursor_keys(precursors: pd.DataFrame) -> NDArray[np.object_]:
     precursors : pandas.DataFrame
         Columns ``sequence``, ``mods``, ``mod_sites``, ``charge`` as alphabase has them.
     """
-    columns = (precursors[name].tolist() for name in ("sequence", "mods", "mod_sites", "charge"))
+    columns = (precursors[name].tolist() for name in PRECURSOR)
     keys = [f"{peptidoform(s, m, p)}/{int(z)}" for s, m, p, z in zip(*columns, strict=True)]
     return np.array(keys, dtype=object)
 
@@ -100,7 +101,7 @@ def twin_precursor_keys(precursors: pd.DataFrame, target_of: dict[str, str]) -> 
     ndarray of object
         "" for sequences that are no twin.
     """
-    columns = (precursors[name].tolist() for name in ("sequence", "mods", "mod_sites", "charge"))
+    columns = (precursors[name].tolist() for name in PRECURSOR)
     keys = []
     for sequence, mods, sites, charge in zip(*columns, strict=True):
         target = target_of.get(sequence)
@@ -115,7 +116,7 @@ def twin_precursor_keys(precursors: pd.DataFrame, target_of: dict[str, str]) -> 
 FACTS, TWINS, LEFT_OUT = "entrapment.yaml", "twins.tsv", "left_out.tsv"
 Level = Literal["precursor", "peptide", "protein"]
 NEEDED = {
-    "precursor": ("sequence", "mods", "mod_sites", "charge"),
+    "precursor": tuple(PRECURSOR),
     "peptide": ("sequence",),
     "protein": (),
 }

@@ -19,6 +19,7 @@ from alphadia_tl.entrapment.digest import DigestSettings
 from alphadia_tl.entrapment.estimate import Discoveries, FdpEstimate, estimate_fdp, verdict
 from alphadia_tl.entrapment.levels import FACTS, LEFT_OUT, TWINS, Entrapment, beside, read_facts
 from alphadia_tl.errors import DataError, QuantificationError, SettingsError
+from alphadia_tl.host.contract import PRECURSOR
 from alphadia_tl.host.search_output import CONFIG_FILE, read_mapping, read_run_rows, read_tables, run_tables, targets_at
 from alphadia_tl.host.search_tables import read_rows
 from alphadia_tl.settings import EntrapmentSettings
@@ -266,9 +267,6 @@ def digest_note(config: Mapping[str, Any]) -> str:
         f"The entrapment of {fasta} was made for another digest ({', '.join(differ)}): estimates are wrong for the "
         "peptides that have no twin. Make it again with the --config of the search."
     )
-
-
-PRECURSOR = ["sequence", "mods", "mod_sites", "charge"]
 
 
 def count_before_protein_fdr(folder: Path, *, claimed_fdr: float) -> int | None:

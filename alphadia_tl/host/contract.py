@@ -11,7 +11,7 @@ from alphadia_tl.errors import HostError
 SUPPORTED_SERIES = "2.3"
 PROGRESS_LEVEL = 21  # alphaDIA's own level, just above INFO
 
-# Columns of frag.transfer.parquet, needed where a run has no precursor and alphaDIA would fail to quantify fragments.
+# Columns of requantified fragments: needed where a run has no precursor and alphaDIA would fail to quantify any.
 FRAGMENT_COLUMNS = {
     **dict.fromkeys(("precursor_idx", "rank", "frag_idx"), "uint32"),
     **dict.fromkeys(("mz", "mz_observed", "intensity", "correlation"), "float32"),
@@ -23,10 +23,16 @@ TRANSFER_STEP = "transfer"
 LIBRARY_STEP = "library"
 MBR_STEP = "mbr"
 QUANT_FOLDER = "quant"
+PSM_FILE = "psm.parquet"
+TRANSFER_FRAGMENTS_FILE = "frag.transfer.parquet"
 SPECLIB_FILE = "speclib.hdf"
 FLAT_LIBRARY_FILE = "speclib_flat.hdf"
 PRECURSORS_STEM = "precursors"
 EXIT_USER_ERROR = 1
+
+# Columns, alphabase's, that tell peptidoforms and precursors apart.
+PEPTIDOFORM = ["sequence", "mods", "mod_sites"]
+PRECURSOR = [*PEPTIDOFORM, "charge"]
 
 
 _PLAN_SIGNATURES = {

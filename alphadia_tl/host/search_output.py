@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from alphadia_tl.errors import QuantificationError
-from alphadia_tl.host.contract import PRECURSORS_STEM
+from alphadia_tl.host.contract import PEPTIDOFORM, PRECURSORS_STEM, PSM_FILE, QUANT_FOLDER
 
 CONFIG_FILE = "frozen_config.yaml"
 LOG_FILE = "log.txt"
@@ -98,8 +98,6 @@ def log_seconds(path: Path) -> dict[str, float]:
     return found | ({TOTAL: now} if now else {})
 
 
-PSM_FILE = "psm.parquet"
-QUANT_FOLDER = "quant"
 #: alphaDIA's columns and the names used here.
 COLUMNS = {
     "sequence": "sequence",
@@ -111,7 +109,7 @@ COLUMNS = {
     "qval": "q",
     "proba": "proba",
 }
-TEXT = ("sequence", "mods", "mod_sites", "proteins")
+TEXT = (*PEPTIDOFORM, "proteins")
 
 
 def run_tables(folder: Path, *, own: bool = False) -> dict[str, Path]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 
 from alphadia_tl.errors import DataError
+from alphadia_tl.host.contract import PEPTIDOFORM, PRECURSOR
 
 #: Residue letters in code order; ``m`` is oxidised methionine, ``c`` carbamidomethylated cysteine, ``k`` dimethylated
 #: lysine.
@@ -196,8 +197,6 @@ class Charging:
     width: float = 0.24
 
 
-PEPTIDOFORM = ["sequence", "mods", "mod_sites"]
-PRECURSOR = [*PEPTIDOFORM, "charge"]
 BASICITY = {"K": 0.9, "R": 1.0, "H": 0.55}
 
 

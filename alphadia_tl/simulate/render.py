@@ -15,9 +15,10 @@ from alphabase.peptide.fragment import create_fragment_mz_dataframe
 from numpy.typing import NDArray
 
 from alphadia_tl.errors import DataError
+from alphadia_tl.host.contract import PRECURSOR
 from alphadia_tl.simulate.run_file import Acquisition, DiaRun
 
-_NEEDED = ["sequence", "mods", "mod_sites", "charge", "nAA", "precursor_mz", "rt", "abundance", "frag_start_idx"]
+_NEEDED = [*PRECURSOR, "nAA", "precursor_mz", "rt", "abundance", "frag_start_idx"]
 _ISOTOPE_DISTANCE = 1.0033548378
 _PROTON = 1.007276467
 _BATCH = 2000
@@ -118,7 +119,7 @@ def _ranges(starts: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
 def _fragment_mz(df: pd.DataFrame, types: list[str]) -> NDArray[Any]:
     """Fragment m/z, float64, in the row order of `df`, whatever that order is."""
     order = np.argsort(df["nAA"].to_numpy(), kind="stable")
-    columns = ["sequence", "mods", "mod_sites", "charge", "nAA"]
+    columns = [*PRECURSOR, "nAA"]
     ordered = df.loc[order, columns].reset_index(drop=True)
     values = create_fragment_mz_dataframe(ordered, types, dtype=np.float64).to_numpy()
     lengths = ordered["nAA"].to_numpy() - 1

@@ -12,7 +12,8 @@ from alphabase.protein.fasta import SpecLibFasta, protease_dict
 from alphabase.spectral_library.base import SpecLibBase
 from numpy.typing import NDArray
 
-from alphadia_tl.simulate.instrument import PEPTIDOFORM, Instrument
+from alphadia_tl.host.contract import PEPTIDOFORM
+from alphadia_tl.simulate.instrument import Instrument
 
 #: Amino acid composition of UniProtKB/Swiss-Prot in percent (statistics of the release notes).
 RESIDUE_FREQUENCIES: dict[str, float] = {

@@ -11,11 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from alphadia_tl.errors import DataError
+from alphadia_tl.host.contract import PRECURSOR
 from alphadia_tl.host.search_output import read_tables, run_tables
 from alphadia_tl.simulate.sample import ABSENT_PREFIX
 
-_KEY = ["sequence", "mods", "mod_sites", "charge"]
-_COLUMNS = {f"precursor.{c}": c for c in [*_KEY, "qval", "rt.observed"]} | {"pg.proteins": "proteins"}
+_COLUMNS = {f"precursor.{c}": c for c in [*PRECURSOR, "qval", "rt.observed"]} | {"pg.proteins": "proteins"}
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,13 @@ def score_precursors(
     missing = [c for c in _COLUMNS if c not in found_df.columns]
     if missing:
         raise DataError(f"The precursors table lacks the column '{missing[0]}'.", "Is it from alphaDIA 2.3?")
-    if truth_df.duplicated(_KEY).any():
+    if truth_df.duplicated(PRECURSOR).any():
         raise DataError("The truth holds a precursor twice.", "Give one row per precursor.")
     found = found_df[list(_COLUMNS)].rename(columns=_COLUMNS)
     found = found[found["qval"] <= max_q_value].astype({"charge": np.int64})
     found[["mods", "mod_sites"]] = found[["mods", "mod_sites"]].fillna("")
-    truth = truth_df[[*_KEY, "rt_seconds"]].astype({"charge": np.int64})
-    merged = found.merge(truth, on=_KEY, how="left")
+    truth = truth_df[[*PRECURSOR, "rt_seconds"]].astype({"charge": np.int64})
+    merged = found.merge(truth, on=PRECURSOR, how="left")
     in_sample = merged["rt_seconds"].notna().to_numpy()
     distance = (merged["rt.observed"] - merged["rt_seconds"]).abs().fillna(np.inf).to_numpy()
     true = in_sample & (distance <= tolerance_seconds)
@@ -142,7 +142,7 @@ def read_runs(output: Path) -> pd.DataFrame:
     if not tables:
         raise DataError(f"No tables of runs in '{output / 'quant'}'.", "Did the search end without an error?")
     names = {"rt_observed": "precursor.rt.observed", "proteins": "pg.proteins"}
-    names |= {c: f"precursor.{c}" for c in [*_KEY, "qval", "proba"]}
+    names |= {c: f"precursor.{c}" for c in [*PRECURSOR, "qval", "proba"]}
     found = read_tables(tables, [*names, "decoy"])
     return found[found["decoy"] == 0].drop(columns=["decoy", "run"]).rename(columns=names)
 

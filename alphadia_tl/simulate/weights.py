@@ -15,9 +15,10 @@ import pandas as pd
 import torch
 from alphabase.peptide.fragment import get_charged_frag_types
 
+from alphadia_tl.host.contract import PEPTIDOFORM
 from alphadia_tl.models.weights import new_network
 from alphadia_tl.settings import TrainingSettings
-from alphadia_tl.simulate.instrument import PEPTIDOFORM, Instrument
+from alphadia_tl.simulate.instrument import Instrument
 from alphadia_tl.simulate.sample import FRAGMENT_TYPES, Digestion, digest, random_proteome, set_fragment_pointers
 from alphadia_tl.tasks import get_task
 from alphadia_tl.tasks.base import Task, TaskData

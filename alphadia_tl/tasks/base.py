@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from alphadia_tl.host.contract import PRECURSOR
 from alphadia_tl.tasks.metrics import Calibration
 from alphadia_tl.training.examples import Batch, Examples
 
@@ -87,7 +88,7 @@ class Prepared:
     def of(cls, examples: Examples, df: pd.DataFrame) -> Prepared:
         """Join encoded rows with the columns ``sequence`` and ``mods`` of the table that they were made from."""
         sequences, mods = (df[c].fillna("").to_numpy(dtype=object) for c in ("sequence", "mods"))
-        precursors = df.reindex(columns=["sequence", "mods", "mod_sites", "charge"]).reset_index(drop=True)
+        precursors = df.reindex(columns=PRECURSOR).reset_index(drop=True)
         return cls(examples, sequences, mods, precursors)
 
 

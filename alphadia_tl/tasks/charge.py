@@ -14,8 +14,9 @@ from peptdeep.model.generic_property_prediction import Model_for_Generic_ModAASe
 from torch import Tensor
 
 from alphadia_tl.errors import DataError
+from alphadia_tl.host.contract import PEPTIDOFORM
 from alphadia_tl.tasks.base import Evaluation, Headline, MzLimits, Prepared, TaskData
-from alphadia_tl.tasks.encode import PEPTIDOFORM_COLUMNS, encode_peptidoforms, number_column, require_columns
+from alphadia_tl.tasks.encode import encode_peptidoforms, number_column, require_columns
 from alphadia_tl.tasks.metrics import Calibration, charge_cross_entropy, charge_metrics
 from alphadia_tl.tasks.scalar import as_numpy, in_length_order
 from alphadia_tl.training.examples import Batch, Examples
@@ -52,7 +53,7 @@ def observable_states(
     if charge_limits is not None:
         observable &= (charge_limits[0] <= CHARGES) & (charge_limits[1] >= CHARGES)
     if mz_limits is not None and len(peptidoforms):
-        order, ordered = in_length_order(peptidoforms[list(PEPTIDOFORM_COLUMNS)].assign(charge=1))
+        order, ordered = in_length_order(peptidoforms[PEPTIDOFORM].assign(charge=1))
         mass = np.empty(len(peptidoforms))
         mass[order] = update_precursor_mz(ordered)["precursor_mz"].to_numpy() - PROTON_MASS
         mz = mass[:, None] / CHARGES + PROTON_MASS
@@ -75,7 +76,7 @@ def searched_states(peptidoforms: pd.DataFrame, searched_df: pd.DataFrame) -> Bo
     ndarray of bool
         (n, 10), column j for charge j + 1.
     """
-    columns = list(PEPTIDOFORM_COLUMNS)
+    columns = PEPTIDOFORM
     rows = peptidoforms[columns].assign(row=np.arange(len(peptidoforms)))
     found = searched_df[[*columns, "charge"]].fillna(dict.fromkeys(columns, "")).merge(rows, on=columns)
     found = found[found["charge"].between(CHARGES[0], CHARGES[-1])]
@@ -112,12 +113,12 @@ class ChargeTask:
     def prepare(self, data: TaskData) -> Prepared:
         """Encode each peptidoform once, with all charge states it was observed in."""
         df = data.precursor_df
-        require_columns(df, PEPTIDOFORM_COLUMNS, "the charge model")
+        require_columns(df, PEPTIDOFORM, "the charge model")
         charge = number_column(df, "charge", "the charge model").astype(np.int64)
         if ((charge < CHARGES[0]) | (charge > CHARGES[-1])).any():
             raise DataError(f"Column 'charge' holds values outside {CHARGES[0]} to {CHARGES[-1]}.")
-        keys = pd.DataFrame({c: df[c].fillna("").to_numpy(dtype=object) for c in PEPTIDOFORM_COLUMNS})
-        group = keys.groupby(list(PEPTIDOFORM_COLUMNS), sort=False).ngroup().to_numpy()
+        keys = pd.DataFrame({c: df[c].fillna("").to_numpy(dtype=object) for c in PEPTIDOFORM})
+        group = keys.groupby(PEPTIDOFORM, sort=False).ngroup().to_numpy()
         forms = keys.take(np.unique(group, return_index=True)[1]).reset_index(drop=True)
         target = np.zeros((len(forms), CHARGES.size), dtype=np.float32)
         target[group, charge - CHARGES[0]] = 1

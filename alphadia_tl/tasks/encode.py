@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import linear, pad
 
 from alphadia_tl.errors import DataError
+from alphadia_tl.host.contract import PEPTIDOFORM
 from alphadia_tl.training.examples import Examples, SparseSites
 
 
@@ -56,11 +57,10 @@ def as_one_product(network: torch.nn.Module) -> Iterator[None]:
             del module.forward
 
 
-PEPTIDOFORM_COLUMNS = ("sequence", "mods", "mod_sites")
 MAX_RESIDUES = 198
 
 
-def require_columns(df: pd.DataFrame, columns: tuple[str, ...], what: str) -> None:
+def require_columns(df: pd.DataFrame, columns: Sequence[str], what: str) -> None:
     """Raise DataError when a column is missing."""
     missing = [c for c in columns if c not in df.columns]
     if missing:
@@ -107,7 +107,7 @@ def encode_peptidoforms(
         For a missing column, a residue that is no capital letter, a sequence of fewer than 2 or more
         than 198 residues, or a modification that is unknown or has no valid site.
     """
-    require_columns(df, PEPTIDOFORM_COLUMNS, "the models")
+    require_columns(df, PEPTIDOFORM, "the models")
     sequences = df["sequence"].to_numpy(dtype=object)
     lengths = _lengths(sequences)
     residues = np.frombuffer("".join(sequences).encode("ascii", errors="replace"), dtype=np.int8) - (ord("A") - 1)

@@ -11,6 +11,7 @@ from typing import Any
 
 from alphadia_tl import host
 from alphadia_tl.errors import QuantificationError, SettingsError
+from alphadia_tl.host.contract import PSM_FILE
 from alphadia_tl.search.passes import finish_search, library_config, sample_note
 from alphadia_tl.step.rt_diagnosis import window_config
 from alphadia_tl.step.step import run_step
@@ -73,7 +74,7 @@ def _folders(plan: JobPlan, step: str) -> dict[str, Path]:
     receipts = _receipts(plan, step)
     found = {path: plan.layout.folder / r["folder"] for path, r in receipts.items() if "folder" in r}
     for path, folder in found.items():
-        if not (folder / "psm.parquet").is_file():
+        if not (folder / PSM_FILE).is_file():
             raise QuantificationError(
                 f"{folder} of {path} holds no results any more.",
                 f"Remove the receipt of its search in {plan.layout.step(step) / 'runs'} and run the workflow again.",
