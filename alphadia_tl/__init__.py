@@ -22,11 +22,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CustomScheduler": "alphadia_tl.training",
-    "EarlyStopping": "alphadia_tl.training",
+    "CustomScheduler": "alphadia_tl.training.schedule",
+    "EarlyStopping": "alphadia_tl.training.schedule",
     "FinetuneManager": "alphadia_tl.models.manager",
     "TransferLearningPlan": "alphadia_tl.search.plan",
-    "TransferLibrary": "alphadia_tl.library",
+    "TransferLibrary": "alphadia_tl.library.transfer_library",
 }
 
 
