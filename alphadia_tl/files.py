@@ -1,20 +1,26 @@
-"""Files: written whole or not at all, YAML read safely, free space."""
+"""Files: written whole or not at all, YAML read safely, free space, and the record of what was made from what."""
 
 from __future__ import annotations
 
 import codecs
 import contextlib
+import hashlib
+import json
+import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import yaml
 
 from alphadia_tl.errors import OutputError, SettingsError, TransferLearningError
 
+logger = logging.getLogger(__name__)
+
+MANIFEST = "alphadia_tl.manifest.yaml"
 GIB = 1024**3
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -139,3 +145,144 @@ def require_space(folder: Path, needed_bytes: int) -> None:
             f"{folder} has {free / GIB:.1f} GiB free, but about {needed_bytes / GIB:.1f} GiB will be needed.",
             "Free some space or choose another output folder.",
         )
+
+
+State = Literal["new", "begun", "finished"]
+
+
+def hash_of(value: Any) -> str:
+    """Return a hash of plain nested values; of anything else its text counts."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def stamp(path: Path) -> list[int] | None:
+    """Return size (bytes) and time of change (ns) of a file, or of the files of a folder; None where it is absent."""
+    try:
+        if not path.is_dir():
+            status = path.stat()
+            return [status.st_size, status.st_mtime_ns]
+        found = [p.stat() for p in path.rglob("*") if p.is_file()]
+    except OSError:
+        return None
+    return [sum(s.st_size for s in found), max((s.st_mtime_ns for s in found), default=0)]
+
+
+def stamps(paths: Iterable[Path]) -> str:
+    """Return a hash of the names, sizes and times of change of files."""
+    return hash_of([[str(path), stamp(path)] for path in paths])
+
+
+class Manifest:
+    """What was made in a folder, stage by stage, and from what.
+
+    Parameters
+    ----------
+    folder : Path
+        Output folder of the stages; files are named relative to it.
+    name : str, default "alphadia_tl.manifest.yaml"
+        Name of the record in the folder.
+    """
+
+    def __init__(self, folder: Path, name: str = MANIFEST) -> None:
+        self.path = folder / name
+        self._stages: dict[str, dict[str, Any]] = {}
+        try:
+            self._stages = dict(yaml.safe_load(self.path.read_text(encoding="utf-8"))["stages"])
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+            logger.warning(f"{self.path} cannot be read ({error}): its stages are done again.")
+
+    def state(self, stage: str, inputs: Mapping[str, str]) -> State:
+        """Return how far a stage has come with these inputs, and log what is reused or why it is not.
+
+        Parameters
+        ----------
+        stage : str
+            Name of the stage.
+        inputs : mapping of str to str
+            Hash of each thing that its results depend on, by the name that a user is told.
+        """
+        entry = self._stages.get(stage)
+        if entry is None:
+            return "new"
+        if changed := [n for n in {**entry["inputs"], **inputs} if entry["inputs"].get(n) != inputs.get(n)]:
+            logger.info(f"Done again, the {stage}: changed since the last call: {', '.join(sorted(changed))}.")
+            return "new"
+        if not entry["finished"]:
+            logger.info(f"Continued, the {stage}: it was interrupted; config, inputs and versions are unchanged.")
+            return "begun"
+        if lost := self._changed_files(entry):
+            logger.info(f"Done again, the {stage}: {lost[0]} is missing or was changed.")
+            return "begun"
+        logger.info(f"Reused, the {stage}: config, inputs and versions are unchanged (--force does it again).")
+        return "finished"
+
+    def is_finished(self, stage: str, inputs: Mapping[str, str]) -> bool:
+        """Return whether a stage is finished with these inputs and its files are as they were; nothing is logged."""
+        entry = self._stages.get(stage)
+        if entry is None or not entry["finished"] or entry["inputs"] != dict(inputs):
+            return False
+        return not self._changed_files(entry)
+
+    def begin(self, stage: str, inputs: Mapping[str, str], older: Iterable[Path] = ()) -> None:
+        """Note that a stage has begun with these inputs.
+
+        Parameters
+        ----------
+        stage : str
+            Name of the stage.
+        inputs : mapping of str to str
+            As in `state`.
+        older : iterable of Path
+            Files that lie there already and are of something else; see `remove_older`.
+        """
+        found = {self.name(path): stamp(path) for path in older}
+        self._write(stage, {"inputs": dict(inputs), "finished": False, "older": found})
+
+    def remove_older(self, stage: str) -> None:
+        """Remove files that were there before a stage was begun and that it has not written again.
+
+        They were made with other settings, or by another search, and would pass for results of the stage.
+        """
+        for name, was in self._stages[stage].get("older", {}).items():
+            path = self.path.parent / name
+            if was is not None and stamp(path) == was:
+                logger.info(f"Not used, {path}: it is older than the {stage} that was interrupted.")
+                path.unlink()
+
+    def finish(self, stage: str, inputs: Mapping[str, str], files: Iterable[Path], facts: Mapping[str, Any]) -> None:
+        """Note that a stage is finished.
+
+        Parameters
+        ----------
+        stage : str
+            Name of the stage.
+        inputs : mapping of str to str
+            As in `state`.
+        files : iterable of Path
+            What it wrote, and later stages do not write again.
+        facts : mapping
+            Plain values that `facts` gives back.
+        """
+        written = {self.name(path): stamp(path) for path in files}
+        self._write(stage, {"inputs": dict(inputs), "finished": True, "files": written, "facts": dict(facts)})
+
+    def facts(self, stage: str) -> dict[str, Any]:
+        """Return what was noted about a finished stage."""
+        return dict(self._stages[stage]["facts"])
+
+    def _changed_files(self, entry: Mapping[str, Any]) -> list[Path]:
+        paths = {self.path.parent / name: was for name, was in entry["files"].items()}
+        return [path for path, was in paths.items() if stamp(path) != was]
+
+    def _write(self, stage: str, entry: dict[str, Any]) -> None:
+        self._stages[stage] = entry
+        write_yaml(self.path, {"stages": self._stages})
+
+    def name(self, path: Path) -> str:
+        """Return a path as it is noted: relative to the folder, which may be moved, where it is in it."""
+        try:
+            return str(path.relative_to(self.path.parent))
+        except ValueError:  # such as runs in a --quant-dir
+            return str(path.resolve())
