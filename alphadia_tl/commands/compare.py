@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from alphadia_tl.commands.finetune import read_config
-from alphadia_tl.comparison import arms
 from alphadia_tl.comparison.compare import compare
 from alphadia_tl.comparison.errors import has_entrapment
+from alphadia_tl.comparison.searches import run_searches, search_configs, wall_seconds
 from alphadia_tl.entrapment.levels import Entrapment
 from alphadia_tl.entrapment.searches import digest_note, entrapment_of, with_files
 from alphadia_tl.errors import SettingsError
@@ -54,7 +54,7 @@ def _parser(*, searches: bool) -> argparse.ArgumentParser:
     return parser
 
 
-def arm_names(folders: Sequence[Path]) -> dict[str, Path]:
+def search_names(folders: Sequence[Path]) -> dict[str, Path]:
     """Name folders by as few of their last parts as tell them apart.
 
     Raises
@@ -172,10 +172,11 @@ def main(arguments: Sequence[str], write: Write = _say) -> int:
     if not searches:
         if flags or options.stock:
             parser.error(f"only with --config: {' '.join([*flags, *['--stock'] * options.stock])}")
-        _compare(arm_names(options.folders), options, {}, write)
+        _compare(search_names(options.folders), options, {}, write)
         return 0
-    configs = arms.arm_configs(read_config(options.config), stock=options.stock)
-    code = arms.run_arms(configs, flags, options.output, write)
+    configs = search_configs(read_config(options.config), stock=options.stock)
+    code = run_searches(configs, flags, options.output, write)
     if code == 0:
-        _compare({name: options.output / name for name in configs}, options, arms.wall_seconds(options.output), write)
+        wall = wall_seconds(options.output, configs)
+        _compare({name: options.output / name for name in configs}, options, wall, write)
     return code

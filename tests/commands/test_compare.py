@@ -4,9 +4,11 @@ import yaml
 from made_outputs import precursors, write_output
 
 from alphadia_tl import cli
-from alphadia_tl.commands.compare import arm_names, main
-from alphadia_tl.comparison import arms
+from alphadia_tl.commands import compare as compare_command
+from alphadia_tl.commands.compare import main, search_names
+from alphadia_tl.comparison.searches import RECORD
 from alphadia_tl.errors import QuantificationError, SettingsError
+from alphadia_tl.files import Manifest
 
 WRONG = precursors(range(900, 920), proteins="ENTRAPMENT_P{}")
 
@@ -99,14 +101,14 @@ def test_impossible_entrapments_are_refused(folders, tmp_path, flags, error, mes
     ],
 )
 def test_folders_are_named_by_as_few_parts_as_tell_them_apart(tmp_path, paths, names):
-    found = arm_names([tmp_path / p for p in paths])
+    found = search_names([tmp_path / p for p in paths])
     assert list(found) == names
 
 
 @pytest.mark.parametrize("paths", [["a"], ["a", "a"], ["a", "b/../a"]])
 def test_a_folder_alone_or_twice_is_refused(tmp_path, paths):
     with pytest.raises(SettingsError, match="two different folders"):
-        arm_names([tmp_path / p for p in paths])
+        search_names([tmp_path / p for p in paths])
 
 
 @pytest.mark.parametrize("flags", [["--stock"], ["-f", "a.raw"]])
@@ -126,15 +128,14 @@ def config(tmp_path):
 def test_with_a_config_the_searches_are_run_and_compared(tmp_path, config, monkeypatch):
     asked = []
 
-    def run_arms(configs, flags, output, write):
+    def run_searches(configs, flags, output, write):
         asked.append((list(configs), list(flags)))
         for n, name in enumerate(configs):
             write_output(output / name, precursors(range(100 + 10 * n)))
-        entries = {name: {"seconds": 61.0} for name in configs}
-        (output / arms.RECORD).write_text(yaml.safe_dump(entries))
+            Manifest(output, RECORD).finish(name, {}, [], {"seconds": 61.0})
         return 0
 
-    monkeypatch.setattr(arms, "run_arms", run_arms)
+    monkeypatch.setattr(compare_command, "run_searches", run_searches)
     code, said = compare("--config", config, "-o", tmp_path / "out", "--stock", "-f", "x.raw", "--fasta", "y.fasta")
     assert code == 0
     assert asked == [(["off", "on", "stock"], ["-f", "x.raw", "--fasta", "y.fasta"])]
@@ -144,18 +145,19 @@ def test_with_a_config_the_searches_are_run_and_compared(tmp_path, config, monke
 
 
 def test_a_failed_search_is_not_compared(tmp_path, config, monkeypatch):
-    monkeypatch.setattr(arms, "run_arms", lambda *_: 7)
+    monkeypatch.setattr(compare_command, "run_searches", lambda *_: 7)
     assert compare("-c", config, "-o", tmp_path / "out")[0] == 7
     assert not (tmp_path / "out").exists()
 
 
-def test_mbr_in_all_arms_is_told_and_kept_out(tmp_path, config, monkeypatch):
-    def run_arms(configs, flags, output, write):
+def test_mbr_in_all_searches_is_told_and_kept_out(tmp_path, config, monkeypatch):
+    def run_searches(configs, flags, output, write):
         for n, name in enumerate(configs):
             write_output(output / name, precursors(range(100 + 10 * n)), mbr=True)
+            Manifest(output, RECORD).finish(name, {}, [], {"seconds": 61.0})
         return 0
 
-    monkeypatch.setattr(arms, "run_arms", run_arms)
+    monkeypatch.setattr(compare_command, "run_searches", run_searches)
     _, said = compare("--config", config, "-o", tmp_path / "out")
     assert "Match between runs was on in all of them" in said
     assert "on vs off: 110 against 100" in said

@@ -3,8 +3,8 @@ import sys
 import pytest
 import yaml
 
-from alphadia_tl.comparison import arms
-from alphadia_tl.comparison.arms import arm_configs, check_flags, run_arms, wall_seconds
+from alphadia_tl.comparison import searches
+from alphadia_tl.comparison.searches import check_flags, run_searches, search_configs, wall_seconds
 from alphadia_tl.errors import SettingsError
 
 USER = {
@@ -15,8 +15,8 @@ USER = {
 }
 
 
-def test_arms_differ_in_the_switches_only():
-    configs = arm_configs(USER, stock=True)
+def test_searches_differ_in_the_switches_only():
+    configs = search_configs(USER, stock=True)
     assert list(configs) == ["off", "on", "stock"]
     assert "alphadia_tl" not in configs["off"] | configs["stock"]
     assert configs["on"].pop("alphadia_tl") == {"enabled": True, "tuning_runs": 2}
@@ -28,14 +28,14 @@ def test_arms_differ_in_the_switches_only():
 
 
 @pytest.mark.parametrize("general", [{}, {"random_state": None}, {"random_state": -1}])
-def test_all_arms_are_seeded(general):
-    configs = arm_configs({"general": general}, stock=True)
+def test_all_searches_are_seeded(general):
+    configs = search_configs({"general": general}, stock=True)
     assert {c["general"]["random_state"] for c in configs.values()} == {1}
 
 
 def test_the_users_config_is_left_alone():
     before = yaml.safe_dump(USER)
-    arm_configs(USER, stock=True)
+    search_configs(USER, stock=True)
     assert yaml.safe_dump(USER) == before
 
 
@@ -50,7 +50,7 @@ def test_the_users_config_is_left_alone():
 )
 def test_configs_that_cannot_be_compared_are_refused(config, message):
     with pytest.raises(SettingsError, match=message):
-        arm_configs(config)
+        search_configs(config)
 
 
 @pytest.mark.parametrize(
@@ -65,9 +65,9 @@ def test_configs_that_cannot_be_compared_are_refused(config, message):
         (["--config-dict"], "no JSON"),
     ],
 )
-def test_flags_that_would_mix_the_arms_are_refused(flags, message, tmp_path):
+def test_flags_that_would_mix_the_searches_are_refused(flags, message, tmp_path):
     with pytest.raises(SettingsError, match=message):
-        run_arms(arm_configs({}), flags, tmp_path, print)
+        run_searches(search_configs({}), flags, tmp_path, print)
     assert not list(tmp_path.iterdir())
 
 
@@ -80,10 +80,10 @@ def stand_in(monkeypatch):
     """A command in place of a search, which takes minutes: `code` is its program, with OUT and NAME filled in."""
 
     def make(code):
-        def command(name, config, flags, output):
-            return [sys.executable, "-c", f"OUT, NAME = {str(output / name)!r}, {name!r}\n{code}"]
+        def command(config, folder, flags):
+            return [sys.executable, "-c", f"OUT, NAME = {str(folder)!r}, {folder.name!r}\n{code}"]
 
-        monkeypatch.setattr(arms, "_command", command)
+        monkeypatch.setattr(searches, "_command", command)
 
     return make
 
@@ -99,11 +99,11 @@ print('a warning', file=sys.stderr)
 
 def run(output, config=USER, flags=()):
     said = []
-    code = run_arms(arm_configs(config), flags, output, said.append)
+    code = run_searches(search_configs(config), flags, output, said.append)
     return code, "".join(said)
 
 
-def test_each_arm_is_run_into_its_folder_and_its_output_is_shown_and_kept(tmp_path, stand_in):
+def test_each_search_is_run_into_its_folder_and_its_output_is_shown_and_logged(tmp_path, stand_in):
     stand_in(SEARCH)
     code, said = run(tmp_path)
     assert code == 0
@@ -113,16 +113,15 @@ def test_each_arm_is_run_into_its_folder_and_its_output_is_shown_and_kept(tmp_pa
         assert sorted(log.splitlines()) == ["a warning", "searching ü"]
         assert f"[{name}] searching ü\n" in said
         assert f"[{name}] a warning\n" in said
-    assert set(wall_seconds(tmp_path)) == {"off", "on"}
-    assert all(0 < seconds < 60 for seconds in wall_seconds(tmp_path).values())
+    assert all(0 < seconds < 60 for seconds in wall_seconds(tmp_path, ["off", "on"]).values())
 
 
 @pytest.mark.parametrize(("ending", "expected"), [("sys.exit(3)", 3), ("os.kill(os.getpid(), 9)", 137)])
 def test_a_failing_search_ends_it_with_its_code_and_the_name_of_its_log(tmp_path, stand_in, ending, expected):
     stand_in(f"{SEARCH}\nif NAME == 'on': {ending}")
-    configs = arm_configs(USER, stock=True)
+    configs = search_configs(USER, stock=True)
     said = []
-    assert run_arms(configs, [], tmp_path, said.append) == expected
+    assert run_searches(configs, [], tmp_path, said.append) == expected
     assert str(tmp_path / "on.log") in said[-1]
     assert (tmp_path / "off" / "result").exists()
     assert not (tmp_path / "stock").exists()
@@ -149,17 +148,22 @@ def test_other_settings_are_searched_anew(tmp_path, stand_in, change):
     assert (tmp_path / "off.before_1" / "result").exists()
 
 
-def test_a_damaged_record_is_one_clear_error(tmp_path):
+def test_where_the_record_is_damaged_all_is_searched_again_and_nothing_lost(tmp_path, stand_in, caplog):
+    stand_in(SEARCH)
+    run(tmp_path)
     (tmp_path / "searches.yaml").write_text("off: [")
-    with pytest.raises(SettingsError, match=r"searches\.yaml is no YAML"):
-        run(tmp_path)
+    code, said = run(tmp_path)
+    assert code == 0
+    assert "searches.yaml cannot be read" in caplog.text
+    assert "finished before" not in said
+    assert (tmp_path / "on.before_1" / "result").exists()
 
 
 @pytest.mark.slow
 def test_the_real_command_reports_alphadias_own_exit_code(tmp_path):
     config = {"no_such_key": 1, "general": {"random_state": 1}}
     said = []
-    assert run_arms(arm_configs(config), ["--no-such-flag"], tmp_path, said.append) == 126
+    assert run_searches(search_configs(config), ["--no-such-flag"], tmp_path, said.append) == 126
     assert "no-such-flag" in (tmp_path / "off.log").read_text()
     assert yaml.safe_load((tmp_path / "off.config.yaml").read_text())["general"]["transfer_step_enabled"] is False
     assert not (tmp_path / "on.log").exists()
@@ -176,7 +180,7 @@ def test_a_search_that_was_cut_off_is_not_taken_for_the_one_that_was_in_its_plac
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_arms(arm_configs(other), (), tmp_path, interrupted)
+        run_searches(search_configs(other), (), tmp_path, interrupted)
     (tmp_path / "off").mkdir(exist_ok=True)
     stand_in(SEARCH)
     said = run(tmp_path)[1]

@@ -1,4 +1,4 @@
-"""The same search with the plugin off and on, as real commands, each in its own folder."""
+"""The same search with transfer learning off and on, as real commands, each in its own folder."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from alphadia_tl import host
 from alphadia_tl.bundle import versions
 from alphadia_tl.errors import SettingsError
-from alphadia_tl.files import write_whole, write_yaml
+from alphadia_tl.files import Manifest, hash_of, write_yaml
 from alphadia_tl.settings import PluginSettings
 
 OFF, ON, STOCK = "off", "on", "stock"
@@ -27,20 +25,15 @@ SWITCHES = (PluginSettings.section, "transfer_step_enabled", "quant_directory", 
 QUANT_FLAGS = ("--quant-dir", "--quant-directory")
 
 
-def arm_configs(config: Mapping[str, Any], *, stock: bool = False) -> dict[str, dict[str, Any]]:
-    """Return the config of each arm: the same, the seed included, but for the switches of transfer learning.
+def search_configs(config: Mapping[str, Any], *, stock: bool = False) -> dict[str, dict[str, Any]]:
+    """Return the config of each search: the same, the seed included, but for the switches of transfer learning.
 
-    Parameters
-    ----------
-    config : mapping
-        The user's config, with or without the section ``alphadia_tl``.
-    stock : bool, default False
-        Also make the arm with alphaDIA's own transfer step.
+    The search "stock", with alphaDIA's own transfer step, is made where it is wanted.
 
     Raises
     ------
     SettingsError
-        If a section is wrong, or the arms would write to one quantification folder.
+        If a section is wrong, or the searches would write to one quantification folder.
     """
     for name in ("general", PluginSettings.section):
         if not isinstance(config.get(name) or {}, Mapping):
@@ -53,14 +46,14 @@ def arm_configs(config: Mapping[str, Any], *, stock: bool = False) -> dict[str, 
     section = {**(config.get(PluginSettings.section) or {}), "enabled": True}
     PluginSettings.from_mapping(section)
     off = host.deep_merge(plain, {"general": {"transfer_step_enabled": False}})
-    arms = {OFF: off, ON: off | {PluginSettings.section: section}}
+    configs = {OFF: off, ON: off | {PluginSettings.section: section}}
     if stock:
-        arms[STOCK] = host.deep_merge(plain, {"general": {"transfer_step_enabled": True}})
-    return arms
+        configs[STOCK] = host.deep_merge(plain, {"general": {"transfer_step_enabled": True}})
+    return configs
 
 
 def check_flags(flags: Sequence[str]) -> None:
-    """Refuse flags that would make the arms differ in more, or less, than the switch.
+    """Refuse flags that would make the searches differ in more, or less, than the switch.
 
     Raises
     ------
@@ -75,15 +68,15 @@ def check_flags(flags: Sequence[str]) -> None:
             continue
         text = text or next(iter(flags[number + 1 :]), "")
         try:
-            given = json.loads(text)
+            values = json.loads(text)
         except json.JSONDecodeError as error:
             raise SettingsError(f"Flag '--config-dict' is no JSON: {error}.") from error
-        keys = {*given, *(given.get("general") or {})} if isinstance(given, dict) else set()
+        keys = {*values, *(values.get("general") or {})} if isinstance(values, dict) else set()
         for key in keys & set(SWITCHES):
             raise SettingsError(f"Flag '--config-dict' sets '{key}', which this command sets.", "Use --config for it.")
 
 
-def run_arms(
+def run_searches(
     configs: Mapping[str, Mapping[str, Any]], flags: Sequence[str], output: Path, write: Callable[[str], object]
 ) -> int:
     """Run one search after the other, each into a folder of its name.
@@ -94,11 +87,11 @@ def run_arms(
     Parameters
     ----------
     configs : mapping
-        Config of each arm; see `arm_configs`.
+        Config of each search; see `search_configs`.
     flags : sequence of str
         Further flags of alphaDIA, the same for all.
     output : Path
-        Gets ``<arm>/``, ``<arm>.config.yaml``, ``<arm>.log`` and ``searches.yaml``.
+        Gets ``<search>/``, ``<search>.config.yaml``, ``<search>.log`` and ``searches.yaml``.
     write : callable
         Takes the text for the user, the searches' own output included.
 
@@ -109,57 +102,42 @@ def run_arms(
     """
     check_flags(flags)
     output.mkdir(parents=True, exist_ok=True)
+    done = Manifest(output, RECORD)
     for name, config in configs.items():
-        record = _read_record(output)
-        asked = {"config": copy.deepcopy(dict(config)), "flags": list(flags), "versions": versions()}
-        before = record.get(name) or {}
-        if before.get("code") == 0 and {k: before.get(k) for k in asked} == asked and (output / name).is_dir():
+        inputs = {"config": hash_of(config), "flags": hash_of(list(flags)), "versions": hash_of(versions())}
+        folder, config_file, log = (output / f"{name}{end}" for end in ("", ".config.yaml", ".log"))
+        if done.is_finished(name, inputs) and folder.is_dir():
             write(f"[{name}] finished before with the same config: its results are used.\n")
             continue
-        record = {other: entry for other, entry in record.items() if other != name}
-        write_yaml(output / RECORD, record)  # first: a folder that is half written must not pass for the finished one
-        _move_aside(output / name)
-        log = output / f"{name}.log"
-        code, seconds = _run(_command(name, config, flags, output), log, name, write)
-        write_yaml(output / RECORD, record | {name: {**asked, "code": code, "seconds": round(seconds, 2)}})
+        done.begin(name, inputs)  # first: a folder that is half written must not pass for the finished one
+        _move_aside(folder)
+        write_yaml(config_file, config)
+        started = time.perf_counter()
+        code = _run(_command(config_file, folder, flags), log, name, write)
         if code != 0:
             write(f"The search '{name}' failed with exit code {code}. Its log: {log}\n")
             return code
+        done.finish(name, inputs, [], {"seconds": round(time.perf_counter() - started, 2)})
     return 0
 
 
-def wall_seconds(output: Path) -> dict[str, float]:
-    """Return the recorded wall time of each search."""
-    return {name: float(entry["seconds"]) for name, entry in _read_record(output).items()}
+def wall_seconds(output: Path, names: Iterable[str]) -> dict[str, float]:
+    """Return the wall time of each search that `run_searches` has finished."""
+    done = Manifest(output, RECORD)
+    return {name: float(done.facts(name)["seconds"]) for name in names}
 
 
-def _read_record(output: Path) -> dict[str, Any]:
-    path = output / RECORD
-    if not path.is_file():
-        return {}
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is no YAML: {error}.", "Remove it: all searches are run again.") from error
-    return dict(content or {})
+def _command(config: Path, folder: Path, flags: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "alphadia_tl.cli", "--config", str(config), "-o", str(folder), *flags]
 
 
-def _command(name: str, config: Mapping[str, Any], flags: Sequence[str], output: Path) -> list[str]:
-    path = output / f"{name}.config.yaml"
-    text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
-    return [sys.executable, "-m", "alphadia_tl.cli", "--config", str(path), "-o", str(output / name), *flags]
-
-
-def _run(command: Sequence[str], log: Path, name: str, write: Callable[[str], object]) -> tuple[int, float]:
-    """Run a command, its output going to a log and to the user; return its exit code and wall time."""
-    started = time.perf_counter()
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+def _run(command: Sequence[str], log: Path, name: str, write: Callable[[str], object]) -> int:
+    """Run a command, its output going to a log and to the user; return its exit code."""
     with (
-        log.open("w", encoding="utf-8") as kept,
+        log.open("w", encoding="utf-8") as log_file,
         subprocess.Popen(
             command,
-            env=environment,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -169,14 +147,14 @@ def _run(command: Sequence[str], log: Path, name: str, write: Callable[[str], ob
     ):
         try:
             for line in process.stdout or ():
-                kept.write(line)
-                kept.flush()
+                log_file.write(line)
+                log_file.flush()
                 write(f"[{name}] {line}")
             code = process.wait()
         except BaseException:
             process.terminate()
             raise
-    return (code if code >= 0 else 128 - code), time.perf_counter() - started
+    return code if code >= 0 else 128 - code
 
 
 def _move_aside(folder: Path) -> None:
