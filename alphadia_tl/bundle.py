@@ -21,71 +21,42 @@ PACKAGES = (
 )
 
 
+class _Inside:
+    """A file or folder of a bundle: its path is that of the bundle and this name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, bundle: Bundle, _: type[Bundle]) -> Path:
+        return bundle.folder / self.name
+
+
 @dataclass(frozen=True)
 class Bundle:
     """Paths of the bundle inside one folder; names as alphaDIA gives them where it has them."""
 
     folder: Path
 
-    @property
-    def transfer_library(self) -> Path:
-        """Observed precursors the models learnt from."""
-        return self.folder / "speclib.transfer.hdf"
-
-    @property
-    def models(self) -> Path:
-        """Folder of weight files, usable as ``library_prediction.peptdeep_model_path``."""
-        return self.folder / "peptdeep.transfer"
-
-    @property
-    def stats(self) -> Path:
-        """Metrics per epoch, long table."""
-        return self.folder / "stats.transfer.tsv"
-
-    @property
-    def rt_bins(self) -> Path:
-        """Counts and errors of the RT model along the gradient."""
-        return self.folder / "rt_bins.transfer.tsv"
-
-    @property
-    def provenance(self) -> Path:
-        """Settings, seeds, versions, weight hashes, decisions."""
-        return self.folder / "alphadia_tl.yaml"
-
-    @property
-    def tuned_library(self) -> Path:
-        """Spectral library of the second pass."""
-        return self.folder / "speclib.tuned.hdf"
-
-    @property
-    def modifications(self) -> Path:
-        """What was learnt about each modification."""
-        return self.folder / "modifications.transfer.tsv"
-
-    @property
-    def held_out(self) -> Path:
-        """Held-out rows of all models with what was predicted for them before and after."""
-        return self.folder / "held_out.transfer.parquet"
-
-    @property
-    def spectra(self) -> Path:
-        """A few held-out spectra, fragment by fragment."""
-        return self.folder / "spectra.transfer.parquet"
-
-    @property
-    def report(self) -> Path:
-        """Report for people."""
-        return self.folder / "report.html"
-
-    @property
-    def report_json(self) -> Path:
-        """The report's numbers for programs."""
-        return self.folder / "report.json"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of trainings that are not finished; removed when the models are written."""
-        return self.folder / CHECKPOINTS
+    # Observed precursors that the models learnt from; weight files, usable as library_prediction.peptdeep_model_path.
+    transfer_library = _Inside("speclib.transfer.hdf")
+    models = _Inside("peptdeep.transfer")
+    # Metrics per epoch, long table; counts and errors of the RT model along the gradient.
+    stats = _Inside("stats.transfer.tsv")
+    rt_bins = _Inside("rt_bins.transfer.tsv")
+    # Settings, seeds, versions, weight hashes, decisions.
+    provenance = _Inside("alphadia_tl.yaml")
+    # Spectral library of the second pass.
+    tuned_library = _Inside("speclib.tuned.hdf")
+    # What was learnt about each modification.
+    modifications = _Inside("modifications.transfer.tsv")
+    # Held-out rows of all models with what was predicted before and after; a few spectra, fragment by fragment.
+    held_out = _Inside("held_out.transfer.parquet")
+    spectra = _Inside("spectra.transfer.parquet")
+    # The report for people, and its numbers for programs.
+    report = _Inside("report.html")
+    report_json = _Inside("report.json")
+    # Trainings that are not finished; removed when the models are written.
+    checkpoints = _Inside(CHECKPOINTS)
 
     def results(self) -> list[Path]:
         """Return the files that the step has written and nothing writes again: models, libraries, tables."""

@@ -10,66 +10,36 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import textwrap
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from alphadia_tl.errors import SettingsError
 
 
-def check(condition: bool, key: str, value: object, expected: str) -> None:
-    """Raise a SettingsError that names the key and what is expected, unless the condition holds."""
-    if not condition:
-        raise SettingsError(
-            f"Config key '{key}' has the impossible value {value!r}: expected {expected}.",
-            "Correct it in the config file.",
-        )
-
-
-def _allowed_types(annotation: Any) -> tuple[type, ...]:
-    if isinstance(annotation, types.UnionType):
-        return tuple(t for arg in typing.get_args(annotation) for t in _allowed_types(arg))
-    if annotation is None:
-        return (types.NoneType,)
-    origin = typing.get_origin(annotation)
-    if origin is tuple:
-        return (tuple, list)
-    return (annotation,)
-
-
 def _type_fits(value: Any, annotation: Any) -> bool:
-    allowed = _allowed_types(annotation)
+    if isinstance(annotation, types.UnionType):
+        return any(_type_fits(value, a) for a in typing.get_args(annotation))
+    if typing.get_origin(annotation) is tuple:
+        inner = typing.get_args(annotation)[0]
+        return isinstance(value, tuple | list) and all(_type_fits(v, inner) for v in value)
     if isinstance(value, bool):
-        return bool in allowed
-    if isinstance(value, int) and float in allowed:
-        return True
-    if not isinstance(value, allowed):
-        return False
-    if isinstance(value, tuple | list):
-        inner = (
-            next(
-                typing.get_args(a)[0]
-                for a in (typing.get_args(annotation) or (annotation,))
-                if typing.get_origin(a) is tuple
-            )
-            if typing.get_origin(annotation) is not tuple
-            else typing.get_args(annotation)[0]
-        )
-        return all(_type_fits(v, inner) for v in value)
-    return True
+        return annotation is bool
+    return isinstance(value, int | float if annotation is float else annotation)
 
 
 class Section:
     """Construction from a mapping with the key names of the config, for frozen dataclasses."""
 
-    section: typing.ClassVar[str] = ""
+    section: ClassVar[str] = ""
     #: What became of keys that earlier versions had.
-    deleted: typing.ClassVar[Mapping[str, str]] = types.MappingProxyType({})
+    deleted: ClassVar[Mapping[str, str]] = {}
     #: Values of such keys that say what is done now: they are passed over.
-    deleted_values: typing.ClassVar[Mapping[str, object]] = types.MappingProxyType({})
+    deleted_values: ClassVar[Mapping[str, object]] = {}
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any] | None, *, ignore_unknown: bool = False) -> Self:
@@ -95,41 +65,45 @@ class Section:
                 f"Write for example '{cls.section}: {{enabled: true}}'.",
             )
         hints = typing.get_type_hints(cls)
-        known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
+        known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
         for key, value in values.items():
             if key in cls.deleted and (key not in cls.deleted_values or value != cls.deleted_values[key]):
                 raise SettingsError(f"Config key '{cls.section}.{key}' does not exist any more.", cls.deleted[key])
         unknown = sorted(str(k) for k in values if k not in known and k not in cls.deleted)
         if unknown and not ignore_unknown:
             raise SettingsError(
-                f"Unknown config key '{cls.section}.{unknown[0]}'.",
-                f"Known keys: {', '.join(sorted(known))}.",
+                f"Unknown config key '{cls.section}.{unknown[0]}'.", f"Known keys: {', '.join(sorted(known))}."
             )
-        kwargs: dict[str, Any] = {}
-        for name in known:
-            if name not in values:
-                continue
-            value = values[name]
-            if isinstance(hints[name], type) and issubclass(hints[name], Section):
-                kwargs[name] = hints[name].from_mapping(value)
-                continue
-            if hints[name] is bool and isinstance(value, str) and value.lower() in ("true", "false"):
-                value = value.lower() == "true"  # as alphaDIA reads its own switches
-            if not _type_fits(value, hints[name]):
-                raise SettingsError(
-                    f"Config key '{cls.section}.{name}' has the value {value!r} of type "
-                    f"{type(value).__name__}: expected {describe_type(hints[name])}.",
-                    "Correct it in the config file.",
-                )
-            kwargs[name] = tuple(value) if isinstance(value, list) else value
-        return cls(**kwargs)
+        return cls(**{name: cls._value(name, values[name], hints[name]) for name in known if name in values})
+
+    @classmethod
+    def _value(cls, name: str, value: Any, hint: Any) -> Any:
+        if isinstance(hint, type) and issubclass(hint, Section):
+            return hint.from_mapping(value)
+        if hint is bool and isinstance(value, str) and value.lower() in ("true", "false"):
+            return value.lower() == "true"  # as alphaDIA reads its own switches
+        if not _type_fits(value, hint):
+            raise SettingsError(
+                f"Config key '{cls.section}.{name}' has the value {value!r} of type "
+                f"{type(value).__name__}: expected {describe_type(hint)}.",
+                "Correct it in the config file.",
+            )
+        return tuple(value) if isinstance(value, list) else value
+
+    def expect(self, condition: bool, key: str, expected: str, value: object = None) -> None:
+        """Raise a SettingsError that names the key, its value and what is expected, unless the condition holds."""
+        if not condition:
+            value = getattr(self, key) if value is None else value
+            raise SettingsError(
+                f"Config key '{self.section}.{key}' has the impossible value "
+                f"{list(value) if isinstance(value, tuple) else value!r}: expected {expected}.",
+                "Correct it in the config file.",
+            )
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the settings as plain values that YAML can hold."""
-        return {
-            k: list(v) if isinstance(v, tuple) else v
-            for k, v in dataclasses.asdict(self).items()  # type: ignore[call-overload]
-        }
+        values = dataclasses.asdict(self)  # type: ignore[call-overload]
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
 def describe_type(annotation: Any) -> str:
@@ -150,18 +124,16 @@ def documented(default: Any, text: str) -> Any:
 
 
 MODEL_NAMES = ("rt", "charge", "ms2", "ccs")
-PRECISIONS = ("auto", "fp32", "bf16")
-ENTRAPMENT_DESIGNS = ("shuffled", "foreign")
 
 
 @dataclass(frozen=True)
 class EntrapmentSettings(Section):
     """The section ``alphadia_tl.entrapment`` of the config."""
 
-    section: typing.ClassVar[str] = "alphadia_tl.entrapment"
-    deleted: typing.ClassVar[Mapping[str, str]] = types.MappingProxyType(
-        {"train": "Leave it out: entrapment is treated as every target is, in training too."}
-    )
+    section: ClassVar[str] = "alphadia_tl.entrapment"
+    deleted: ClassVar[Mapping[str, str]] = {
+        "train": "Leave it out: entrapment is treated as every target is, in training too."
+    }
 
     prefix: str | None = documented(
         None,
@@ -181,24 +153,21 @@ class EntrapmentSettings(Section):
     )
 
     def __post_init__(self) -> None:
-        s = self.section
-        check(self.prefix is None or bool(self.prefix.strip()), f"{s}.prefix", self.prefix, "text or null")
-        check(self.design in ENTRAPMENT_DESIGNS, f"{s}.design", self.design, " or ".join(ENTRAPMENT_DESIGNS))
-        check(0 < self.ratio <= 100, f"{s}.ratio", self.ratio, "above 0, at most 100")
+        self.expect(self.prefix is None or bool(self.prefix.strip()), "prefix", "text or null")
+        self.expect(self.design in ("shuffled", "foreign"), "design", "shuffled or foreign")
+        self.expect(0 < self.ratio <= 100, "ratio", "above 0, at most 100")
 
 
 @dataclass(frozen=True)
 class PluginSettings(Section):
     """The section ``alphadia_tl`` of the config."""
 
-    section: typing.ClassVar[str] = "alphadia_tl"
-    deleted: typing.ClassVar[Mapping[str, str]] = types.MappingProxyType(
-        {
-            "cross_fit": "Leave it out: one model predicts every peptide.",
-            "rounds": "Leave it out: the models are tuned once; further rounds found no more.",
-            "tune_again": "Leave it out, and give the flag: alphadia-tl workflow --tune-again.",
-        }
-    )
+    section: ClassVar[str] = "alphadia_tl"
+    deleted: ClassVar[Mapping[str, str]] = {
+        "cross_fit": "Leave it out: one model predicts every peptide.",
+        "rounds": "Leave it out: the models are tuned once; further rounds found no more.",
+        "tune_again": "Leave it out, and give the flag: alphadia-tl workflow --tune-again.",
+    }
 
     enabled: bool = documented(False, "Switch: search, tune the models, predict the library again, search again.")
     tune: bool = documented(
@@ -254,48 +223,36 @@ class PluginSettings(Section):
     )
 
     def __post_init__(self) -> None:
-        s = self.section
-        check(self.tuning_runs is None or self.tuning_runs >= 1, f"{s}.tuning_runs", self.tuning_runs, "at least 1")
-        unknown = [m for m in self.models if m not in MODEL_NAMES]
-        check(not unknown, f"{s}.models", list(self.models), f"a list of {', '.join(MODEL_NAMES)}")
-        check(len(set(self.models)) == len(self.models), f"{s}.models", list(self.models), "no repeated names")
-        check(self.min_training_peptides >= 1, f"{s}.min_training_peptides", self.min_training_peptides, "at least 1")
-        check(
-            self.max_training_precursors >= self.min_training_peptides,
-            f"{s}.max_training_precursors",
-            self.max_training_precursors,
-            f"at least min_training_peptides ({self.min_training_peptides})",
-        )
-        check(0.5 <= self.gate_confidence < 1, f"{s}.gate_confidence", self.gate_confidence, "0.5 up to below 1")
-        check(
-            0 < self.charge_filter_recall <= 1,
-            f"{s}.charge_filter_recall",
-            self.charge_filter_recall,
-            "above 0, at most 1",
-        )
-        number = self.nce if not isinstance(self.nce, str) else None
-        check(number is None or 0 < number <= 100, f"{s}.nce", self.nce, "above 0, at most 100")
-        check(number == self.nce or self.nce == "auto", f"{s}.nce", self.nce, "auto, a number or null")
-        number = self.rt_tolerance if not isinstance(self.rt_tolerance, str) else None
-        check(number is None or number > 0, f"{s}.rt_tolerance", self.rt_tolerance, "above 0")
-        check(
-            number == self.rt_tolerance or self.rt_tolerance == "auto",
-            f"{s}.rt_tolerance",
-            self.rt_tolerance,
-            "auto, a number or null",
-        )
-        check(self.precision in PRECISIONS, f"{s}.precision", self.precision, f"one of {', '.join(PRECISIONS)}")
+        self.expect(self.tuning_runs is None or self.tuning_runs >= 1, "tuning_runs", "at least 1")
+        self.expect(set(self.models) <= set(MODEL_NAMES), "models", f"a list of {', '.join(MODEL_NAMES)}")
+        self.expect(len(set(self.models)) == len(self.models), "models", "no repeated names")
+        least = self.min_training_peptides
+        self.expect(least >= 1, "min_training_peptides", "at least 1")
+        enough = f"at least min_training_peptides ({least})"
+        self.expect(self.max_training_precursors >= least, "max_training_precursors", enough)
+        self.expect(0.5 <= self.gate_confidence < 1, "gate_confidence", "0.5 up to below 1")
+        self.expect(0 < self.charge_filter_recall <= 1, "charge_filter_recall", "above 0, at most 1")
+        self._expect_auto_or("nce", "above 0, at most 100", most=100)
+        self._expect_auto_or("rt_tolerance", "above 0")
+        self.expect(self.precision in ("auto", "fp32", "bf16"), "precision", "one of auto, fp32, bf16")
+
+    def _expect_auto_or(self, key: str, expected: str, most: float = math.inf) -> None:
+        value = getattr(self, key)
+        if isinstance(value, str):
+            self.expect(value == "auto", key, "auto, a number or null")
+        else:
+            self.expect(value is None or 0 < value <= most, key, expected)
 
 
 @dataclass(frozen=True)
 class TrainingSettings(Section):
     """The section ``transfer_learning`` of the config, as far as the user wrote it."""
 
-    section: typing.ClassVar[str] = "transfer_learning"
-    deleted: typing.ClassVar[Mapping[str, str]] = types.MappingProxyType(
-        {"test_interval": "Leave it out, or write 1: the models are validated after every epoch."}
-    )
-    deleted_values: typing.ClassVar[Mapping[str, object]] = types.MappingProxyType({"test_interval": 1})
+    section: ClassVar[str] = "transfer_learning"
+    deleted: ClassVar[Mapping[str, str]] = {
+        "test_interval": "Leave it out, or write 1: the models are validated after every epoch."
+    }
+    deleted_values: ClassVar[Mapping[str, object]] = {"test_interval": 1}
 
     batch_size: int | None = documented(
         None,
@@ -320,20 +277,15 @@ class TrainingSettings(Section):
     warmup_epochs: int = documented(2, "Epochs over which the learning rate grows to max_lr.")
 
     def __post_init__(self) -> None:
-        s = self.section
-        if self.batch_size is not None:
-            check(self.batch_size >= 1, f"{s}.batch_size", self.batch_size, "at least 1")
-        if self.max_lr is not None:
-            check(0 < self.max_lr < 1, f"{s}.max_lr", self.max_lr, "above 0 and below 1")
+        self.expect(self.batch_size is None or self.batch_size >= 1, "batch_size", "at least 1")
+        self.expect(self.max_lr is None or 0 < self.max_lr < 1, "max_lr", "above 0 and below 1")
         for name in ("train_fraction", "validation_fraction", "test_fraction"):
-            value = getattr(self, name)
-            check(0 < value < 1, f"{s}.{name}", value, "above 0 and below 1")
+            self.expect(0 < getattr(self, name) < 1, name, "above 0 and below 1")
         total = self.train_fraction + self.validation_fraction + self.test_fraction
-        check(total <= 1 + 1e-9, f"{s}.*_fraction", round(total, 6), "a sum of at most 1")
-        check(self.lr_patience >= 0, f"{s}.lr_patience", self.lr_patience, "at least 0")
-        if self.epochs is not None:
-            check(self.epochs >= 1, f"{s}.epochs", self.epochs, "at least 1")
-        check(self.warmup_epochs >= 0, f"{s}.warmup_epochs", self.warmup_epochs, "at least 0")
+        self.expect(total <= 1 + 1e-9, "*_fraction", "a sum of at most 1", value=round(total, 6))
+        self.expect(self.lr_patience >= 0, "lr_patience", "at least 0")
+        self.expect(self.epochs is None or self.epochs >= 1, "epochs", "at least 1")
+        self.expect(self.warmup_epochs >= 0, "warmup_epochs", "at least 0")
 
     @property
     def stopping_patience(self) -> int:
@@ -345,7 +297,7 @@ class TrainingSettings(Section):
 class TransferLibrarySettings(Section):
     """The section ``transfer_library`` of the config."""
 
-    section: typing.ClassVar[str] = "transfer_library"
+    section: ClassVar[str] = "transfer_library"
 
     fragment_types: tuple[str, ...] = documented(("b", "y"), "Fragment types that are quantified and learnt.")
     max_charge: int = documented(2, "Highest fragment charge.")
@@ -361,22 +313,11 @@ class TransferLibrarySettings(Section):
     )
 
     def __post_init__(self) -> None:
-        s = self.section
-        check(len(self.fragment_types) > 0, f"{s}.fragment_types", list(self.fragment_types), "at least one type")
-        check(self.max_charge >= 1, f"{s}.max_charge", self.max_charge, "at least 1")
-        check(self.top_k_samples >= 1, f"{s}.top_k_samples", self.top_k_samples, "at least 1")
-        check(
-            -1 <= self.precursor_correlation_cutoff <= 1,
-            f"{s}.precursor_correlation_cutoff",
-            self.precursor_correlation_cutoff,
-            "-1 to 1",
-        )
-        check(
-            0 <= self.fragment_correlation_ratio <= 1,
-            f"{s}.fragment_correlation_ratio",
-            self.fragment_correlation_ratio,
-            "0 to 1",
-        )
+        self.expect(len(self.fragment_types) > 0, "fragment_types", "at least one type")
+        self.expect(self.max_charge >= 1, "max_charge", "at least 1")
+        self.expect(self.top_k_samples >= 1, "top_k_samples", "at least 1")
+        self.expect(-1 <= self.precursor_correlation_cutoff <= 1, "precursor_correlation_cutoff", "-1 to 1")
+        self.expect(0 <= self.fragment_correlation_ratio <= 1, "fragment_correlation_ratio", "0 to 1")
 
 
 HEADER = """\
