@@ -67,65 +67,68 @@ def library_config(library: Path) -> dict[str, Any]:
     }
 
 
-def finish_search(outcome: StepOutcome, final_folder: Path) -> None:
+def finish_search(outcome: StepOutcome, final_folder: Path) -> StepOutcome:
     """Write what is known only after the final pass: what both passes found, and the report."""
     folders = [outcome.bundle.folder, final_folder]
     counts = [host.count_identifications(folder) for folder in folders]
-    _look_before_protein_fdr(outcome, folders, counts)
-    _count_changes(outcome, folders)
-    _estimate_errors(outcome, folders, counts)
-    finish(outcome, first_pass=counts[0], second_pass=counts[1])
+    outcome = _look_before_protein_fdr(outcome, folders, counts)
+    outcome = _count_changes(outcome, folders)
+    outcome = _estimate_errors(outcome, folders, counts)
+    return finish(outcome, first_pass=counts[0], second_pass=counts[1])
 
 
-def _look_before_protein_fdr(outcome: StepOutcome, folders: list[Path], counts: list[dict[str, Any] | None]) -> None:
+def _look_before_protein_fdr(
+    outcome: StepOutcome, folders: list[Path], counts: list[dict[str, Any] | None]
+) -> StepOutcome:
     """Add to the counts of each pass what it found before the protein FDR; warn where the later one reports fewer."""
     fdr = outcome.provenance.get("fdr")
     first, second = counts
     if fdr is None or first is None or second is None:
-        return
+        return outcome
     try:
         before = [count_before_protein_fdr(folder, claimed_fdr=fdr) for folder in folders]
     except QuantificationError as error:  # the search is done and stays
-        outcome.warnings.append(f"Precursors before the protein FDR were not counted: {error}")
-        logger.warning(outcome.warnings[-1])
-        return
+        return _warned(outcome, f"Precursors before the protein FDR were not counted: {error}")
     for count, number in zip((first, second), before, strict=True):
         if number is not None:
             count[BEFORE_PROTEIN_FDR] = number
     if second["precursors"] < FEWER * first["precursors"]:
         found = f"{second['precursors']:,} precursors, the one before {first['precursors']:,}"
         taken = "" if None in before else f"before the protein FDR they are {before[1]:,} and {before[0]:,}. "
-        outcome.warnings.append(
-            f"The pass after tuning reports {found}; {taken}Tables of the pass before: {folders[0]}"
+        return _warned(
+            outcome, f"The pass after tuning reports {found}; {taken}Tables of the pass before: {folders[0]}"
         )
-        logger.warning(outcome.warnings[-1])
+    return outcome
 
 
-def _estimate_errors(outcome: StepOutcome, folders: list[Path], counts: list[dict[str, Any] | None]) -> None:
+def _warned(outcome: StepOutcome, line: str) -> StepOutcome:
+    logger.warning(line)
+    return outcome.with_warnings(line)
+
+
+def _estimate_errors(outcome: StepOutcome, folders: list[Path], counts: list[dict[str, Any] | None]) -> StepOutcome:
     """Add to the counts of each pass what entrapment says of their error."""
     settings = EntrapmentSettings.from_mapping((outcome.provenance.get("alphadia_tl") or {}).get("entrapment"))
     if settings.prefix is None:
         logger.info("No error estimate: the config names no entrapment (alphadia_tl.entrapment.prefix).")
-        return
+        return outcome
     for folder, count in zip(folders, counts, strict=True):
         if count is None:
             continue
         try:
             count |= estimate_pass(folder, settings, claimed_fdr=outcome.provenance["fdr"])
         except (QuantificationError, DataError) as error:  # the search is done and stays
-            outcome.warnings.append(f"No error estimate for {folder}: {error}")
-            logger.warning(outcome.warnings[-1])
+            outcome = _warned(outcome, f"No error estimate for {folder}: {error}")
+    return outcome
 
 
-def _count_changes(outcome: StepOutcome, folders: list[Path]) -> None:
+def _count_changes(outcome: StepOutcome, folders: list[Path]) -> StepOutcome:
     """Note how many precursors both passes have, and each alone; a damaged table costs no results."""
     try:
         changes = count_kept_and_gained(*folders)
     except QuantificationError as error:
-        outcome.warnings.append(f"Precursors that were gained and lost were not counted: {error}")
-        logger.warning(outcome.warnings[-1])
-        return
-    outcome.provenance["between_passes"] = changes
+        return _warned(outcome, f"Precursors that were gained and lost were not counted: {error}")
+    return outcome.with_provenance(between_passes=changes)
 
 
 def announce(text: str) -> None:

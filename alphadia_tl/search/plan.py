@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +121,8 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
         some = continued or self._plugin.tuning_runs is not None
         with host.missing_runs_are_searched() if some else nullcontext():
             super().run_step(output_directory, host.deep_merge(extra_config, continued), step_name)
-        self._step_outcome.seconds[f"{step_name} step"] = time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        self._step_outcome = self._step_outcome.with_seconds(f"{step_name} step", seconds)
         if step_name == host.LIBRARY_STEP:
             self._write_report()
 
@@ -138,8 +140,7 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
             return run_step(settings, folder, quant_folders=quant, speclib=library)
 
         outcome = done.tuning(settings, folder, quant, library, weights, tune)
-        outcome.seconds = {"first pass": seconds, **outcome.seconds}
-        self._step_outcome = outcome
+        self._step_outcome = replace(outcome, seconds={"first pass": seconds, **outcome.seconds})
 
     def _run_first_pass(
         self, folder: Path, extra_config: dict[str, Any]
@@ -225,5 +226,5 @@ class TransferLearningPlan(SearchPlan):  # type: ignore[misc]
     def _write_report(self) -> None:
         runs, tuning = len(self._raw_paths()), self._plugin.tuning_runs
         if tuning is not None and (note := sample_note(tuning, runs)):
-            self._step_outcome.warnings.append(note)
-        finish_search(self._step_outcome, self._library_step_output_dir)
+            self._step_outcome = self._step_outcome.with_warnings(note)
+        self._step_outcome = finish_search(self._step_outcome, self._library_step_output_dir)

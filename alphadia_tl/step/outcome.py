@@ -27,64 +27,55 @@ from alphadia_tl.tasks.modifications import modification_table, not_learnt, trai
 logger = logging.getLogger(__name__)
 
 
-@dataclass
+@dataclass(frozen=True)
 class StepOutcome:
-    """What the step decided and wrote.
+    """What the step decided; its tables are in the bundle's files.
 
     Attributes
     ----------
     bundle : Bundle
         Paths of the files.
-    decisions : list of Decision
+    decisions : tuple of Decision
         One per model.
-    history : pandas.DataFrame
-        Long table ``epoch, property, data_split, metric_name, value``.
-    library : dict
+    library : mapping
         Counts of the transfer library.
-    runs : list of str
+    runs : tuple of str
         Names of the runs it was made from.
-    training : dict
+    training : mapping
         How the training of each tuned model went.
-    library_values_kept : list of str
+    library_values_kept : tuple of str
         Accepted models that leave a given library's own values in it, as they are not surely better.
     charge_cutoff : float or None
         Probability under which charge states leave the library; None keeps them all.
     rt_tolerance : float or None
         RT tolerance of the final pass, as in ``search.target_rt_tolerance``; None leaves it to alphaDIA.
-    rt_bins : pandas.DataFrame or None
-        Counts and errors along the gradient; None where the RT model was not tuned.
     regeneration : RegenerationSummary or None
         None where nothing that changes the library was accepted, so that none was written.
-    modifications : pandas.DataFrame
-        What was learnt about each modification.
-    seconds : dict
+    seconds : mapping of str to float
         Time per stage.
-    warnings : list of str
+    warnings : tuple of str
         What a user should know.
-    provenance : dict
+    provenance : mapping
         Settings, seeds, versions, weight hashes.
     """
 
     bundle: Bundle
-    decisions: list[Decision] = field(default_factory=list)
-    history: pd.DataFrame = field(default_factory=pd.DataFrame)
-    library: dict[str, Any] = field(default_factory=dict)
-    runs: list[str] = field(default_factory=list)
-    training: dict[str, TrainingFacts] = field(default_factory=dict)
-    library_values_kept: list[str] = field(default_factory=list)
+    decisions: tuple[Decision, ...] = ()
+    library: Mapping[str, Any] = field(default_factory=dict)
+    runs: tuple[str, ...] = ()
+    training: Mapping[str, TrainingFacts] = field(default_factory=dict)
+    library_values_kept: tuple[str, ...] = ()
     charge_cutoff: float | None = None
     rt_tolerance: float | None = None
-    rt_bins: pd.DataFrame | None = None
     regeneration: RegenerationSummary | None = None
-    modifications: pd.DataFrame = field(default_factory=pd.DataFrame)
-    seconds: dict[str, float] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    provenance: dict[str, Any] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def accepted(self) -> tuple[str, ...]:
         """Names of the models whose tuned weights are used."""
-        return tuple(d.model for d in self.decisions if d.accepted)
+        return accepted_models(self.decisions)
 
     @property
     def changing(self) -> list[str]:
@@ -92,48 +83,62 @@ class StepOutcome:
         able = (m for m in self.accepted if m != "charge" or self.charge_cutoff is not None)
         return [m for m in able if m not in self.library_values_kept]
 
-    def reject(self, model: str, problem: str) -> None:
-        """Take back the acceptance of a model and say why."""
+    def with_warnings(self, *lines: str) -> StepOutcome:
+        """Return the outcome with more that a user should know."""
+        return replace(self, warnings=(*self.warnings, *lines))
+
+    def with_seconds(self, stage: str, seconds: float) -> StepOutcome:
+        """Return the outcome with the time of another stage."""
+        return replace(self, seconds={**self.seconds, stage: seconds})
+
+    def with_provenance(self, **facts: Any) -> StepOutcome:
+        """Return the outcome with more, or other, facts of where it came from."""
+        return replace(self, provenance={**self.provenance, **facts})
+
+    def without(self, model: str, problem: str) -> StepOutcome:
+        """Return the outcome with the acceptance of a model taken back, and the reason."""
         reason = f"pretrained model kept: {problem}"
-        self.decisions = [replace(d, accepted=False, reason=reason) if d.model == model else d for d in self.decisions]
-        self.warnings.append(f"{model.upper()}: {reason}")
-        if model == "rt":  # it was chosen by the error of the tuned model
-            self.rt_tolerance = None
+        return replace(
+            self,
+            decisions=tuple(
+                replace(d, accepted=False, reason=reason) if d.model == model else d for d in self.decisions
+            ),
+            rt_tolerance=None if model == "rt" else self.rt_tolerance,  # chosen by the error of the tuned model
+        ).with_warnings(f"{model.upper()}: {reason}")
 
     def to_mapping(self) -> dict[str, Any]:
         """Return what ``alphadia_tl.yaml`` holds."""
         return {
             **self.provenance,
-            "runs": self.runs,
+            "runs": list(self.runs),
             "decisions": [d.to_mapping() for d in self.decisions],
-            "training": self.training,
-            "transfer_library": self.library,
-            "library_values_kept": self.library_values_kept,
+            "training": dict(self.training),
+            "transfer_library": dict(self.library),
+            "library_values_kept": list(self.library_values_kept),
             "charge_cutoff": self.charge_cutoff,
             "rt_tolerance": self.rt_tolerance,
             "regeneration": self.regeneration.to_mapping() if self.regeneration else None,
-            "warnings": self.warnings,
+            "warnings": list(self.warnings),
             "seconds": {k: round(v, 2) for k, v in self.seconds.items()},
         }
 
     @classmethod
     def from_mapping(cls, bundle: Bundle, mapping: Mapping[str, Any]) -> StepOutcome:
-        """Return the outcome of an earlier call from what it wrote down; its tables stay in the bundle's files."""
+        """Return the outcome of an earlier call from what it wrote down."""
         rest = dict(mapping)
-        decisions = [Decision.from_mapping(d) for d in rest.pop("decisions")]
         regeneration = rest.pop("regeneration")
         return cls(
             bundle,
-            decisions,
+            decisions=tuple(Decision.from_mapping(d) for d in rest.pop("decisions")),
             library=rest.pop("transfer_library"),
-            runs=rest.pop("runs"),
+            runs=tuple(rest.pop("runs")),
             training=rest.pop("training"),
-            library_values_kept=rest.pop("library_values_kept", []),
+            library_values_kept=tuple(rest.pop("library_values_kept", ())),
             charge_cutoff=rest.pop("charge_cutoff", None),
             rt_tolerance=rest.pop("rt_tolerance", None),
             regeneration=RegenerationSummary.from_mapping(regeneration) if regeneration else None,
             seconds=rest.pop("seconds"),
-            warnings=rest.pop("warnings"),
+            warnings=tuple(rest.pop("warnings")),
             provenance=rest,
         )
 
@@ -141,17 +146,25 @@ class StepOutcome:
         """Write ``alphadia_tl.yaml``."""
         write_yaml(self.bundle.provenance, self.to_mapping())
 
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Record the time of a stage."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+def accepted_models(decisions: tuple[Decision, ...]) -> tuple[str, ...]:
+    """Return the names of the models whose tuned weights are used."""
+    return tuple(d.model for d in decisions if d.accepted)
 
 
-def finish(outcome: StepOutcome, *, first_pass: dict[str, Any] | None, second_pass: dict[str, Any] | None) -> None:
+@contextmanager
+def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Note the time of a stage."""
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[stage] = time.perf_counter() - start
+
+
+def finish(
+    outcome: StepOutcome, *, first_pass: dict[str, Any] | None, second_pass: dict[str, Any] | None
+) -> StepOutcome:
     """Write what is known only after the second pass: identifications, times and the report.
 
     Parameters
@@ -162,7 +175,7 @@ def finish(outcome: StepOutcome, *, first_pass: dict[str, Any] | None, second_pa
         Numbers of precursors and proteins that each pass found; None where there is no table.
     """
     identified = {"first_pass": first_pass, "second_pass": second_pass}
-    outcome.provenance["identified"] = identified
+    outcome = outcome.with_provenance(identified=identified)
     outcome.write_provenance()
     write_report(outcome.bundle)
     for name, counts in identified.items():
@@ -170,6 +183,7 @@ def finish(outcome: StepOutcome, *, first_pass: dict[str, Any] | None, second_pa
             label = name.replace("_", " ")
             logger.info(f"{label:<20}: {counts['precursors']:,} precursors, {counts['proteins']:,} protein groups")
     logger.info(f"Report of transfer learning: {outcome.bundle.report}")
+    return outcome
 
 
 def log_summary(outcome: StepOutcome) -> None:
@@ -193,35 +207,32 @@ def starting_point(settings: StepSettings, manager: FinetuneManager) -> dict[str
     return {"started_from": files, "history": origin.history() if origin else []}
 
 
-def record_training(
-    settings: StepSettings, precursor_df: pd.DataFrame, manager: FinetuneManager, outcome: StepOutcome
-) -> None:
-    """Record what the tuned models were trained on; name the modifications that they could not learn.
+@dataclass(frozen=True)
+class WrittenModels:
+    """What is known of the models that were written: facts for the provenance file, and warnings."""
 
-    Parameters
-    ----------
-    settings : StepSettings
-        All settings.
-    precursor_df : pandas.DataFrame
-        Of the transfer library.
-    manager : FinetuneManager
-        After tuning.
-    outcome : StepOutcome
-        Gets the table, the warnings and the key ``trained_on`` of the provenance. The held-out rows with their
-        predictions are written into its bundle.
+    provenance: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+
+def write_models(
+    settings: StepSettings, precursor_df: pd.DataFrame, manager: FinetuneManager, bundle: Bundle
+) -> WrittenModels:
+    """Write weights and held-out rows, and what was learnt of each modification; name those that could not be learnt.
+
+    ``precursor_df`` is the transfer library's.
     """
     table = modification_table(manager.results, settings.searched_modifications)
-    outcome.modifications = table
-    outcome.warnings += not_learnt(table)
-    outcome.provenance["trained_on"] = describe_training(
+    write_stats(bundle.modifications, table)
+    write_held_out(manager.results, bundle)
+    trained_on = describe_training(
         precursor_df,
         fragment_types=settings.charged_frag_types,
         modifications=training_counts(table),
         nce=float(manager.nce),
         instrument=settings.instrument,
     )
-    write_stats(outcome.bundle.modifications, table)
-    write_held_out(manager.results, outcome.bundle)
+    return WrittenModels({"trained_on": trained_on, "models": save_models(manager, bundle)}, tuple(not_learnt(table)))
 
 
 def write_held_out(results: Mapping[str, TuneResult], bundle: Bundle) -> None:
@@ -231,20 +242,23 @@ def write_held_out(results: Mapping[str, TuneResult], bundle: Bundle) -> None:
     write_table(bundle.spectra, results["ms2"].held_out.spectra if "ms2" in results else HeldOut().spectra)
 
 
-def save_models(manager: FinetuneManager, outcome: StepOutcome) -> None:
-    """Write the models into the bundle, and their hashes into the provenance."""
-    manager.save_models(str(outcome.bundle.models))
-    outcome.provenance["models"] = model_hashes(outcome.bundle.models)
+def save_models(manager: FinetuneManager, bundle: Bundle) -> dict[str, str]:
+    """Write the models into the bundle and return their hashes."""
+    manager.save_models(str(bundle.models))
+    return model_hashes(bundle.models)
 
 
-def note_nce(settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome) -> None:
-    """Write the collision energy in use into the provenance, and log where it is not the configured one."""
+def collision_energy(
+    settings: StepSettings, manager: FinetuneManager, curve: Mapping[float, float] | None = None
+) -> dict[str, Any]:
+    """Return the collision energy in use, and log where it is not the configured one.
+
+    ``curve`` is that of an earlier search for the energy, which stays where this manager has not searched.
+    """
     search = manager.nce_search
-    outcome.provenance["nce"] = float(manager.nce)
-    outcome.provenance["library_prediction_nce"] = settings.nce
-    curve = {nce: round(angle, 5) for nce, angle in search.curve.items()} if search else None
-    outcome.provenance["nce_curve"] = curve or outcome.provenance.get("nce_curve")
     if manager.nce != settings.nce:
         logger.info(f"The MS2 model was tuned with NCE {manager.nce:.1f}, and predicts with it.")
     elif search is not None and search.chosen != settings.nce:
         logger.info(f"The MS2 model keeps its pretrained weights, and NCE {settings.nce:.1f} with them.")
+    found = {nce: round(angle, 5) for nce, angle in search.curve.items()} if search else None
+    return {"nce": float(manager.nce), "library_prediction_nce": settings.nce, "nce_curve": found or curve}

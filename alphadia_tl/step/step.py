@@ -9,21 +9,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from alphadia_tl.bundle import Bundle, versions
 from alphadia_tl.files import require_space, write_stats
-from alphadia_tl.host.run_facts import RunFacts, read_run_facts
+from alphadia_tl.host.run_facts import read_run_facts
 from alphadia_tl.library.collect import collect
 from alphadia_tl.library.transfer_library import TransferLibrary, describe
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.provenance import find_origin
 from alphadia_tl.models.weights import check_installed
-from alphadia_tl.step.outcome import StepOutcome, log_summary, record_training, save_models, starting_point
-from alphadia_tl.step.rewrite_library import regenerate_library
+from alphadia_tl.step.acquisition import read_acquisition
+from alphadia_tl.step.outcome import StepOutcome, log_summary, starting_point, timed, write_models
+from alphadia_tl.step.rewrite_library import rewrite_library
 from alphadia_tl.step.step_settings import StepSettings
-from alphadia_tl.step.tune_models import observed_precursor_mz, tune_models
+from alphadia_tl.step.tune_models import tune_models
 
 logger = logging.getLogger(__name__)
 
@@ -106,61 +106,70 @@ def run_step(
         Decisions and paths.
     """
     torch.set_num_threads(settings.threads)
-    outcome = StepOutcome(Bundle(output_folder))
+    bundle, seconds = Bundle(output_folder), dict[str, float]()
     logger.info(f"Transfer learning with random state {settings.seed}, {settings.threads} threads")
-    with outcome.timed("transfer library"):
-        library = _library(settings, quant_folders, transfer_library, outcome)
+    with timed(seconds, "transfer library"):
+        library = _library(settings, quant_folders, transfer_library, bundle)
+    runs = tuple(sorted(library.precursor_df["raw_name"].unique()))
     manager = start_manager(settings)
-    manager.checkpoints = outcome.bundle.checkpoints
-    outcome.provenance = _provenance(settings, manager)
-    if manager.instrument_warning:
-        outcome.warnings.append(manager.instrument_warning)
-    observable_mz = observed_precursor_mz(settings, _facts(library, outcome.runs), outcome)
-    with outcome.timed("tuning"):
-        tune_models(settings, library, manager, outcome, observable_mz, searched=speclib or searched)
-    with outcome.timed("writing models"):
-        record_training(settings, library.precursor_df, manager, outcome)
-        save_models(manager, outcome)
-        write_stats(outcome.bundle.stats, outcome.history)
-        outcome.write_provenance()
-    shutil.rmtree(outcome.bundle.checkpoints, ignore_errors=True)
+    manager.checkpoints = bundle.checkpoints
+    started = _provenance(settings, manager)
+    acquisition = read_acquisition(settings, library, runs)
+    with timed(seconds, "tuning"):
+        tuning = tune_models(settings, library, manager, acquisition.observable_mz, searched=speclib or searched)
+        seconds |= tuning.seconds
+    with timed(seconds, "writing models"):
+        write_stats(bundle.stats, tuning.history)
+        if tuning.rt_bins is None:
+            bundle.rt_bins.unlink(missing_ok=True)  # of an earlier call
+        else:
+            write_stats(bundle.rt_bins, tuning.rt_bins)
+        written = write_models(settings, library.precursor_df, manager, bundle)
+    instrument_warning = (manager.instrument_warning,) if manager.instrument_warning else ()
+    outcome = StepOutcome(
+        bundle,
+        decisions=tuning.decisions,
+        library=describe(library),
+        runs=runs,
+        training=tuning.training,
+        library_values_kept=tuning.library_values_kept,
+        charge_cutoff=tuning.charge_cutoff,
+        rt_tolerance=tuning.rt_tolerance,
+        seconds=seconds,
+        warnings=(
+            *(f"run {run} was left out of transfer learning: {reason}" for run, reason in library.left_out),
+            *instrument_warning,
+            *acquisition.warnings,
+            *tuning.warnings,
+            *written.warnings,
+        ),
+        provenance={**started, **acquisition.provenance, **tuning.collision_energy, **written.provenance},
+    )
+    outcome.write_provenance()
+    shutil.rmtree(bundle.checkpoints, ignore_errors=True)
     if speclib is not None:
-        with outcome.timed("library prediction"):
-            regenerate_library(settings, manager, outcome, speclib)
-        outcome.write_provenance()
+        outcome = rewrite_library(settings, manager, outcome, speclib)
     log_summary(outcome)
     return outcome
 
 
-def _library(
-    settings: StepSettings, folders: Sequence[Path], saved: Path | None, outcome: StepOutcome
-) -> TransferLibrary:
+def _library(settings: StepSettings, folders: Sequence[Path], saved: Path | None, bundle: Bundle) -> TransferLibrary:
     if saved is not None:
-        library = TransferLibrary.load(saved)
-    else:
-        library = collect(
-            folders,
-            settings.library,
-            settings.charged_frag_types,
-            fdr=settings.fdr,
-            max_precursors=settings.plugin.max_training_precursors,
-            fail_fast=settings.fail_fast,
-            fragment_mz=settings.fragment_mz,
-            generator=np.random.default_rng([settings.seed, 1]),
-        )
-        facts = {name: known.to_mapping() for name, known in read_run_facts(folders).items() if known}
-        library = replace(library, run_facts=facts)
-        library.save(outcome.bundle.transfer_library)
-    outcome.library = describe(library)
-    outcome.runs = sorted(library.precursor_df["raw_name"].unique())
-    for run, reason in library.left_out:
-        outcome.warnings.append(f"run {run} was left out of transfer learning: {reason}")
+        return TransferLibrary.load(saved)
+    library = collect(
+        folders,
+        settings.library,
+        settings.charged_frag_types,
+        fdr=settings.fdr,
+        max_precursors=settings.plugin.max_training_precursors,
+        fail_fast=settings.fail_fast,
+        fragment_mz=settings.fragment_mz,
+        generator=settings.generator("selection"),
+    )
+    facts = {name: known.to_mapping() for name, known in read_run_facts(folders).items() if known}
+    library = replace(library, run_facts=facts)
+    library.save(bundle.transfer_library)
     return library
-
-
-def _facts(library: TransferLibrary, runs: Sequence[str]) -> dict[str, RunFacts | None]:
-    known = {name: RunFacts.from_mapping(values) for name, values in library.run_facts.items()}
-    return dict.fromkeys(runs) | known
 
 
 def _provenance(settings: StepSettings, manager: FinetuneManager) -> dict[str, Any]:

@@ -30,6 +30,8 @@ def usable_processors() -> int:
 
 
 DEFAULT_SEED = 0
+# Streams of random numbers. What draws from one does not change what another gives.
+STREAMS = {"selection": 1, "gate": 2, "collision energy": 3, "gradient": 4, "given library": 6}
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,10 @@ class StepSettings:
     precursor_mz: tuple[float, float]
     precursor_charge: tuple[int, int]
     fragment_mz: tuple[float, float]
+
+    def generator(self, stream: str, *numbers: int) -> np.random.Generator:
+        """Return a new generator of one of `STREAMS`; numbers tell those of a stream apart, such as one per model."""
+        return np.random.default_rng([self.seed, STREAMS[stream], *numbers])
 
 
 def _seed(random_state: int | None) -> int:

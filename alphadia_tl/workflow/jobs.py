@@ -124,13 +124,13 @@ def report(plan: JobPlan) -> None:
     outcome = plan.outcome()
     searched = _receipts(plan, host.TRANSFER_STEP)
     if note := sample_note(len(searched), len(plan.raw_paths)):
-        outcome.warnings.append(note)
+        outcome = outcome.with_warnings(note)
     for step, path, reason in failed_runs(plan):
-        outcome.warnings.append(f"{path} was left out of step '{step}': {reason}")
+        outcome = outcome.with_warnings(f"{path} was left out of step '{step}': {reason}")
         logger.warning(outcome.warnings[-1])
     for step in plan.steps:
         label = "first pass" if step == host.TRANSFER_STEP else f"{step} step"
         jobs = [r.get("seconds", 0.0) for r in _receipts(plan, step).values()]
-        outcome.seconds[f"{label}, all jobs"] = float(sum(jobs))
+        outcome = outcome.with_seconds(f"{label}, all jobs", float(sum(jobs)))
     finish_search(outcome, plan.final_folder)
     write_receipt(plan.layout.reported, {"report": str(outcome.bundle.report.relative_to(plan.layout.folder))})

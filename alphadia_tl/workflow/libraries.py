@@ -22,7 +22,7 @@ from alphadia_tl.models.prediction import CHUNK_ROWS, PredictionParts, asked
 from alphadia_tl.search.passes import library_config
 from alphadia_tl.speclib.regenerate import tables_to_predict
 from alphadia_tl.step.outcome import StepOutcome
-from alphadia_tl.step.rewrite_library import regenerate_library
+from alphadia_tl.step.rewrite_library import rewrite_library
 from alphadia_tl.step.step import first_predictor, preflight, start_manager
 from alphadia_tl.step.step_settings import StepSettings
 from alphadia_tl.workflow.job_plan import JobPlan
@@ -173,10 +173,8 @@ def source_library(outcome: StepOutcome) -> Path:
 def _regenerate(plan: JobPlan) -> StepOutcome:
     outcome, settings = plan.tuned(), plan.settings()
     manager = _manager(plan, host.LIBRARY_STEP)
-    with outcome.timed("library prediction"):
-        regenerate_library(settings, manager, outcome, plan.transfer_folder / host.SPECLIB_FILE)
+    outcome = rewrite_library(settings, manager, outcome, plan.transfer_folder / host.SPECLIB_FILE)
     _note_parts(manager)
-    outcome.write_provenance()
     return outcome
 
 

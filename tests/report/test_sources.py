@@ -43,7 +43,7 @@ def test_a_file_that_is_not_there_is_left_out(bundle, file):
 
 
 def test_a_run_in_which_every_model_was_skipped_has_a_report(tmp_path):
-    outcome = StepOutcome(Bundle(tmp_path / "transfer"), decisions=[skipped("rt", "4 peptides to train on")])
+    outcome = StepOutcome(Bundle(tmp_path / "transfer"), decisions=(skipped("rt", "4 peptides to train on"),))
     write_stats(outcome.bundle.stats, made_history().iloc[:0])
     write_stats(outcome.bundle.modifications, modification_table({}))
     write_held_out({}, outcome.bundle)
@@ -109,6 +109,6 @@ def test_json_takes_numpy_values():
 
 
 def test_provenance_holds_the_runs(tmp_path):
-    outcome = StepOutcome(Bundle(tmp_path), runs=["a.raw"])
+    outcome = StepOutcome(Bundle(tmp_path), runs=("a.raw",))
     outcome.write_provenance()
     assert yaml.safe_load(outcome.bundle.provenance.read_text())["runs"] == ["a.raw"]

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -69,7 +70,7 @@ def test_a_wrong_section_stops_before_anything_runs(tmp_path, section, message):
 def test_mbr_keeps_its_own_search_settings(monkeypatch, tmp_path):
     config = {"general": {"mbr_step_enabled": True}, "alphadia_tl": {"enabled": True}}
     plan = TransferLearningPlan(str(tmp_path), config)
-    plan._step_outcome = SimpleNamespace(seconds={})
+    plan._step_outcome = StepOutcome(Bundle(tmp_path))
     seen = {}
     monkeypatch.setattr(
         SearchPlan, "run_step", lambda self, output_directory, extra_config, step_name: seen.update(extra_config)
@@ -96,7 +97,7 @@ def test_tuning_starts_from_the_users_weights_on_requantified_fragments(monkeypa
     def run_step(settings, folder, *, quant_folders, speclib):
         tuned.append((settings, folder, speclib))
         made = RegenerationSummary(str(speclib), "", ("rt",), 1, 1, 1, 1, None)
-        return StepOutcome(Bundle(folder), decisions=[Decision("rt", True, "better")], regeneration=made)
+        return StepOutcome(Bundle(folder), decisions=(Decision("rt", True, "better"),), regeneration=made)
 
     monkeypatch.setattr(host, "run_first_pass", run_first_pass)
     monkeypatch.setattr(step, "preflight", lambda settings, folder: manager)
@@ -112,7 +113,7 @@ def test_tuning_starts_from_the_users_weights_on_requantified_fragments(monkeypa
     assert [s.model_path for s, _, _ in tuned] == [tmp_path / "weights"]
     assert [(folder, speclib) for _, folder, speclib in tuned] == [(transfer, transfer / "speclib.hdf")]
     assert len(plan._raw_files_with_errors) == 1
-    plan._step_outcome.rt_tolerance = 0.07
+    plan._step_outcome = replace(plan._step_outcome, rt_tolerance=0.07)
     assert plan._second_pass_config()["library_path"] == str(transfer / "speclib.tuned.hdf")
     assert plan._second_pass_config()["search"] == {"target_rt_tolerance": 0.07}
 
@@ -125,7 +126,7 @@ def test_an_rt_tolerance_of_the_users_own_goes_before_the_chosen_one(tmp_path, w
     made = RegenerationSummary("speclib.tuned.hdf", "", ("rt",), 1, 1, 1, 1, None)
     decision = Decision("rt", True, "better")
     plan._step_outcome = StepOutcome(
-        Bundle(tmp_path / "transfer"), decisions=[decision], regeneration=made, rt_tolerance=0.07
+        Bundle(tmp_path / "transfer"), decisions=(decision,), regeneration=made, rt_tolerance=0.07
     )
     assert "search" not in plan._second_pass_config()
 
@@ -135,7 +136,7 @@ def test_an_rt_tolerance_of_the_users_own_goes_before_the_chosen_one(tmp_path, w
 )
 def test_a_tuning_that_leaves_the_library_as_it_was_reuses_the_first_pass(tmp_path, decision):
     plan = TransferLearningPlan(str(tmp_path), {"alphadia_tl": {"enabled": True}})
-    plan._step_outcome = StepOutcome(Bundle(tmp_path / "transfer"), decisions=[decision])
+    plan._step_outcome = StepOutcome(Bundle(tmp_path / "transfer"), decisions=(decision,))
     config = plan._second_pass_config()
     assert config["library_path"] == str(tmp_path / "transfer" / "speclib.hdf")
     assert config["general"] == {"reuse_quant": True, "reuse_quant_from": [str(tmp_path / "transfer" / "quant")]}

@@ -203,9 +203,9 @@ def tune(search):
         summary = RegenerationSummary("a", "b", ("rt",), 5, 4, 3, 2, 0.5, {3: 1}, {"rt": float("nan")})
         outcome = StepOutcome(
             bundle,
-            [Decision("rt", True, "better", "error", False, 0.3, 0.2, (0.05, 0.15), {"train": 9})],
+            (Decision("rt", True, "better", "error", False, 0.3, 0.2, (0.05, 0.15), {"train": 9}),),
             regeneration=summary,
-            warnings=["few"],
+            warnings=("few",),
             seconds={"tuning": 1.5},
             provenance={"nce_curve": {25.0: 0.7}, "fdr": 0.01},
         )

@@ -11,7 +11,6 @@ import yaml
 from tasks.made import fragments_like, make_peptides
 
 from alphadia_tl import host
-from alphadia_tl.bundle import Bundle
 from alphadia_tl.errors import BaselineError
 from alphadia_tl.host.run_facts import FILE_NAME, RunFacts
 from alphadia_tl.library.transfer_library import TransferLibrary
@@ -19,10 +18,10 @@ from alphadia_tl.models import gate
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.weights import new_network
 from alphadia_tl.settings import PluginSettings, TrainingSettings
-from alphadia_tl.step import tune_models as conditions
-from alphadia_tl.step.outcome import StepOutcome
+from alphadia_tl.step.acquisition import read_acquisition, without_own_conditions
 from alphadia_tl.step.step import run_step, start_manager
 from alphadia_tl.step.step_settings import step_settings
+from alphadia_tl.step.tune_models import better_than_chance
 
 NAMES = ("rt", "ms2", "charge", "ccs")
 PEPTIDES = make_peptides(200, seed=6).sort_values("nAA", kind="stable", ignore_index=True)
@@ -94,7 +93,7 @@ def test_the_configured_energy_reaches_the_models(settings, tmp_path):
 
 
 def test_noise_is_not_better_than_chance(settings):
-    better, rng = conditions.better_than_chance(settings), np.random.default_rng(0)
+    better, rng = better_than_chance(settings), np.random.default_rng(0)
     before = rng.uniform(0.3, 0.7, 400)
     peptides = np.array([f"PEPTIDE{i // 2}K" for i in range(400)], dtype=object)
     told = [better(before, before + rng.normal(0, 0.05, 400), peptides, 5) for _ in range(20)]
@@ -182,13 +181,11 @@ def test_an_unknown_instrument_reaches_the_warnings_with_what_is_used(settings, 
     assert written["instrument_used"] == "Lumos"
 
 
-def test_own_conditions_of_observations_are_left_out_and_said(settings, tmp_path):
-    outcome = StepOutcome(Bundle(tmp_path))
+def test_own_conditions_of_observations_are_left_out_and_said():
     df = PEPTIDES.assign(nce=27.0, instrument="Lumos")
-    kept = conditions.without_own_conditions(df, outcome, nce=30.0, instrument="Lumos")
-    assert not {"nce", "instrument"} & set(kept.columns)
-    assert len(outcome.warnings) == 1
-    assert "own nce (27.0) is not used" in outcome.warnings[0]
+    left, (warning,) = without_own_conditions(df, nce=30.0, instrument="Lumos")
+    assert not {"nce", "instrument"} & set(left.columns)
+    assert "own nce (27.0) is not used" in warning
 
 
 def _folders(tmp_path, *facts):
@@ -199,21 +196,30 @@ def _folders(tmp_path, *facts):
     return folders
 
 
-def test_run_facts_are_logged_warned_of_and_bound_the_observable_mz(settings, tmp_path, caplog):
+def test_run_facts_are_logged_warned_of_and_bound_the_observable_mz(settings, acquired_at_35, caplog):
     windows = ((450.0, 500.0), (500.0, 900.0))
-    facts = {"a": RunFacts("a", "Astral", (25.0, 25.0, 25.0), windows), "b": RunFacts("b", windows=windows)}
-    outcome = StepOutcome(Bundle(tmp_path), runs=["a", "b"])
+    facts = (RunFacts("a", "Astral", (25.0, 25.0, 25.0), windows), RunFacts("b", windows=windows))
+    library = replace(_library(acquired_at_35), run_facts={f.run: f.to_mapping() for f in facts})
     with caplog.at_level("INFO"):
-        observable = conditions.observed_precursor_mz(settings, facts, outcome)
-    assert observable == [(450.0, 900.0)]
+        found = read_acquisition(settings, library, ["a", "b"])
+    assert found.observable_mz == [(450.0, 900.0)]
     assert "Run a: instrument Astral, collision energy 25.0, 2 isolation windows" in caplog.text
-    assert outcome.warnings == [
-        "1 run(s) were acquired with collision energy 25.0 (a), but library_prediction.nce is 30.0"
-    ]
-    assert outcome.provenance["run_facts"]["b"] == {"instrument": None, "nce": None, "precursor_mz": [450.0, 900.0]}
-    outcome.runs.append("c")
-    whole = conditions.observed_precursor_mz(settings, facts | {"c": None}, outcome)
-    assert whole == [settings.precursor_mz]
+    assert found.warnings == (
+        "1 run(s) were acquired with collision energy 25.0 (a), but library_prediction.nce is 30.0",
+    )
+    assert found.provenance["run_facts"]["b"] == {"instrument": None, "nce": None, "precursor_mz": [450.0, 900.0]}
+    assert read_acquisition(settings, library, ["a", "b", "c"]).observable_mz == [settings.precursor_mz]
+
+
+def test_the_step_writes_the_gradient_and_passes_its_warnings_on(settings, tmp_path, acquired_at_35):
+    library = _library(acquired_at_35)
+    library = replace(library, precursor_df=library.precursor_df.assign(rt_norm=0.75 * PEPTIDES["rt_norm"]))
+    _, written = _run(replace(settings, plugin=replace(settings.plugin, models=("rt",))), tmp_path, library)
+    bins = pd.read_csv(tmp_path / "out" / "rt_bins.transfer.tsv", sep="\t")
+    assert bins["note"].tolist()[8:] == ["not learnt"] * 2
+    assert any("0.8-0.9, 0.9-1.0" in w for w in written["warnings"])
+    _run(settings, tmp_path, library)  # tunes no RT model
+    assert not (tmp_path / "out" / "rt_bins.transfer.tsv").exists()
 
 
 def test_windows_reach_the_charge_model(settings, tmp_path, models, monkeypatch):

@@ -11,14 +11,11 @@ from made_models import write_networks
 from tasks.made import fragments_like, make_peptides
 
 from alphadia_tl import host
-from alphadia_tl.bundle import Bundle
 from alphadia_tl.library.transfer_library import TransferLibrary
-from alphadia_tl.models.gate import Decision
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.weights import new_network
 from alphadia_tl.settings import PluginSettings
-from alphadia_tl.step.outcome import StepOutcome
-from alphadia_tl.step.rewrite_library import keep_better_values
+from alphadia_tl.step.given_library import compare_with_library
 from alphadia_tl.step.step_settings import step_settings
 
 PEPTIDES = make_peptides(300, seed=2)
@@ -67,35 +64,27 @@ def library_of(path, *, measured):
 
 
 def compared(settings, manager, path, accepted):
-    outcome = StepOutcome(Bundle(path.parent), decisions=[Decision(name, True, "better") for name in accepted])
-    keep_better_values(settings, TRANSFER, manager, outcome, path)
-    return outcome
+    return compare_with_library(settings, TRANSFER, manager, accepted, path)
 
 
 def test_measured_values_stay_and_are_told(settings, manager, tmp_path):
-    outcome = compared(settings, manager, library_of(tmp_path / "speclib.hdf", measured=True), ("rt", "ccs", "ms2"))
-    assert outcome.library_values_kept == ["rt", "ccs", "ms2"]
-    assert outcome.changing == []
-    assert outcome.accepted == ("rt", "ccs", "ms2")  # as models they are better than the pretrained ones
-    assert len(outcome.warnings) == 3
-    assert outcome.warnings[2].startswith("MS2: SA-median 1.0000 of the library itself")
-    assert "0.8000 of the tuned model" in outcome.warnings[2]
-    again = StepOutcome.from_mapping(outcome.bundle, outcome.to_mapping())
-    assert again.library_values_kept == outcome.library_values_kept
+    found = compared(settings, manager, library_of(tmp_path / "speclib.hdf", measured=True), ("rt", "ccs", "ms2"))
+    assert found.values_kept == ("rt", "ccs", "ms2")
+    assert len(found.warnings) == 3
+    assert found.warnings[2].startswith("MS2: SA-median 1.0000 of the library itself")
+    assert "0.8000 of the tuned model" in found.warnings[2]
 
 
 def test_worse_values_are_replaced(settings, manager, tmp_path):
-    outcome = compared(settings, manager, library_of(tmp_path / "speclib.hdf", measured=False), ("rt", "ccs", "ms2"))
-    assert outcome.library_values_kept == []
-    assert outcome.changing == ["rt", "ccs", "ms2"]
-    assert outcome.warnings == []
+    found = compared(settings, manager, library_of(tmp_path / "speclib.hdf", measured=False), ("rt", "ccs", "ms2"))
+    assert found.values_kept == found.warnings == ()
 
 
 def test_models_that_were_not_accepted_and_the_charge_model_are_not_compared(settings, manager, tmp_path):
     missing = tmp_path / "is not read.hdf"
-    assert compared(settings, manager, missing, ("charge",)).library_values_kept == []
-    outcome = compared(settings, manager, library_of(tmp_path / "speclib.hdf", measured=True), ("ms2",))
-    assert outcome.library_values_kept == ["ms2"]
+    assert compared(settings, manager, missing, ("charge",)).values_kept == ()
+    found = compared(settings, manager, library_of(tmp_path / "speclib.hdf", measured=True), ("ms2",))
+    assert found.values_kept == ("ms2",)
 
 
 def test_a_library_without_values_gets_predictions(settings, manager, tmp_path):
@@ -106,7 +95,7 @@ def test_a_library_without_values_gets_predictions(settings, manager, tmp_path):
     library._fragment_intensity_df *= 0
     bare = tmp_path / "bare.hdf"
     library.save_hdf(str(bare))
-    assert compared(settings, manager, bare, ("rt", "ms2")).changing == ["rt", "ms2"]
+    assert compared(settings, manager, bare, ("rt", "ms2")).values_kept == ()
 
 
 def test_a_few_peptides_cannot_tell_and_the_library_stays(settings, manager, tmp_path):
@@ -119,9 +108,9 @@ def test_a_few_peptides_cannot_tell_and_the_library_stays(settings, manager, tmp
     library._precursor_df.loc[gone, "rt"] = np.nan
     some = tmp_path / "some.hdf"
     library.save_hdf(str(some))
-    outcome = compared(settings, manager, some, ("rt",))
-    assert outcome.library_values_kept == ["rt"]
-    assert "5 held-out peptides" in outcome.warnings[0]
+    found = compared(settings, manager, some, ("rt",))
+    assert found.values_kept == ("rt",)
+    assert "5 held-out peptides" in found.warnings[0]
 
 
 def test_a_table_of_the_search_says_the_same_whether_text_is_missing_or_empty(settings, manager, tmp_path):
@@ -129,6 +118,5 @@ def test_a_table_of_the_search_says_the_same_whether_text_is_missing_or_empty(se
     unmodified = TRANSFER.precursor_df.assign(
         mods=TRANSFER.precursor_df["mods"].replace("", pd.NA), mod_sites=TRANSFER.precursor_df["mod_sites"]
     )
-    outcome = StepOutcome(Bundle(tmp_path), decisions=[Decision("rt", True, "better")])
-    keep_better_values(settings, replace(TRANSFER, precursor_df=unmodified), manager, outcome, path)
-    assert outcome.library_values_kept == ["rt"]
+    observations = replace(TRANSFER, precursor_df=unmodified)
+    assert compare_with_library(settings, observations, manager, ("rt",), path).values_kept == ("rt",)

@@ -1,15 +1,9 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 from made_rt import made
 
-from alphadia_tl.bundle import Bundle
-from alphadia_tl.models.gate import Decision
-from alphadia_tl.step.outcome import StepOutcome
 from alphadia_tl.step.rt_diagnosis import N_BINS, by_retention_time
-from alphadia_tl.step.tune_models import _look_along_the_gradient
 
 
 def look(result, accepted=True, fdr=0.01, seed=1):
@@ -99,16 +93,3 @@ def test_the_same_seed_gives_the_same_warnings():
     test, error = end_error(12, 3)
     results = [look(made(gradient(700, 1), test, after=error), seed=7) for _ in range(2)]
     assert results[0].warnings == results[1].warnings
-
-
-@pytest.mark.parametrize("accepted", [True, False])
-def test_the_step_writes_the_table_and_passes_the_warnings_on(tmp_path, accepted):
-    outcome = StepOutcome(Bundle(tmp_path), decisions=[Decision("rt", accepted, "because")])
-    settings = SimpleNamespace(seed=1, fdr=0.01)
-    manager = SimpleNamespace(results={"rt": made(gradient(700, 1, end=0.8), gradient(200, 2, end=0.8))})
-    _look_along_the_gradient(settings, manager, outcome)
-    assert len(outcome.warnings) == 1
-    written = pd.read_csv(tmp_path / "rt_bins.transfer.tsv", sep="\t")
-    assert written["training_peptides"].tolist() == outcome.rt_bins["training_peptides"].tolist()
-    _look_along_the_gradient(settings, SimpleNamespace(results={}), outcome)
-    assert not (tmp_path / "rt_bins.transfer.tsv").exists()

@@ -99,6 +99,5 @@ def test_the_tolerance_survives_the_step_that_found_it(tmp_path):
 
 @pytest.mark.parametrize(("model", "tolerance"), [("rt", None), ("ms2", 0.07)])
 def test_a_tuned_rt_model_that_is_taken_back_takes_its_tolerance_along(tmp_path, model, tolerance):
-    outcome = StepOutcome(Bundle(tmp_path), decisions=[Decision(model, True, "better")], rt_tolerance=0.07)
-    outcome.reject(model, "its predictions are constant")
-    assert outcome.rt_tolerance == tolerance
+    outcome = StepOutcome(Bundle(tmp_path), decisions=(Decision(model, True, "better"),), rt_tolerance=0.07)
+    assert outcome.without(model, "its predictions are constant").rt_tolerance == tolerance
