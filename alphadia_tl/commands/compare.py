@@ -13,8 +13,7 @@ from alphadia_tl.commands.finetune import read_config
 from alphadia_tl.comparison.compare import compare
 from alphadia_tl.comparison.errors import has_entrapment
 from alphadia_tl.comparison.searches import run_searches, search_configs, wall_seconds
-from alphadia_tl.entrapment.levels import Entrapment
-from alphadia_tl.entrapment.searches import digest_note, entrapment_of, with_files
+from alphadia_tl.entrapment.database import Entrapment, digest_note, entrapment_of, with_files
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.host.search_tables import SearchOutput, read_outputs
 from alphadia_tl.report.comparison_page import render_text, write_comparison

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from alphadia_tl.commands.finetune import read_config
+from alphadia_tl.entrapment.database import FACTS, LEFT_OUT, TWINS, beside
 from alphadia_tl.entrapment.digest import (
     PREFIX,
     DigestSettings,
@@ -21,7 +22,6 @@ from alphadia_tl.entrapment.digest import (
     write_proteins,
 )
 from alphadia_tl.entrapment.foreign import foreign_peptides
-from alphadia_tl.entrapment.levels import FACTS, LEFT_OUT, TWINS, beside
 from alphadia_tl.entrapment.twins import make_twins
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.files import write_stats, write_yaml

@@ -6,25 +6,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from alphadia_tl.comparison.agreement import quantity_agreement, rt_agreement, shared_table, variation
 from alphadia_tl.comparison.errors import (
+    ALL_RUNS,
     Row,
     count_verdicts,
-    discovery_lists,
     entrapments_of,
     error_rows,
-    estimate_of,
+    error_verdicts,
+    errors_in,
     judged_rows,
     matched_targets,
     notes_on_errors,
-    said_of_errors,
     versus,
 )
-from alphadia_tl.entrapment.levels import Entrapment
-from alphadia_tl.entrapment.searches import ALL_RUNS, LEVELS, Level, best_rows, entrapment_rows
+from alphadia_tl.entrapment.database import Entrapment
+from alphadia_tl.entrapment.levels import LEVELS, PRECURSORS, Level, entrapment_rows
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.host.search_tables import SearchOutput
 
@@ -61,13 +60,7 @@ def _leaves(settings: Mapping[str, Any], start: str = "") -> Iterator[tuple[str,
 
 
 def settings_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
-    """Return the differing settings in words, at most ten of them.
-
-    Parameters
-    ----------
-    first, second : mapping
-        Frozen configs.
-    """
+    """Return the differing settings of two frozen configs in words, at most ten of them."""
     one, two = dict(_leaves(first)), dict(_leaves(second))
     found = [
         f"{key} {one.get(key)!r} / {two.get(key)!r}"
@@ -76,97 +69,6 @@ def settings_differences(first: Mapping[str, Any], second: Mapping[str, Any]) ->
     ]
     more = len(found) - SHOWN
     return found[:SHOWN] + ([f"and {more} more"] if more > 0 else [])
-
-
-FloatArray = NDArray[np.floating[Any]]
-MIN_PAIRS = 3  # fewer give no correlation
-
-
-def shared_table(first: pd.DataFrame, second: pd.DataFrame, key: str) -> pd.DataFrame:
-    """Return what both searches found in the same run, one row per run and identification.
-
-    Parameters
-    ----------
-    first, second : pandas.DataFrame
-        See `tables.SearchOutput.rows`.
-    key : str
-        Column that tells identifications apart; their quantity is in ``<key>_intensity``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``rt_first``, ``rt_second`` (seconds), ``intensity_first``, ``intensity_second``.
-    """
-    columns = {"rt": "rt", f"{key}_intensity": "intensity"}
-    tables = [
-        rows.sort_values(["q", "proba"], kind="stable")
-        .drop_duplicates(["run", key])[["run", key, *columns]]
-        .rename(columns=columns)
-        for rows in (first, second)
-    ]
-    return tables[0].merge(tables[1], on=["run", key], suffixes=("_first", "_second"))
-
-
-def rt_agreement(shared: pd.DataFrame) -> dict[str, float]:
-    """Return the median absolute difference (seconds) and Pearson correlation of retention times."""
-    first, second = shared["rt_first"].to_numpy(float), shared["rt_second"].to_numpy(float)
-    known = np.isfinite(first) & np.isfinite(second)
-    first, second = first[known], second[known]
-    return {
-        "rt_median_abs_difference": float(np.median(np.abs(second - first))) if len(first) else float("nan"),
-        "rt_correlation": _correlation(first, second),
-    }
-
-
-def quantity_agreement(shared: pd.DataFrame) -> dict[str, float]:
-    """Compare quantities, on the log2 scale, where both are above zero.
-
-    Returns
-    -------
-    dict
-        ``quantity_log2_correlation`` (Pearson), ``quantity_median_ratio`` (second / first), ``quantity_log2_mad``
-        (median absolute deviation of the log2 ratio from its median), ``quantity_pairs``.
-    """
-    first, second = shared["intensity_first"].to_numpy(float), shared["intensity_second"].to_numpy(float)
-    known = np.isfinite(first) & np.isfinite(second) & (first > 0) & (second > 0)
-    one, two = np.log2(first[known]), np.log2(second[known])
-    ratio = two - one
-    middle = float(np.median(ratio)) if len(ratio) else float("nan")
-    return {
-        "quantity_log2_correlation": _correlation(one, two),
-        "quantity_median_ratio": 2.0**middle,
-        "quantity_log2_mad": float(np.median(np.abs(ratio - middle))) if len(ratio) else float("nan"),
-        "quantity_pairs": float(len(ratio)),
-    }
-
-
-def variation(rows: pd.DataFrame, key: str) -> pd.Series[float]:
-    """Return the coefficient of variation over runs of what has a quantity above zero in every run.
-
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-        At least two runs; taken for replicates.
-    key : str
-        See `shared_table`.
-
-    Returns
-    -------
-    pandas.Series
-        Standard deviation (n - 1) divided by the mean, by identification; empty with fewer than two runs.
-    """
-    quantity = f"{key}_intensity"
-    wide = rows[rows[quantity] > 0].pivot_table(index=key, columns="run", values=quantity, aggfunc="max")
-    if rows["run"].nunique() < 2 or wide.shape[1] < rows["run"].nunique():
-        return pd.Series(dtype=float)
-    wide = wide.dropna().astype(float)
-    return wide.std(axis=1, ddof=1) / wide.mean(axis=1)
-
-
-def _correlation(first: FloatArray, second: FloatArray) -> float:
-    if len(first) < MIN_PAIRS or np.ptp(first) == 0 or np.ptp(second) == 0:
-        return float("nan")
-    return float(np.corrcoef(first, second)[0, 1])
 
 
 COLUMNS = ("level", "run", "arm", "metric", "value")
@@ -179,13 +81,13 @@ class Comparison:
 
     Attributes
     ----------
-    arms : tuple of str
-        Names of the searches; the others are compared with the first.
+    searches : tuple of str
+        Names; the others are compared with the first.
     claimed_fdr : tuple of float
         One per search.
     table : pandas.DataFrame
-        Long: ``level, run, arm, metric, value``. Run "all" counts each identification once. Arm "B vs A" holds what two
-        searches have to do with each other; level "search" holds seconds.
+        Long: ``level, run, arm, metric, value``, an arm being a search. Run "all" counts each identification once. Arm
+        "B vs A" holds what two searches have to do with each other; level "search" holds seconds.
     verdicts : tuple of str
         What the figures say.
     notes : tuple of str
@@ -194,21 +96,17 @@ class Comparison:
         Whether errors were estimated with entrapment.
     """
 
-    arms: tuple[str, ...]
+    searches: tuple[str, ...]
     claimed_fdr: tuple[float, ...]
     table: pd.DataFrame
     verdicts: tuple[str, ...]
     notes: tuple[str, ...]
     measured: bool
 
-    def __post_init__(self) -> None:
-        if list(self.table.columns) != list(COLUMNS):
-            raise ValueError(f"a comparison has the columns {COLUMNS}, not {tuple(self.table.columns)}")
-
-    def value(self, level: str, arm: str, metric: str, run: str = ALL_RUNS) -> float | None:
+    def value(self, level: str, search: str, metric: str, run: str = ALL_RUNS) -> float | None:
         """Return one value, None where it was not measured."""
         t = self.table
-        found = t.loc[(t.level == level) & (t.run == run) & (t.arm == arm) & (t.metric == metric), "value"]
+        found = t.loc[(t.level == level) & (t.run == run) & (t.arm == search) & (t.metric == metric), "value"]
         return None if found.empty or pd.isna(found.iloc[0]) else float(found.iloc[0])
 
 
@@ -237,36 +135,31 @@ def compare(
     names = [o.name for o in outputs]
     if len(names) < 2 or len(set(names)) < len(names):
         raise SettingsError(f"A comparison needs at least two searches of different names, not {names}.")
-    said = list(_notes(outputs))
     marked, unknown = entrapments_of(outputs, entrapment)
-    said += [*unknown, *notes_on_errors(outputs, marked)]
     rows: list[Row] = []
     verdicts: list[str] = []
     runs = sorted({run for o in outputs for run in o.runs})
     by_run = [_by_run(o.rows) for o in outputs]
     for level in LEVELS:
         judged = [_by_run(part) for part in judged_rows(outputs, level)]
-        lists = {run: discovery_lists(run, judged, level, marked) for run in [*runs, ALL_RUNS]}
-        for run in [ALL_RUNS, *runs]:
-            numbers = [len(best_rows(of_run[run], level)) if run in of_run else 0 for of_run in by_run]
+        errors = {run: errors_in(run, judged, level, marked) for run in [ALL_RUNS, *runs]}
+        for run, of_run in errors.items():
+            numbers = [part[run][level.key].nunique() if run in part else 0 for part in by_run]
             rows += [(level.name, run, n, "identified", float(found)) for n, found in zip(names, numbers, strict=True)]
-            errors = [estimate_of(found, e) for found, e in zip(lists[run], marked, strict=True)]
-            matched = matched_targets(lists[run], errors, marked)
-            rows += error_rows(level, run, names, errors, matched)
+            matched = matched_targets(of_run)
+            rows += error_rows(level, run, names, of_run, matched)
             if run == ALL_RUNS:
-                verdicts += said_of_errors(
-                    level, outputs, errors, [[lists[r][i] for r in runs] for i in range(len(names))], marked
-                )
-                verdicts += count_verdicts(level.name, names, numbers, matched)
+                verdicts += error_verdicts(level, outputs, errors)
+                verdicts += count_verdicts(level, names, numbers, matched)
         rows += _pairs(level, outputs, by_run, marked)
         rows += _variations(level, outputs, marked)
     rows += [(SEARCH_LEVEL, ALL_RUNS, o.name, f"seconds: {k}", float(v)) for o in outputs for k, v in o.seconds.items()]
     return Comparison(
-        arms=tuple(names),
+        searches=tuple(names),
         claimed_fdr=tuple(o.claimed_fdr for o in outputs),
         table=pd.DataFrame(rows, columns=list(COLUMNS)),
         verdicts=tuple(verdicts),
-        notes=(*notes, *said),
+        notes=(*notes, *_notes(outputs), *unknown, *notes_on_errors(outputs, marked)),
         measured=any(e is not None for e in marked),
     )
 
@@ -296,7 +189,7 @@ def _pairs(
             shared = shared_table(one, two, level.quantified)
             counts = {"shared": first & second, "gained": second - first, "lost": first - second}
             values = {name: float(len(found)) for name, found in counts.items()}
-            values |= rt_agreement(shared) if level.name == "precursor" else {}
+            values |= rt_agreement(shared) if level == PRECURSORS else {}
             values |= quantity_agreement(shared)
             for metric, value in values.items():
                 yield (level.name, run, versus(other.name, base.name), metric, value)

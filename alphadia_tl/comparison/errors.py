@@ -3,77 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 
+from alphadia_tl.entrapment.database import Entrapment
 from alphadia_tl.entrapment.estimate import Discoveries, FdpEstimate, combined, verdict
-from alphadia_tl.entrapment.levels import Entrapment
-from alphadia_tl.entrapment.searches import ALL_RUNS, LEVELS, Level, discoveries, entrapment_rows, estimate
+from alphadia_tl.entrapment.levels import PRECURSORS, PROTEIN_GROUPS, Level, discoveries, entrapment_rows
 from alphadia_tl.host.search_tables import SearchOutput
 
+ALL_RUNS = "all"
 NO_ESTIMATE = "no error estimate: search with an entrapment FASTA (alphadia-tl entrapment)"
-
-
-def versus(second: str, first: str) -> str:
-    """Name the comparison of two searches."""
-    return f"{second} vs {first}"
-
-
-def error_verdict(level: str, output: SearchOutput, e: FdpEstimate, union: FdpEstimate | None = None) -> str:
-    """Say whether the claimed FDR of a search holds.
-
-    Parameters
-    ----------
-    level : str
-        What is counted.
-    output : SearchOutput
-        The search.
-    e : FdpEstimate
-        Of the list for which the FDR is claimed.
-    union : FdpEstimate, optional
-        Where that is each run's: of the list of all runs together.
-    """
-    interval = f"{e.interval_low:.2%} to {min(e.interval_high, 1):.2%}"
-    of_runs = "" if union is None else " in each run"
-    together = "" if union is None else f" (all runs together: {union.upper:.2%})"
-    return (
-        f"{level}, {output.name}: estimated FDP{of_runs} {e.upper:.2%} ({interval}), "
-        f"claimed {output.claimed_fdr:.2%}: {verdict(e, output.claimed_fdr)}{together}"
-    )
-
-
-def count_verdicts(
-    level: str, names: Sequence[str], numbers: Sequence[int], matched: Sequence[tuple[int, float] | None]
-) -> Iterator[str]:
-    """Say how many more or fewer each search found than the first.
-
-    Parameters
-    ----------
-    level : str
-        What is counted.
-    names : sequence of str
-        Searches.
-    numbers : sequence of int
-        Identifications at the claimed FDR.
-    matched : sequence of (int, float) or None
-        Targets at the same estimated FDP, and that FDP; None for a search without entrapment.
-    """
-    for i in range(1, len(names)):
-        one, two = matched[0], matched[i]
-        if one is None or two is None:
-            text = f"{_change(numbers[0], numbers[i])} at the claimed FDR ({NO_ESTIMATE})"
-        else:
-            text = f"{_change(one[0], two[0])} targets at the same estimated FDP of {two[1]:.2%}"
-        yield f"{level}, {versus(names[i], names[0])}: {text}"
-
-
-def _change(before: int, after: int) -> str:
-    share = f" ({after / before - 1:+.1%})" if before else ""
-    return f"{after:,} against {before:,}{share}"
-
-
 FEW_ENTRAPMENTS = 10
 BEFORE = (
     "Targets, entrapments and errors of precursors and peptides are those before the protein FDR; what is identified, "
@@ -91,33 +32,98 @@ SEVERAL_RUNS = (
 Row = tuple[str, str, str, str, float]
 
 
+@dataclass(frozen=True)
+class ListErrors:
+    """A list of discoveries and the estimate of its errors by the search's entrapment; none for an empty list."""
+
+    found: Discoveries
+    entrapment: Entrapment
+    estimate: FdpEstimate | None
+
+
+def versus(second: str, first: str) -> str:
+    """Name the comparison of two searches."""
+    return f"{second} vs {first}"
+
+
+def error_verdicts(
+    level: Level, outputs: Sequence[SearchOutput], errors: Mapping[str, Sequence[ListErrors | None]]
+) -> Iterator[str]:
+    """Say whether the FDR holds where it is claimed: for each run; for protein groups, for all runs together.
+
+    Parameters
+    ----------
+    level : Level
+        What is counted.
+    outputs : sequence of SearchOutput
+        Searches.
+    errors : mapping of str to sequence of ListErrors
+        Of each run, and of all together: one per search.
+    """
+    for i, output in enumerate(outputs):
+        union = errors[ALL_RUNS][i]
+        if union is None or union.estimate is None:
+            continue
+        estimate, of_runs, together = union.estimate, "", ""
+        of_each_run = [found for run, of_run in errors.items() if run != ALL_RUNS and (found := of_run[i])]
+        lists = [e.found for e in of_each_run if len(e.found)]
+        if len(lists) > 1 and level != PROTEIN_GROUPS:
+            of_runs, together = " in each run", f" (all runs together: {estimate.upper:.2%})"
+            estimate = union.entrapment.estimate(lists)
+        yield (
+            f"{level.name}, {output.name}: estimated FDP{of_runs} {estimate.upper:.2%} "
+            f"({estimate.interval_low:.2%} to {min(estimate.interval_high, 1):.2%}), "
+            f"claimed {output.claimed_fdr:.2%}: {verdict(estimate, output.claimed_fdr)}{together}"
+        )
+
+
+def count_verdicts(
+    level: Level, names: Sequence[str], numbers: Sequence[int], matched: Sequence[tuple[int, float] | None]
+) -> Iterator[str]:
+    """Say how many more or fewer each search found than the first: of what it identified or, with entrapment, matched.
+
+    See `matched_targets`.
+    """
+    for i in range(1, len(names)):
+        one, two = matched[0], matched[i]
+        if one is None or two is None:
+            text = f"{_change(numbers[0], numbers[i])} at the claimed FDR ({NO_ESTIMATE})"
+        else:
+            text = f"{_change(one[0], two[0])} targets at the same estimated FDP of {two[1]:.2%}"
+        yield f"{level.name}, {versus(names[i], names[0])}: {text}"
+
+
+def _change(before: int, after: int) -> str:
+    share = f" ({after / before - 1:+.1%})" if before else ""
+    return f"{after:,} against {before:,}{share}"
+
+
 def entrapments_of(
-    outputs: Sequence[SearchOutput], given: Entrapment | Mapping[str, Entrapment] | None
+    outputs: Sequence[SearchOutput], entrapment: Entrapment | Mapping[str, Entrapment] | None
 ) -> tuple[list[Entrapment | None], list[str]]:
-    """Return the entrapment of each search, and what to tell of those that have none.
+    """Return the entrapment of each search, from that of all or of each by its name, and notes on those without one.
 
     A prefix may be a wrong one: it counts where a table of twins or of peptides left out says that there is entrapment,
     or where an identification of any search has it.
     """
-    if given is None:
+    if entrapment is None:
         return [None] * len(outputs), []
-    of = {o.name: given for o in outputs} if isinstance(given, Entrapment) else given
-    known = [of.get(o.name) for o in outputs]
-    pairs = list(zip(known, judged_rows(outputs, LEVELS[0]), strict=True))
+    known = [entrapment if isinstance(entrapment, Entrapment) else entrapment.get(o.name) for o in outputs]
+    pairs = list(zip(known, judged_rows(outputs, PRECURSORS), strict=True))
     if not any(e and (e.target_of or e.left_out or has_entrapment(rows, e)) for e, rows in pairs):
         prefixes = ", ".join(sorted({repr(e.prefix) for e in known if e}))
-        told = [f"No protein starts with {prefixes} in any search: no error is estimated."] if prefixes else []
-        return [None] * len(outputs), told
+        notes = [f"No protein starts with {prefixes} in any search: no error is estimated."] if prefixes else []
+        return [None] * len(outputs), notes
     without = ", ".join(o.name for o, e in zip(outputs, known, strict=True) if e is None)
-    told = [f"No entrapment in the database of {without}: no error is estimated there."] if without else []
+    notes = [f"No entrapment in the database of {without}: no error is estimated there."] if without else []
     if len({(e.prefix, e.design, e.k, e.r, len(e.target_of)) for e in known if e}) > 1:
-        told.append("The searches differ in their entrapment: each is estimated with its own.")
-    return known, told
+        notes.append("The searches differ in their entrapment: each is estimated with its own.")
+    return known, notes
 
 
 def has_entrapment(rows: pd.DataFrame, entrapment: Entrapment) -> bool:
     """Tell whether any precursor belongs to entrapment proteins only."""
-    return bool(entrapment_rows(rows, LEVELS[0], entrapment).any())
+    return bool(entrapment_rows(rows, PRECURSORS, entrapment).any())
 
 
 def judged_rows(outputs: Sequence[SearchOutput], level: Level) -> list[pd.DataFrame]:
@@ -127,36 +133,33 @@ def judged_rows(outputs: Sequence[SearchOutput], level: Level) -> list[pd.DataFr
     precursors of true proteins: what is left has fewer entrapments than its error.
     """
     before = [o.run_rows for o in outputs if o.run_rows is not None]
-    if level.name == "protein group" or len(before) < len(outputs):
+    if level == PROTEIN_GROUPS or len(before) < len(outputs):
         return [o.rows for o in outputs]
     return before
 
 
-def discovery_lists(
+def errors_in(
     run: str, judged: Sequence[Mapping[str, pd.DataFrame]], level: Level, marked: Sequence[Entrapment | None]
-) -> list[Discoveries | None]:
-    """Return the discoveries of each search in a run, None where it has no entrapment."""
-    return [
-        None if e is None else discoveries(of_run.get(run, of_run[ALL_RUNS].iloc[:0]), level, e)
-        for of_run, e in zip(judged, marked, strict=True)
-    ]
+) -> list[ListErrors | None]:
+    """Return the discoveries of each search in a run and their errors, None where it has no entrapment."""
+    errors: list[ListErrors | None] = []
+    for by_run, entrapment in zip(judged, marked, strict=True):
+        if entrapment is None:
+            errors.append(None)
+            continue
+        found = discoveries(by_run.get(run, by_run[ALL_RUNS].iloc[:0]), level, entrapment)
+        errors.append(ListErrors(found, entrapment, entrapment.estimate(found) if len(found) else None))
+    return errors
 
 
-def estimate_of(found: Discoveries | None, entrapment: Entrapment | None) -> FdpEstimate | None:
-    """Estimate the errors of a list; None without entrapment, or for an empty list."""
-    return None if found is None or entrapment is None or not len(found) else estimate(found, entrapment)
-
-
-def matched_targets(
-    lists: Sequence[Discoveries | None], errors: Sequence[FdpEstimate | None], marked: Sequence[Entrapment | None]
-) -> list[tuple[int, float] | None]:
+def matched_targets(errors: Sequence[ListErrors | None]) -> list[tuple[int, float] | None]:
     """Return the targets of each search where the combined estimate of all is the smallest of them, and that one."""
-    limit = min((e.combined for e in errors if e), default=0.0)
+    limit = min((e.estimate.combined for e in errors if e and e.estimate), default=0.0)
     return [
         None
-        if found is None or e is None
-        else (int((~found.is_entrapment[: matched_prefix(found, e.r, limit)]).sum()), limit)
-        for found, e in zip(lists, marked, strict=True)
+        if e is None
+        else (int((~e.found.is_entrapment[: matched_prefix(e.found, e.entrapment.r, limit)]).sum()), limit)
+        for e in errors
     ]
 
 
@@ -164,12 +167,12 @@ def error_rows(
     level: Level,
     run: str,
     names: Sequence[str],
-    errors: Sequence[FdpEstimate | None],
+    errors: Sequence[ListErrors | None],
     matched: Sequence[tuple[int, float] | None],
 ) -> Iterator[Row]:
     """Yield the lines of the comparison's table about errors."""
     for name, e, match in zip(names, errors, matched, strict=True):
-        for metric, value in (asdict(e) if e else {}).items():
+        for metric, value in (asdict(e.estimate) if e and e.estimate else {}).items():
             if value is not None:
                 yield (level.name, run, name, metric if metric.startswith("n_") else f"fdp_{metric}", float(value))
         if match is not None:
@@ -177,34 +180,8 @@ def error_rows(
             yield (level.name, run, name, "matched_fdp", match[1])
 
 
-def said_of_errors(
-    level: Level,
-    outputs: Sequence[SearchOutput],
-    errors: Sequence[FdpEstimate | None],
-    of_runs: Sequence[Sequence[Discoveries | None]],
-    marked: Sequence[Entrapment | None],
-) -> Iterator[str]:
-    """Judge the claimed FDR where it is claimed: for each run; for protein groups, for all runs together."""
-    for output, union, lists, e in zip(outputs, errors, of_runs, marked, strict=True):
-        runs = [found for found in lists if found is not None and len(found)]
-        if union is None or e is None:
-            continue
-        several = len(runs) > 1 and level.name != "protein group"
-        yield error_verdict(level.name, output, estimate(runs, e) if several else union, union if several else None)
-
-
 def matched_prefix(found: Discoveries, ratio: float, limit: float) -> int:
-    """Return how many of the best discoveries have a combined estimate of at most a limit.
-
-    Parameters
-    ----------
-    found : Discoveries
-        Best first.
-    ratio : float
-        Entrapment database size divided by target database size.
-    limit : float
-        Combined estimate that is allowed.
-    """
+    """Return how many of the best discoveries, best first, have a combined estimate of at most a limit."""
     n_entrapment = np.concatenate([[0], np.cumsum(found.is_entrapment)])
     for n in range(len(found), 0, -1):
         if combined(n - int(n_entrapment[n]), int(n_entrapment[n]), ratio) <= limit:
@@ -222,8 +199,8 @@ def notes_on_errors(outputs: Sequence[SearchOutput], marked: Sequence[Entrapment
         yield SEVERAL_RUNS
     few = [
         o.name
-        for o, e, rows in zip(outputs, marked, judged_rows(outputs, LEVELS[0]), strict=True)
-        if e is not None and int(entrapment_rows(rows, LEVELS[0], e).sum()) < FEW_ENTRAPMENTS
+        for o, e, rows in zip(outputs, marked, judged_rows(outputs, PRECURSORS), strict=True)
+        if e is not None and int(entrapment_rows(rows, PRECURSORS, e).sum()) < FEW_ENTRAPMENTS
     ]
     if few:
         yield f"Fewer than {FEW_ENTRAPMENTS} entrapments in {', '.join(few)}: the estimates are rough."

@@ -1,42 +1,61 @@
-"""From a table of identified precursors to discoveries: precursors, peptides or protein groups."""
+"""What is counted: precursors, peptides, protein groups; from identifications to discoveries of each."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import yaml
 from numpy.typing import NDArray
 
-from alphadia_tl.entrapment.digest import PREFIX
-from alphadia_tl.entrapment.estimate import Array, Design, Discoveries
+from alphadia_tl.entrapment.database import Entrapment
+from alphadia_tl.entrapment.estimate import Array, Discoveries
 from alphadia_tl.errors import DataError
 from alphadia_tl.host.contract import PRECURSOR
 
 SEPARATOR = ";"
 
 
+@dataclass(frozen=True)
+class Level:
+    """What is counted.
+
+    Attributes
+    ----------
+    name : str
+        As in the comparison's table.
+    key : str
+        Column of `SearchOutput.rows` that tells identifications apart.
+    q : str
+        Column of their q value.
+    quantified : str
+        Column that tells quantities apart; the quantity is in ``<quantified>_intensity``. Peptides are counted as
+        sequences, but alphaDIA quantifies peptidoforms.
+    columns : tuple of str
+        Columns that tell discoveries apart.
+    """
+
+    name: str
+    key: str
+    q: str
+    quantified: str
+    columns: tuple[str, ...]
+
+
+PRECURSORS = Level("precursor", "precursor", "q", "precursor", tuple(PRECURSOR))
+PEPTIDES = Level("peptide", "sequence", "q", "peptidoform", ("sequence",))
+PROTEIN_GROUPS = Level("protein group", "protein group", "pg_q", "protein group", ("proteins",))
+LEVELS = (PRECURSORS, PEPTIDES, PROTEIN_GROUPS)
+
+
 def moved_sites(sequence: str, twin: str, mod_sites: str) -> str:
-    """Return the sites of a peptide's modifications in its twin.
+    """Return the sites of a peptide's modifications in its twin, in the order of ``mod_sites``.
 
     The n-th occurrence of a residue in the sequence is the n-th one in the twin. That makes the peptidoforms of a
-    peptide and those of its twin pairs, one to one, in both directions.
-
-    Parameters
-    ----------
-    sequence, twin : str
-        Two orders of the same residues.
-    mod_sites : str
-        Sites as alphabase writes them: 1 for the first residue, 0 and -1 for the termini, joined by ";".
-
-    Returns
-    -------
-    str
-        Sites in the twin, in the order of ``mod_sites``.
+    peptide and those of its twin pairs, one to one, in both directions. Sites are as alphabase writes them: 1 for the
+    first residue, 0 and -1 for the termini, joined by ";".
 
     Raises
     ------
@@ -74,154 +93,55 @@ def peptidoform(sequence: str, mods: str, mod_sites: str) -> str:
 
 
 def precursor_keys(precursors: pd.DataFrame) -> NDArray[np.object_]:
-    """Return peptidoform and charge of each row.
+    """Return peptidoform and charge of each row; columns ``sequence, mods, mod_sites, charge`` as alphabase's."""
+    return np.array([f"{peptidoform(s, m, p)}/{z}" for s, m, p, z in _precursors(precursors)], dtype=object)
 
-    Parameters
-    ----------
-    precursors : pandas.DataFrame
-        Columns ``sequence``, ``mods``, ``mod_sites``, ``charge`` as alphabase has them.
-    """
-    columns = (precursors[name].tolist() for name in PRECURSOR)
-    keys = [f"{peptidoform(s, m, p)}/{int(z)}" for s, m, p, z in zip(*columns, strict=True)]
+
+def twin_precursor_keys(precursors: pd.DataFrame, target_of: Mapping[str, str]) -> NDArray[np.object_]:
+    """Return the key of the target precursor that each entrapment precursor was made from, "" for what is no twin."""
+    keys = [""] * len(precursors)
+    for i, (sequence, mods, sites, charge) in enumerate(_precursors(precursors)):
+        if target := target_of.get(sequence):
+            keys[i] = f"{peptidoform(target, mods, moved_sites(sequence, target, sites))}/{charge}"
     return np.array(keys, dtype=object)
 
 
-def twin_precursor_keys(precursors: pd.DataFrame, target_of: dict[str, str]) -> NDArray[np.object_]:
-    """Return the key of the target precursor that each entrapment precursor was made from.
+def _precursors(table: pd.DataFrame) -> Iterator[tuple[str, str, str, int]]:
+    sequence, mods, sites, charge = (table[name].tolist() for name in PRECURSOR)
+    return zip(sequence, mods, sites, map(int, charge), strict=True)
 
-    Parameters
-    ----------
-    precursors : pandas.DataFrame
-        Columns as for :func:`precursor_keys`.
-    target_of : dict of str to str
-        Target peptide of each twin peptide (the table of ``alphadia-tl entrapment``).
 
-    Returns
-    -------
-    ndarray of object
-        "" for sequences that are no twin.
+def entrapment_rows(rows: pd.DataFrame, level: Level, entrapment: Entrapment) -> NDArray[np.bool_]:
+    """Return which rows of a search belong to an entrapment identification of a level.
+
+    A protein group is one if its name has entrapments only, or, as it may be named by genes, if all its precursors are.
     """
-    columns = (precursors[name].tolist() for name in PRECURSOR)
-    keys = []
-    for sequence, mods, sites, charge in zip(*columns, strict=True):
-        target = target_of.get(sequence)
-        if target is None:
-            keys.append("")
-        else:
-            keys.append(f"{peptidoform(target, mods, moved_sites(sequence, target, sites))}/{int(charge)}")
-    return np.array(keys, dtype=object)
+    marked = entrapment.marks(rows["proteins"])
+    if level != PROTEIN_GROUPS:
+        return marked
+    of_group = pd.Series(marked, index=rows.index).groupby(rows[level.key]).transform("all").to_numpy(dtype=bool)
+    return np.logical_or(entrapment.marks(rows[level.key]), of_group, dtype=bool)
 
 
-#: Ends of the names of the files beside an entrapment FASTA.
-FACTS, TWINS, LEFT_OUT = "entrapment.yaml", "twins.tsv", "left_out.tsv"
-Level = Literal["precursor", "peptide", "protein"]
-NEEDED = {
-    "precursor": tuple(PRECURSOR),
-    "peptide": ("sequence",),
-    "protein": (),
-}
-
-
-@dataclass(frozen=True)
-class Entrapment:
-    """How entrapment is marked, and which peptides belong together.
-
-    Attributes
-    ----------
-    prefix : str
-        Accessions of entrapment proteins begin with it.
-    target_of : dict of str to str
-        Target peptide of each twin peptide; empty in the foreign design.
-    left_out : frozenset of str
-        Entrapment peptides that must not be counted.
-    design : {"shuffled", "foreign"}
-        How the entrapment proteins were made.
-    k : int
-        Twins per target. With one, an entrapment protein is the twin of the protein without the prefix.
-    r : float
-        Entrapment peptides per target peptide of the digest.
-    """
-
-    prefix: str = PREFIX
-    target_of: dict[str, str] = field(default_factory=dict)
-    left_out: frozenset[str] = frozenset()
-    design: Design = "shuffled"
-    k: int = 1
-    r: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not self.prefix or self.design not in ("shuffled", "foreign") or self.k < 1 or not self.r > 0:
-            raise DataError(
-                f"No such entrapment: prefix {self.prefix!r}, design {self.design!r}, k {self.k}, r {self.r}."
-            )
-
-    @classmethod
-    def read(cls, fasta: Path) -> Entrapment:
-        """Read what ``alphadia-tl entrapment`` wrote beside a FASTA file.
-
-        Raises
-        ------
-        DataError
-            If a file is missing, cannot be read or is another one.
-        """
-        facts = read_facts(fasta)
-        given = {name: facts[name] for name in ("prefix", "design", "k", "r")}
-        target_of: dict[str, str] = {}
-        if given["design"] == "shuffled":
-            twins = _table(beside(fasta, TWINS), ["twin_peptide", "target_peptide"])
-            target_of = dict(zip(twins["twin_peptide"], twins["target_peptide"], strict=True))
-        left_out = frozenset(_table(beside(fasta, LEFT_OUT), ["entrapment_peptide"])["entrapment_peptide"])
-        return cls(target_of=target_of, left_out=left_out, **given)
-
-    def marks(self, proteins: pd.Series) -> Array:
-        """Return True for protein groups (accessions joined by ";") in which all accessions have the prefix."""
-        groups, names = pd.factorize(proteins)
-        marked = [all(p.startswith(self.prefix) for p in name.split(";")) for name in names]
-        return np.array(marked, dtype=bool)[groups]
-
-
-def beside(fasta: Path, name: str) -> Path:
-    """Return the path of a file that belongs to an entrapment FASTA, such as ``out.twins.tsv`` of ``out.fasta``."""
-    return fasta.with_name(f"{fasta.stem}.{name}")
-
-
-def read_facts(fasta: Path) -> dict[str, Any]:
-    """Read what ``alphadia-tl entrapment`` noted of a FASTA file: prefix, design, k, r, and the digest.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, cannot be read or is another one.
-    """
-    path = beside(fasta, FACTS)
-    try:
-        facts = dict(yaml.safe_load(path.read_text(encoding="utf-8")))
-        return facts | {"prefix": str(facts["prefix"]), "design": str(facts["design"]), "k": int(facts["k"]),
-                        "r": float(facts["r"])}  # fmt: skip
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _table(path: Path, names: list[str]) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, sep="\t", usecols=names, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path} cannot be read: {error}.", "Make it again with 'alphadia-tl entrapment'.")
+def discoveries(rows: pd.DataFrame, level: Level, entrapment: Entrapment) -> Discoveries:
+    """Return the identifications of a level in the rows of a search as discoveries, best first."""
+    table = rows.assign(score=-rows["proba"].astype(float), q=rows[level.q])
+    if level == PROTEIN_GROUPS:
+        marked = entrapment_rows(rows, level, entrapment)
+        named = ~marked | entrapment.marks(rows[level.key])
+        table = table.assign(proteins=rows[level.key].where(named, entrapment.prefix + rows[level.key]))
+    return discoveries_at(table, level, entrapment)
 
 
 def discoveries_at(table: pd.DataFrame, level: Level, entrapment: Entrapment) -> Discoveries:
-    """Reduce identifications to discoveries: the best row of each precursor, peptide or protein group.
+    """Reduce identifications to discoveries, best first: the best row of each precursor, peptide or protein group.
 
     Parameters
     ----------
     table : pandas.DataFrame
         ``proteins`` (accessions joined by ";"), ``score`` (higher is better), ``q`` (of this level), and for precursors
         ``sequence, mods, mod_sites, charge``, for peptides ``sequence``. Decoys are removed already.
-    level : {"precursor", "peptide", "protein"}
+    level : Level
         What is counted. Peptides are stripped sequences.
     entrapment : Entrapment
         How entrapment is marked.
@@ -237,43 +157,34 @@ def discoveries_at(table: pd.DataFrame, level: Level, entrapment: Entrapment) ->
     DataError
         If a column is missing.
     """
-    missing = [c for c in ("proteins", "score", "q", *NEEDED[level]) if c not in table.columns]
+    missing = [c for c in dict.fromkeys(("proteins", "score", "q", *level.columns)) if c not in table.columns]
     if missing:
-        raise DataError(f"The identifications have no column {', '.join(map(repr, missing))} (level {level}).")
+        raise DataError(f"The identifications have no column {', '.join(map(repr, missing))} (level {level.name}).")
     texts = [c for c in ("proteins", "sequence", "mods", "mod_sites") if c in table.columns]
-    table = _best_rows(table.fillna(dict.fromkeys(texts, "")), NEEDED[level] or ("proteins",))
-    marked = entrapment.marks(table["proteins"])
+    # Many runs repeat each precursor: names are made of what is left.
+    table = _best_rows(table.fillna(dict.fromkeys(texts, "")), level.columns)
+    table = table.assign(entrapment=entrapment.marks(table["proteins"]))
     if "sequence" in table.columns:
-        kept = ~(marked & table["sequence"].isin(entrapment.left_out).to_numpy())
-        table, marked = table[kept], marked[kept]
+        table = table[~(table["entrapment"] & table["sequence"].isin(entrapment.left_out))]
     key, twin = _keys(table, level, entrapment)
-    best = pd.DataFrame({"key": key, "twin": twin, "marked": marked, "score": table["score"].to_numpy()})
-    best["q"] = table["q"].to_numpy()
-    best = best.sort_values(["key", "score"], ascending=[True, False], kind="stable")
-    best["q"] = best.groupby("key")["q"].transform("min")
-    best = best.drop_duplicates("key")
-    paired = entrapment.k == 1 if level == "protein" else bool(entrapment.target_of)
-    matched = entrapment.design == "shuffled" and paired
+    best = _best_rows(table.assign(key=key, twin=twin).sort_values("key", kind="stable"), ("key",))
+    best = best.sort_values(["q", "score"], ascending=[True, False], kind="stable")
+    twins_known = entrapment.k == 1 if level == PROTEIN_GROUPS else bool(entrapment.target_of)
+    paired = entrapment.design == "shuffled" and twins_known
     return Discoveries(
-        is_entrapment=best["marked"].to_numpy(bool),
+        is_entrapment=best["entrapment"].to_numpy(bool),
         score=best["score"].to_numpy(float),
         q=best["q"].to_numpy(float),
         key=best["key"].to_numpy(object),
-        twin_key=np.where(best["marked"], best["twin"], "").astype(object) if matched else None,
+        twin_key=best["twin"].where(best["entrapment"], "").to_numpy(object) if paired else None,
     )
 
 
 def _best_rows(table: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Return the row with the best score of each combination, with its lowest q value.
-
-    Many runs repeat each precursor: names are made of what is left.
-    """
-    code = np.zeros(len(table), dtype=np.int64)
-    for name in columns:
-        of_column, values = pd.factorize(table[name])
-        code = pd.factorize(code * (len(values) + 1) + of_column)[0]
-    order = np.lexsort((-table["score"].to_numpy(float), code))
-    starts = np.flatnonzero(np.diff(code[order], prepend=-1))
+    """Return the row with the best score of each combination of columns, in their order, with its lowest q value."""
+    group = table.groupby(list(columns), sort=False).ngroup().to_numpy()
+    order = np.lexsort((-table["score"].to_numpy(float), group))
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
     if not len(starts):
         return table
     lowest = np.minimum.reduceat(table["q"].to_numpy(float)[order], starts)
@@ -282,11 +193,14 @@ def _best_rows(table: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _keys(table: pd.DataFrame, level: Level, entrapment: Entrapment) -> tuple[Array, Array]:
-    if level == "precursor":
+    """Return the name of each row and that of the target it was made from."""
+    if level == PRECURSORS:
         return precursor_keys(table), twin_precursor_keys(table, entrapment.target_of)
-    if level == "peptide":
+    if level == PEPTIDES:
         sequences = table["sequence"].to_numpy(object)
         return sequences, np.array([entrapment.target_of.get(s, "") for s in sequences], dtype=object)
-    groups = [";".join(sorted(group.split(";"))) for group in table["proteins"]]
-    twins = [";".join(sorted(p.removeprefix(entrapment.prefix) for p in group.split(";"))) for group in groups]
+    groups = [SEPARATOR.join(sorted(group.split(SEPARATOR))) for group in table["proteins"]]
+    twins = [
+        SEPARATOR.join(sorted(p.removeprefix(entrapment.prefix) for p in group.split(SEPARATOR))) for group in groups
+    ]
     return np.array(groups, dtype=object), np.array(twins, dtype=object)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from alphadia_tl.comparison.compare import SEARCH_LEVEL, Comparison
-from alphadia_tl.comparison.errors import NO_ESTIMATE, versus
-from alphadia_tl.entrapment.searches import ALL_RUNS, LEVELS
+from alphadia_tl.comparison.errors import ALL_RUNS, NO_ESTIMATE, versus
+from alphadia_tl.entrapment.levels import LEVELS
 from alphadia_tl.files import write_whole
 from alphadia_tl.report.facts import DASH, count, duration, number, percent
 from alphadia_tl.report.page import templates
@@ -76,7 +76,7 @@ def _identified(c: Comparison) -> TextTable:
     rows = []
     for level in (known.name for known in LEVELS):
         for run in _runs(c):
-            for arm, fdr in zip(c.arms, c.claimed_fdr, strict=True):
+            for arm, fdr in zip(c.searches, c.claimed_fdr, strict=True):
                 cells = (level, run, arm, percent(fdr), count(c.value(level, arm, "identified", run)))
                 rows.append(cells + (_errors(c, level, arm, run) if c.measured else (NO_ESTIMATE,)))
     return TextTable(
@@ -135,21 +135,23 @@ def _by_metric(
 
 
 def _pairs(c: Comparison) -> TextTable:
-    arms = [versus(other, c.arms[0]) for other in c.arms[1:]]
+    arms = [versus(other, c.searches[0]) for other in c.searches[1:]]
     what = "Gained and lost, and agreement on what both have in the same run"
     return _by_metric(c, f"{what} (targets)" if c.measured else what, arms, PAIR_METRICS)
 
 
 def _variation(c: Comparison) -> TextTable:
-    return _by_metric(c, "Variation of quantities between runs, taken for replicates", c.arms, VARIATION_METRICS)
+    return _by_metric(c, "Variation of quantities between runs, taken for replicates", c.searches, VARIATION_METRICS)
 
 
 def _times(c: Comparison) -> TextTable:
     metrics = c.table.loc[c.table["level"] == SEARCH_LEVEL, "metric"].unique()
     stages = [str(m).removeprefix(SECONDS) for m in metrics]
     stages = sorted(stages, key=lambda s: s in ("total", "wall"))
-    rows = [(stage, *(duration(c.value(SEARCH_LEVEL, arm, f"{SECONDS}{stage}")) for arm in c.arms)) for stage in stages]
-    return TextTable("Time per stage", ("stage", *c.arms), tuple(rows), 1)
+    rows = [
+        (stage, *(duration(c.value(SEARCH_LEVEL, arm, f"{SECONDS}{stage}")) for arm in c.searches)) for stage in stages
+    ]
+    return TextTable("Time per stage", ("stage", *c.searches), tuple(rows), 1)
 
 
 # The page may not load anything from anywhere, and has no script.
@@ -189,7 +191,7 @@ def render_comparison(comparison: Comparison) -> str:
         .render(
             policy=POLICY,
             written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            arms=comparison.arms,
+            arms=comparison.searches,
             verdicts=comparison.verdicts,
             notes=comparison.notes,
             tables=comparison_tables(comparison),

@@ -12,7 +12,7 @@ import numpy as np
 from alphabase.peptide.fragment import get_charged_frag_types
 from joblib import cpu_count
 
-from alphadia_tl.entrapment.searches import announced
+from alphadia_tl.entrapment.database import announced
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.settings import PluginSettings, TrainingSettings, TransferLibrarySettings
 from alphadia_tl.tasks.modifications import split_names

@@ -6,7 +6,7 @@ import yaml
 from alphabase.protein.fasta import SpecLibFasta, protease_dict
 
 from alphadia_tl import cli
-from alphadia_tl.entrapment.levels import Entrapment
+from alphadia_tl.entrapment.database import Entrapment
 from alphadia_tl.entrapment.twins import shared_ladder
 
 FASTA = """>sp|P02769|ALBU_BOVIN Albumin OS=Bos taurus OX=9913 GN=ALB PE=1 SV=4

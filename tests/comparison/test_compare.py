@@ -6,8 +6,8 @@ from made_outputs import precursors, write_output, write_runs
 from alphadia_tl.comparison import compare as compare_module
 from alphadia_tl.comparison.compare import compare, settings_differences
 from alphadia_tl.comparison.errors import NO_ESTIMATE, matched_prefix
+from alphadia_tl.entrapment.database import Entrapment
 from alphadia_tl.entrapment.estimate import Discoveries, combined
-from alphadia_tl.entrapment.levels import Entrapment
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.host.search_tables import read_output
 

@@ -4,7 +4,7 @@ from made_outputs import precursors, write_output
 
 from alphadia_tl.comparison.compare import compare
 from alphadia_tl.comparison.errors import NO_ESTIMATE
-from alphadia_tl.entrapment.levels import Entrapment
+from alphadia_tl.entrapment.database import Entrapment
 from alphadia_tl.host.search_tables import read_output
 from alphadia_tl.report.comparison_page import (
     TextTable,
