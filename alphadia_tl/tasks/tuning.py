@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 from alphadia_tl.errors import DataError
 from alphadia_tl.library.selection import split_by_peptide
 from alphadia_tl.settings import TrainingSettings
-from alphadia_tl.tasks.base import Evaluation, Prepared, Task, TaskData
+from alphadia_tl.tasks.base import Evaluation, Task, TaskData
 from alphadia_tl.tasks.encode import as_one_product
 from alphadia_tl.tasks.held_out import TuneResult, held_out_rows
 from alphadia_tl.tasks.metrics import Calibration
 from alphadia_tl.tasks.modifications import count_peptides
 from alphadia_tl.tasks.predict import choose_dtype
 from alphadia_tl.tasks.sanity import check_pretrained, rows_to_check
-from alphadia_tl.training.epoch import infer
+from alphadia_tl.training.epoch import Learner, infer
 from alphadia_tl.training.examples import Examples
-from alphadia_tl.training.loop import FitResult, anneal, fit
+from alphadia_tl.training.loop import anneal, fit
 from alphadia_tl.training.schedule import FitSettings, auto_batch_size, auto_epoch_rows, auto_passes
 from alphadia_tl.training.state import Checkpoint, History, identity_of
 
@@ -167,22 +167,18 @@ def tune(
         loss, evaluation, _ = scorer.score("watched")
         return loss, evaluation.metrics
 
-    generator = torch.Generator().manual_seed(seed)
+    learner = Learner(network, task.forward, task.loss, torch.Generator().manual_seed(seed), dtype)
     checkpoint = None
     if checkpoints is not None:
         identity = identity_of(network, parts["train"], parts["watched"], fit_settings, task.name, seed, dtype)
         checkpoint = Checkpoint(checkpoints / f"{task.name}_{turn}.pt", identity)
     with as_one_product(network):
         result = fit(
-            network,
+            learner,
             parts["train"],
-            task.forward,
-            task.loss,
             validate,
             fit_settings,
-            generator,
             history=history,
-            dtype=dtype,
             start_loss=start_loss,
             checkpoint=checkpoint,
         )
@@ -190,7 +186,13 @@ def tune(
     if not improved:
         network.load_state_dict(start_weights)
     _, tuned, _ = scorer.score("validation")
-    last_epochs = _anneal(task, network, prepared, rows, fit_settings, result, generator, dtype) if improved else 0
+    last_epochs = 0
+    if improved:
+        learnt = torch.from_numpy(np.concatenate([rows["train"], rows["validation"]]))
+        with as_one_product(network):
+            last_epochs = anneal(
+                learner, prepared.examples.select(learnt).to(device), fit_settings, result, task.last_epochs
+            )
     seconds = time.perf_counter() - started
     _, _, calibration = scorer.score("validation")
     _, after, _ = scorer.score("test", calibration)
@@ -229,32 +231,6 @@ def _watched(validation: Examples, seed: int) -> Examples:
         return validation
     rows = torch.randperm(len(validation), generator=torch.Generator().manual_seed(seed))[:WATCHED_ROWS]
     return validation.select(torch.sort(rows)[0].to(validation.lengths.device))
-
-
-def _anneal(
-    task: Task,
-    network: torch.nn.Module,
-    prepared: Prepared,
-    rows: dict[str, NDArray[np.int64]],
-    settings: FitSettings,
-    fitted: FitResult,
-    generator: torch.Generator,
-    dtype: torch.dtype | None,
-) -> int:
-    learnt = torch.from_numpy(np.concatenate([rows["train"], rows["validation"]]))
-    examples = prepared.examples.select(learnt).to(next(network.parameters()).device)
-    with as_one_product(network):
-        return anneal(
-            network,
-            examples,
-            task.forward,
-            task.loss,
-            settings,
-            fitted,
-            generator,
-            epochs=task.last_epochs,
-            dtype=dtype,
-        )
 
 
 def _measured(parts: dict[str, Examples], sequences: dict[str, NDArray[np.object_]]) -> dict[str, pd.Series]:

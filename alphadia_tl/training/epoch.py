@@ -5,17 +5,43 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from alphadia_tl.training.examples import Batch, Examples, length_batches, training_steps
 from alphadia_tl.training.precision import RowLimit, autocast, in_parts
+from alphadia_tl.training.schedule import FitSettings
 
 Forward = Callable[[torch.nn.Module, Batch], Tensor]
 Loss = Callable[[Tensor, Batch], Tensor]
 
 INFERENCE_BATCH = 512
+CLIP_NORM = 1.0
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A network and what it takes to train it.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        On the device of the rows that it learns from.
+    forward, loss : callable
+        ``forward(network, batch) -> output`` and ``loss(output, batch) -> mean over the batch``.
+    generator : torch.Generator
+        CPU generator; seeds shuffling and dropout.
+    dtype : torch.dtype, optional
+        Autocast type; None for fp32.
+    """
+
+    network: torch.nn.Module
+    forward: Forward
+    loss: Loss
+    generator: torch.Generator = field(default_factory=torch.Generator)
+    dtype: torch.dtype | None = None
 
 
 def infer(
@@ -27,29 +53,10 @@ def infer(
     dtype: torch.dtype | None = None,
     batch_size: int = INFERENCE_BATCH,
 ) -> tuple[Tensor, float]:
-    """Compute the network's outputs for all rows.
+    """Return the network's outputs for all rows, float32 in their order, and the mean loss (NaN without loss or rows).
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Set to evaluation mode, and back as it was.
-    examples : Examples
-        On the network's device.
-    forward : callable
-        ``forward(network, batch)``: (b, …) one output per row, or (b, length - 1, types) one per fragment.
-    loss : callable, optional
-        ``loss(output, batch)``, averaged over the rows.
-    dtype : torch.dtype, optional
-        Autocast type; None for fp32.
-    batch_size : int
-        Rows per batch.
-
-    Returns
-    -------
-    outputs : Tensor
-        (n, …) float32, or (sum of lengths - n, types) for outputs per fragment, in the order of the rows.
-    mean_loss : float
-        NaN without ``loss`` or rows.
+    Outputs per row are (n, …); outputs per fragment, (b, length - 1, types) for a batch, become
+    (sum of lengths - n, types). The network is left in the mode it was in.
     """
     was_training = network.training
     network.eval()
@@ -86,9 +93,6 @@ def infer(
     return (torch.zeros(0) if outputs is None else outputs), mean_loss
 
 
-CLIP_NORM = 1.0
-
-
 def make_optimizer(network: torch.nn.Module, max_lr: float, weight_decay: float) -> torch.optim.Optimizer:
     """Return AdamW (Loshchilov & Hutter 2019): a step shrinks the weights by learning rate x weight decay."""
     trained = [p for p in network.parameters() if p.requires_grad]
@@ -97,45 +101,21 @@ def make_optimizer(network: torch.nn.Module, max_lr: float, weight_decay: float)
 
 
 def train_epoch(
-    network: torch.nn.Module,
+    learner: Learner,
     examples: Examples,
-    forward: Forward,
-    loss: Loss,
     optimizer: torch.optim.Optimizer,
-    batch_size: int,
-    generator: torch.Generator,
+    settings: FitSettings,
     *,
-    dtype: torch.dtype | None = None,
-    passes: int = 1,
-    rows: int | None = None,
     limit: RowLimit | None = None,
-    dropout: bool = True,
-    before_step: Callable[[], None] = lambda: None,
     after_step: Callable[[], None] = lambda: None,
 ) -> float:
-    """Train on all rows, or a random sample of them, ``passes`` times and return their mean loss.
+    """Train on all rows, or a random sample of them, ``settings.passes`` times and return their mean loss.
 
-    Parameters
-    ----------
-    network, examples, forward, loss, generator, dtype
-        As for `fit`.
-    optimizer : torch.optim.Optimizer
-        Of the network's parameters.
-    batch_size : int
-        Rows per step.
-    passes : int
-        How often every row is seen.
-    rows : int, optional
-        A pass goes over a new random sample of this many rows; None: over all.
-    limit : RowLimit, optional
-        What memory was found to hold in epochs before.
-    dropout : bool
-        Whether the network's dropout is on.
-    before_step, after_step : callable
-        Called around each step of the optimizer.
+    ``limit`` says what memory was found to hold in epochs before.
     """
+    network = learner.network
     network.train()
-    if not dropout:
+    if not settings.dropout:
         _without_dropout(network)
     limit = RowLimit() if limit is None else limit
     device = examples.lengths.device
@@ -148,16 +128,15 @@ def train_epoch(
         step_size, step_loss = sum(map(len, batches)), torch.zeros((), device=device)
         for batch_rows in batches:
             batch = examples.batch(batch_rows)
-            with autocast(device, dtype):
-                output = forward(network, batch)
-            part = loss(output.float(), batch) * (len(batch_rows) / step_size)
+            with autocast(device, learner.dtype):
+                output = learner.forward(network, batch)
+            part = learner.loss(output.float(), batch) * (len(batch_rows) / step_size)
             part.backward()  # type: ignore[no-untyped-call]
             step_loss += part.detach()
         return step_loss
 
-    for _ in range(passes):
-        for step in training_steps(examples, batch_size, generator, rows=rows):
-            before_step()
+    for _ in range(settings.passes):
+        for step in training_steps(examples, settings.batch_size, learner.generator, rows=settings.epoch_rows):
             step_rows = sum(map(len, step))
             total += in_parts(step, gradients, limit) * step_rows
             seen += step_rows

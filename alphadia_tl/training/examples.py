@@ -170,16 +170,7 @@ def training_steps(
     Rows are shuffled within their length, and steps among each other. What is left over of a
     length is put together with other lengths' rests, so that a rare length is not a step of its own.
 
-    Parameters
-    ----------
-    examples : Examples
-        The encoded rows.
-    batch_size : int
-        Rows per step.
-    generator : torch.Generator
-        CPU generator of the shuffles.
-    rows : int, optional
-        Take a random sample of this many rows; None: all.
+    With ``rows``, a random sample of so many is taken.
     """
     chosen = torch.randperm(len(examples), generator=generator)[:rows].to(examples.lengths.device)
     full: list[list[Tensor]] = []

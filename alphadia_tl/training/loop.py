@@ -1,109 +1,23 @@
-"""One epoch loop for all models: training and validation differ only by the step function."""
+"""The training of any model: epochs until no more is gained, then a few that let the learning rate fall."""
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import logging
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import torch
 from tqdm import tqdm
 
-from alphadia_tl.training.epoch import Forward, Loss, make_optimizer, seeded, train_epoch
+from alphadia_tl.training.epoch import Learner, make_optimizer, seeded, train_epoch
 from alphadia_tl.training.examples import Examples
 from alphadia_tl.training.schedule import FitSettings, StopReason
 from alphadia_tl.training.side_by_side import stop_if_cancelled
 from alphadia_tl.training.state import Checkpoint, History, TrainingState
 
 logger = logging.getLogger(__name__)
-
-
-def anneal(
-    network: torch.nn.Module,
-    examples: Examples,
-    forward: Forward,
-    loss: Loss,
-    settings: FitSettings,
-    fitted: FitResult,
-    generator: torch.Generator,
-    *,
-    epochs: int,
-    dtype: torch.dtype | None = None,
-) -> int:
-    """Train on, with a learning rate that grows during one epoch and then falls to zero.
-
-    Early stopping has found how fast and how long to train; what it held back for that is now learnt
-    from as well. At most twice as many epochs are trained as led to the best one, from the learning
-    rate that it had.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Network with the weights of its best epoch; trained in place.
-    examples : Examples
-        Training and validation rows.
-    forward, loss, settings, generator, dtype
-        As for `fit`.
-    fitted : FitResult
-        Result of `fit`.
-    epochs : int
-        At most this many.
-
-    Returns
-    -------
-    int
-        Epochs trained; 0 when no epoch had been better than the start, or when the loss was not finite
-        and the weights were put back.
-    """
-    n_epochs = min(epochs, 2 * (fitted.best_epoch + 1 - fitted.epochs_given_up))
-    if n_epochs <= 0:
-        return 0
-    before = copy.deepcopy(network.state_dict())
-    optimizer = make_optimizer(network, settings.max_lr, settings.weight_decay)
-    per_epoch = settings.steps(len(examples))
-    total, step = n_epochs * per_epoch, 0
-
-    def set_lr() -> None:
-        nonlocal step
-        fraction = max(0.0, min((step + 1) / per_epoch, 1 - step / total))
-        for group in optimizer.param_groups:
-            group["lr"] = fitted.best_lr * fraction
-        step += 1
-
-    with seeded(generator, examples.lengths.device, dropout=settings.dropout):
-        for epoch in range(n_epochs):
-            stop_if_cancelled()
-            train_loss = train_epoch(
-                network,
-                examples,
-                forward,
-                loss,
-                optimizer,
-                settings.batch_size,
-                generator,
-                dtype=dtype,
-                passes=settings.passes,
-                rows=settings.epoch_rows,
-                dropout=settings.dropout,
-                before_step=set_lr,
-            )
-            if not math.isfinite(train_loss):
-                logger.warning("Last epoch %d: the training loss is not finite; the best epoch's weights stay.", epoch)
-                network.load_state_dict(before)
-                return 0
-    network.eval()
-    logger.info(
-        "%d last epochs on training and validation rows, learning rate %.5f falling to 0: training loss %.4f",
-        n_epochs,
-        fitted.best_lr,
-        train_loss,
-    )
-    return n_epochs
 
 
 Validate = Callable[[], tuple[float, Mapping[str, float]]]
@@ -120,20 +34,8 @@ _BACK_OFF_LINE = "Epoch %d: the validation loss left its best by far; back to ep
 class FitResult:
     """How a training went.
 
-    Parameters
-    ----------
-    best_epoch : int
-        Epoch whose weights were restored; -1 when no epoch was better than the start.
-    epochs : int
-        Epochs trained.
-    stop_reason : StopReason
-        Why it ended.
-    best_loss : float
-        Validation loss of the best epoch.
-    best_lr : float
-        Learning rate of the best epoch.
-    epochs_given_up : int
-        Epochs before the training started over.
+    ``best_epoch`` is the one whose weights were restored, with its validation loss and learning rate; -1 when no epoch
+    was better than the start. ``epochs_given_up`` of the ``epochs`` came before the training started over.
     """
 
     best_epoch: int
@@ -145,20 +47,16 @@ class FitResult:
 
 
 def fit(
-    network: torch.nn.Module,
+    learner: Learner,
     examples: Examples,
-    forward: Forward,
-    loss: Loss,
     validate: Validate,
     settings: FitSettings,
-    generator: torch.Generator,
     *,
     history: History | None = None,
-    dtype: torch.dtype | None = None,
     start_loss: float = math.inf,
     checkpoint: Checkpoint | None = None,
 ) -> FitResult:
-    """Train ``network`` in place and leave it with the weights of its best epoch.
+    """Train the network in place and leave it with the weights of its best epoch.
 
     The weights that are validated, and kept, are an average over the last epochs. Where the
     validation loss rises by more than a tenth above its best, the learning rate was too high: the best
@@ -168,81 +66,53 @@ def fit(
 
     Parameters
     ----------
-    network : torch.nn.Module
-        The network, on the device of the examples.
+    learner : Learner
+        What is trained.
     examples : Examples
         The rows to train on.
-    forward, loss : callable
-        ``forward(network, batch) -> output`` and ``loss(output, batch) -> mean over the batch``.
     validate : callable
-        Returns the validation loss, on the same transform as ``loss``, and further metrics.
+        Returns the validation loss, on the same transform as the training loss, and further metrics.
     settings : FitSettings
         Duration and speed.
-    generator : torch.Generator
-        CPU generator; seeds shuffling and dropout.
     history : History, optional
         Gets the learning rate, both losses and the metrics of each epoch.
-    dtype : torch.dtype, optional
-        Autocast type; None for fp32.
     start_loss : float
         Validation loss of the start weights, which are restored if no epoch is better.
     checkpoint : Checkpoint, optional
         What to take the training up from, and where to leave it.
-
-    Returns
-    -------
-    FitResult
-        Best epoch, epochs trained and reason to stop.
     """
     history = History("") if history is None else history
     device = examples.lengths.device
     state = TrainingState(
-        network, settings, n_rows=len(examples), start_loss=start_loss, generator=generator, history=history
+        learner.network, settings, len(examples), start_loss=start_loss, generator=learner.generator, history=history
     )
-    with seeded(generator, device, dropout=settings.dropout), _progress(settings.epochs) as bar:
+    bar = tqdm(total=settings.epochs, unit="epoch", leave=False, disable=not sys.stderr.isatty())
+    with seeded(learner.generator, device, dropout=settings.dropout), bar:
         if checkpoint is not None and (saved := checkpoint.load(device)) is not None:
             state.restore(saved)
             bar.update(state.epochs)
             logger.info("Taken up from a checkpoint: %d epochs are trained already", state.epochs)
         while state.reason is None:
             stop_if_cancelled()
-            _train_epoch(state, examples, forward, loss, validate, settings, dtype)
+            _train_epoch(state, learner, examples, validate, settings)
             bar.update()
             if checkpoint is not None:
                 checkpoint.save(state.to_mapping, finished=state.reason is not None)
-    network.load_state_dict(state.best.weights)
-    network.eval()
     best = state.best
+    learner.network.load_state_dict(best.weights)
+    learner.network.eval()
     return FitResult(best.epoch, state.epochs, state.reason, best.loss, best.lr, state.epochs_given_up)
 
 
 def _train_epoch(
-    state: TrainingState,
-    examples: Examples,
-    forward: Forward,
-    loss: Loss,
-    validate: Validate,
-    settings: FitSettings,
-    dtype: torch.dtype | None,
+    state: TrainingState, learner: Learner, examples: Examples, validate: Validate, settings: FitSettings
 ) -> None:
     """Train one epoch, validate where it is time to, and decide how to go on."""
     epoch = state.epochs
     state.scheduler.step(epoch - state.epochs_given_up, state.train_loss)
     lr = state.scheduler.get_last_lr()[0]
     state.train_loss = train_epoch(
-        state.network,
-        examples,
-        forward,
-        loss,
-        state.optimizer,
-        settings.batch_size,
-        state.generator,
-        dtype=dtype,
-        passes=settings.passes,
-        rows=settings.epoch_rows,
-        limit=state.row_limit,
-        dropout=settings.dropout,
-        after_step=state.averaged.update,
+        learner, examples, state.optimizer, settings, limit=state.row_limit, after_step=state.averaged.update
     )
     state.epochs += 1
     last = state.epochs - state.epochs_given_up == settings.epochs
@@ -275,7 +145,44 @@ def _too_fast(val_loss: float, best_loss: float) -> bool:
     return math.isfinite(best_loss) and not val_loss <= best_loss + (BACK_OFF_ABOVE - 1) * abs(best_loss)
 
 
-@contextlib.contextmanager
-def _progress(epochs: int) -> Iterator[Any]:
-    with tqdm(total=epochs, unit="epoch", leave=False, disable=not sys.stderr.isatty()) as bar:
-        yield bar
+def anneal(learner: Learner, examples: Examples, settings: FitSettings, fitted: FitResult, epochs: int) -> int:
+    """Train on, with a learning rate that grows during one epoch and then falls to zero; return the epochs trained.
+
+    Early stopping has found how fast and how long to train; what it held back for that is now learnt
+    from as well: ``examples`` are training and validation rows. At most ``epochs`` epochs are trained, and at most
+    twice as many as led to the best one, from the learning rate that it had; none where no epoch had been better than
+    the start. Where the loss is not finite the weights are put back, and it counts as none.
+    """
+    network = learner.network
+    n_epochs = min(epochs, 2 * (fitted.best_epoch + 1 - fitted.epochs_given_up))
+    if n_epochs <= 0:
+        return 0
+    before = copy.deepcopy(network.state_dict())
+    optimizer = make_optimizer(network, settings.max_lr, settings.weight_decay)
+    per_epoch = settings.steps(len(examples))
+    total, step = n_epochs * per_epoch, 0
+
+    def set_lr() -> None:
+        nonlocal step
+        fraction = max(0.0, min((step + 1) / per_epoch, 1 - step / total))
+        for group in optimizer.param_groups:
+            group["lr"] = fitted.best_lr * fraction
+        step += 1
+
+    set_lr()
+    with seeded(learner.generator, examples.lengths.device, dropout=settings.dropout):
+        for epoch in range(n_epochs):
+            stop_if_cancelled()
+            train_loss = train_epoch(learner, examples, optimizer, settings, after_step=set_lr)
+            if not math.isfinite(train_loss):
+                logger.warning("Last epoch %d: the training loss is not finite; the best epoch's weights stay.", epoch)
+                network.load_state_dict(before)
+                return 0
+    network.eval()
+    logger.info(
+        "%d last epochs on training and validation rows, learning rate %.5f falling to 0: training loss %.4f",
+        n_epochs,
+        fitted.best_lr,
+        train_loss,
+    )
+    return n_epochs

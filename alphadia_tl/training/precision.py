@@ -33,19 +33,7 @@ class RowLimit:
 def in_parts(batches: Sequence[Tensor], run: Callable[[list[Tensor]], T], limit: RowLimit) -> T:
     """Run on batches of rows; where memory is out, once more on halves of them, down to single rows.
 
-    Parameters
-    ----------
-    batches : sequence of Tensor
-        Row numbers of each batch.
-    run : callable
-        Takes the batches, and may be called again from the start.
-    limit : RowLimit
-        What was found before, and is found now.
-
-    Raises
-    ------
-    torch.OutOfMemoryError
-        When single rows are too much.
+    ``run`` may be called again from the start; ``limit`` is what was found before, and is found now.
     """
     while True:
         parts = limit.split(batches)
@@ -89,22 +77,7 @@ def autocast(device: torch.device, dtype: torch.dtype | None) -> contextlib.Abst
 
 
 def agrees_with_fp32(forward: Callable[[], Tensor], device: torch.device, dtype: torch.dtype) -> bool:
-    """Compare a sample computed with ``dtype`` and with fp32.
-
-    Parameters
-    ----------
-    forward : callable
-        Computes the sample; called twice in evaluation mode.
-    device : torch.device
-        Where it runs.
-    dtype : torch.dtype
-        The reduced precision.
-
-    Returns
-    -------
-    bool
-        True when the mean deviation is below 3 % of the mean absolute value.
-    """
+    """Tell whether a sample computed with ``dtype`` deviates from fp32 by less than 3 % of its mean absolute value."""
     with torch.inference_mode():
         exact = forward().float()
         with autocast(device, dtype):
@@ -114,21 +87,10 @@ def agrees_with_fp32(forward: Callable[[], Tensor], device: torch.device, dtype:
 
 
 def select_dtype(precision: str, device: torch.device, forward: Callable[[], Tensor]) -> torch.dtype | None:
-    """Choose the arithmetic for one network.
+    """Choose the autocast type for one network; None for fp32.
 
-    Parameters
-    ----------
-    precision : str
-        "auto": bf16 where the hardware is faster with it; "bf16": bf16 anyway; "fp32".
-    device : torch.device
-        Where the network runs.
-    forward : callable
-        Computes a sample, for the comparison of bf16 with fp32.
-
-    Returns
-    -------
-    torch.dtype or None
-        The autocast type; None for fp32.
+    ``precision`` is "auto" (bf16 where the hardware is faster with it), "bf16" or "fp32"; ``forward`` computes a
+    sample, for the comparison of bf16 with fp32.
     """
     if precision == "fp32" or (precision == "auto" and not hardware_has_bf16(device)):
         return None

@@ -18,7 +18,7 @@ EPOCHS_TO_SEE_ALL = 4
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How long and how fast to train.
+    """How long and how fast to train: epochs, warm-up and patience as in the config section ``transfer_learning``.
 
     Parameters
     ----------
@@ -29,8 +29,6 @@ class FitSettings:
     safe_lr : float, optional
         A rate that is known to serve. A training with a higher one that gets worse or stands still starts over with
         this one.
-    epochs, warmup_epochs, lr_patience, stopping_patience : int
-        See the config section ``transfer_learning``; all in epochs.
     weight_decay : float
         A step shrinks the weights by this, times the learning rate.
     averaged_epochs : float

@@ -61,23 +61,9 @@ def run_side_by_side(here: Jobs[T], beside: Jobs[T]) -> dict[str, T]:
     With one thread, or nothing on one side, all jobs run one after the other. What is logged meanwhile begins
     with the job's name.
 
-    Parameters
-    ----------
-    here : mapping of str to callable
-        Jobs of the calling thread.
-    beside : mapping of str to callable
-        Jobs of another thread. They may not draw from torch's global random state: the numbers that each side
-        gets would depend on chance.
-
-    Returns
-    -------
-    dict
-        What each job returned.
-
-    Raises
-    ------
-    BaseException
-        What a job raised; the other side then stops where it next calls `stop_if_cancelled`.
+    ``here`` are the jobs of the calling thread, ``beside`` those of another. The latter may not draw from torch's
+    global random state: the numbers that each side gets would depend on chance. What a job raises is raised; the other
+    side then stops where it next calls `stop_if_cancelled`.
     """
     threads = torch.get_num_threads()
     if threads < 2 or not here or not beside:

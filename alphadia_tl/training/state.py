@@ -33,29 +33,13 @@ HISTORY_COLUMNS = ("epoch", "property", "data_split", "metric_name", "value")
 
 @dataclass
 class History:
-    """Collects metric values of one model as rows of the long table.
-
-    Parameters
-    ----------
-    property_name : str
-        Name of the model: "rt", "charge", "ms2" or "ccs".
-    """
+    """Collects metric values of one model ("rt", "charge", "ms2" or "ccs") as rows of the long table."""
 
     property_name: str
     rows: list[tuple[int, str, str, str, float]] = field(default_factory=list)
 
     def add(self, epoch: int, data_split: str, metrics: Mapping[str, float]) -> None:
-        """Add one row per metric.
-
-        Parameters
-        ----------
-        epoch : int
-            Epoch number from 0; -1 stands for the model before training.
-        data_split : str
-            "train", "validation" or "test".
-        metrics : Mapping[str, float]
-            Values by metric name.
-        """
+        """Add one row per metric; epoch -1 stands for the model before training."""
         self.rows += [(epoch, self.property_name, data_split, name, float(value)) for name, value in metrics.items()]
 
     def to_frame(self) -> pd.DataFrame:
@@ -65,15 +49,7 @@ class History:
 
 
 class AveragedWeights:
-    """Average of the weights over the last steps.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Network whose trained parameters are followed.
-    horizon : float
-        Steps over which the average reaches back; the first steps are averaged over fewer.
-    """
+    """Average of the trained weights over the last steps: over ``horizon`` of them, the first ones over fewer."""
 
     def __init__(self, network: torch.nn.Module, horizon: float) -> None:
         self._parameters = [p for p in network.parameters() if p.requires_grad]
@@ -150,29 +126,14 @@ class TrainingState:
         What rows are shuffled with.
     history : History
         Gets what is measured.
-
-    Attributes
-    ----------
-    epochs : int
-        Epochs trained.
-    epochs_given_up : int
-        Those of them before the training started over.
-    train_loss : float
-        Of the last epoch.
-    back_offs : int
-        How often the best weights were put back.
-    reason : StopReason or None
-        Why the training ended; None while it goes on.
-    row_limit : RowLimit
-        What memory holds at once; found anew where a training is taken up, maybe on another device.
     """
 
     def __init__(
         self,
         network: torch.nn.Module,
         settings: FitSettings,
-        *,
         n_rows: int,
+        *,
         start_loss: float,
         generator: torch.Generator,
         history: History,
@@ -184,8 +145,9 @@ class TrainingState:
         self.averaged = AveragedWeights(network, settings.averaged_epochs * settings.steps(n_rows))
         self._start = Best(start_loss, copy.deepcopy(network.state_dict()))
         self.best = replace(self._start)
-        self.row_limit = RowLimit()
-        self.epochs, self.epochs_given_up, self.train_loss, self.back_offs = 0, 0, math.inf, 0
+        self.row_limit = RowLimit()  # found anew where a training is taken up, maybe on another device
+        self.epochs, self.epochs_given_up = 0, 0  # all that were trained, and those before it started over
+        self.train_loss, self.back_offs = math.inf, 0  # back-offs: how often the best weights were put back
         self.reason: StopReason | None = None if settings.epochs else StopReason.MAX_EPOCHS
 
     def back_to_best(self, factor: float) -> None:
@@ -255,10 +217,7 @@ SECONDS = 30.0
 def identity_of(*things: Any) -> str:
     """Return a hash of all that a training depends on, the versions of torch and of this package included.
 
-    Parameters
-    ----------
-    *things : object
-        Tensors and mappings, networks and encoded rows by the values in them; of anything else its text counts.
+    Tensors, mappings, networks and encoded rows count by the values in them; of anything else its text counts.
     """
     found = hashlib.sha256(f"{torch.__version__} {__version__}".encode())
 
@@ -283,16 +242,9 @@ def identity_of(*things: Any) -> str:
 
 
 class Checkpoint:
-    """One training's file.
+    """One training's file; a file with another ``identity``, the hash of all that it depends on, is not taken up.
 
-    Parameters
-    ----------
-    path : Path
-        The file; its folder is made when there is something to write.
-    identity : str
-        Hash of all that the training depends on: a file with another one is not taken up.
-    seconds : float
-        At most this often an unfinished training is written.
+    An unfinished training is written once in ``seconds`` at most.
     """
 
     def __init__(self, path: Path, identity: str, seconds: float = SECONDS) -> None:

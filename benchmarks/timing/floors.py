@@ -80,7 +80,8 @@ def _networks() -> Iterator[Row]:
 
     from alphadia_tl.models.manager import FinetuneManager
     from alphadia_tl.tasks.predict import choose_dtype
-    from alphadia_tl.training.epoch import make_optimizer, train_epoch
+    from alphadia_tl.training.epoch import Learner, make_optimizer, train_epoch
+    from alphadia_tl.training.schedule import FitSettings
 
     torch.set_num_threads(usable_processors())
     manager = FinetuneManager("cpu", models=WEIGHTS, nce=25, instrument="Lumos")
@@ -107,10 +108,9 @@ def _networks() -> Iterator[Row]:
             network: Any = network, task: Any = task, examples: Any = examples, optimizer: Any = optimizer
         ) -> float:
             generator = torch.Generator().manual_seed(0)
-            return train_epoch(
-                network, examples, task.forward, lambda output, _: output.square().mean(), optimizer, BATCH,
-                generator, rows=TRAINED,
-            )  # fmt: skip
+            learner = Learner(network, task.forward, lambda output, _: output.square().mean(), generator)
+            settings = FitSettings(max_lr=1e-9, batch_size=BATCH, epoch_rows=TRAINED)
+            return train_epoch(learner, examples, optimizer, settings)
 
         _, seconds = timed(train)
         least = FORWARD_AND_BACKWARD * flops * TRAINED / product_rate(None)

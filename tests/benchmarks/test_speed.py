@@ -4,6 +4,7 @@ import pytest
 import torch
 from small_network import Net, forward, loss, made
 
+from alphadia_tl.training.epoch import Learner
 from alphadia_tl.training.loop import fit
 from alphadia_tl.training.schedule import FitSettings
 from alphadia_tl.training.state import Best
@@ -24,7 +25,7 @@ def test_the_weights_of_each_epoch_are_watched_and_the_training_is_as_without():
         losses = iter([3.0, 1.0, 2.0])
         settings = FitSettings(max_lr=0.01, batch_size=16, epochs=3)
         generator = torch.Generator().manual_seed(1)
-        fit(network, made(), forward, loss, lambda: (next(losses), {}), settings, generator)
+        fit(Learner(network, forward, loss, generator), made(), lambda: (next(losses), {}), settings)
         return network.state_dict()
 
     torch.manual_seed(0)

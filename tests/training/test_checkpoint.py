@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_network import Net, forward, loss, made
 
-from alphadia_tl.training.epoch import infer
+from alphadia_tl.training.epoch import Learner, infer
 from alphadia_tl.training.loop import fit
 from alphadia_tl.training.schedule import FitSettings
 from alphadia_tl.training.state import Checkpoint, History, identity_of
@@ -38,13 +38,10 @@ class Training:
             return infer(network, HELD_OUT, forward, loss=loss)[1], {"metric": 1.0}
 
         self.result = fit(
-            network,
+            Learner(network, forward, loss, torch.Generator().manual_seed(3)),
             EXAMPLES,
-            forward,
-            loss,
             validate,
             settings,
-            torch.Generator().manual_seed(3),
             history=self.history,
             checkpoint=Checkpoint(self.path, identity, seconds) if checkpoint else None,
         )

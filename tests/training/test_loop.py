@@ -6,7 +6,7 @@ import pytest
 import torch
 from small_network import Net, forward, loss, made
 
-from alphadia_tl.training.epoch import infer
+from alphadia_tl.training.epoch import Learner, infer
 from alphadia_tl.training.loop import FitResult, anneal, fit
 from alphadia_tl.training.schedule import (
     CustomScheduler,
@@ -31,7 +31,11 @@ def train(network, validate=None, seed=1, **kwargs):
     history = History("rt")
     settings = FitSettings(**(defaults | kwargs))
     result = fit(
-        network, examples, forward, loss, validate, settings, torch.Generator().manual_seed(seed), history=history
+        Learner(network, forward, loss, torch.Generator().manual_seed(seed)),
+        examples,
+        validate,
+        settings,
+        history=history,
     )
     return result, history.to_frame()
 
@@ -110,7 +114,7 @@ def test_the_rate_falls_after_as_many_epochs_as_the_user_wants(lr_patience):
 
     settings = FitSettings(max_lr=0.05, batch_size=300, epochs=8, warmup_epochs=2, lr_patience=lr_patience)
     history = History("rt")
-    fit(Net(), made(), forward, still, lambda: (1.0, {}), settings, torch.Generator(), history=history)
+    fit(Learner(Net(), forward, still, torch.Generator()), made(), lambda: (1.0, {}), settings, history=history)
     rates = [row[4] for row in history.rows if row[3] == "lr"]
     assert rates.index(0.05) == 1
     assert [r < 0.05 for r in rates[2:]].index(True) == 1 + lr_patience
@@ -120,7 +124,11 @@ def test_start_weights_are_restored_where_no_epoch_is_better():
     network = Net()
     settings = FitSettings(max_lr=0.05, batch_size=16, epochs=2)
     result = fit(
-        network, made(), forward, loss, lambda: (5.0, {}), settings, torch.Generator().manual_seed(0), start_loss=4.0
+        Learner(network, forward, loss, torch.Generator().manual_seed(0)),
+        made(),
+        lambda: (5.0, {}),
+        settings,
+        start_loss=4.0,
     )
     assert result.best_epoch == -1
     assert not network.emb.weight.any()
@@ -145,7 +153,7 @@ def test_training_loss_that_is_not_finite_stops_and_restores():
 
     settings = FitSettings(max_lr=0.05, batch_size=16, epochs=10)
     values = iter([0.5, 0.4, 0.3, 0.2])
-    result = fit(network, made(), forward, broken, lambda: (next(values), {}), settings, torch.Generator())
+    result = fit(Learner(network, forward, broken, torch.Generator()), made(), lambda: (next(values), {}), settings)
     assert result.stop_reason == StopReason.NAN
     assert torch.isfinite(network.emb.weight).all()
 
@@ -161,7 +169,7 @@ def gradients(monkeypatch, scale=1.0, clip=None):
         return scale * loss(output, batch)
 
     settings = FitSettings(max_lr=0.1, batch_size=len(examples), epochs=1)
-    fit(network, examples, forward, scaled, lambda: (1.0, {}), settings, torch.Generator())
+    fit(Learner(network, forward, scaled, torch.Generator()), examples, lambda: (1.0, {}), settings)
     total = sum(
         (forward(network, b) - b["target"]).abs().sum() for b in (examples.batch(torch.tensor([i])) for i in range(300))
     )
@@ -216,13 +224,10 @@ def test_a_learning_rate_that_is_far_too_high_is_lowered_until_training_helps():
     history = History("rt")
     settings = FitSettings(max_lr=300.0, batch_size=16, epochs=30, warmup_epochs=0)
     result = fit(
-        network,
+        Learner(network, forward, loss, torch.Generator().manual_seed(1)),
         examples,
-        forward,
-        loss,
         lambda: (infer(network, held_out, forward, loss=loss)[1], {}),
         settings,
-        torch.Generator().manual_seed(1),
         history=history,
         start_loss=start,
     )
@@ -251,7 +256,9 @@ def test_a_rate_above_the_safe_one_that_does_not_serve_is_given_up_with_what_was
     settings = FitSettings(
         max_lr=0.01, safe_lr=0.004, batch_size=16, epochs=4, warmup_epochs=2, stopping_patience=2, lr_patience=9
     )
-    result = fit(network, made(), watched, loss, lambda: (next(left), {}), settings, torch.Generator(), history=history)
+    result = fit(
+        Learner(network, watched, loss, torch.Generator()), made(), lambda: (next(left), {}), settings, history=history
+    )
     rates = [row[4] for row in history.rows if row[3] == "lr"]
     assert rates == pytest.approx([0.005, 0.01, 0.01, 0.002, 0.004, 0.004, 0.004])
     at_start = [epoch for epoch in range(len(losses)) if torch.equal(in_epoch[epoch], start)]
@@ -264,9 +271,7 @@ def test_a_rate_above_the_safe_one_that_does_not_serve_is_given_up_with_what_was
 def test_nothing_of_a_rate_that_was_given_up_stays(back):
     network = Net()
     settings = FitSettings(max_lr=0.1, batch_size=300, epochs=9, warmup_epochs=0, lr_patience=1)
-    state = TrainingState(
-        network, settings, n_rows=300, start_loss=1.0, generator=torch.Generator(), history=History("rt")
-    )
+    state = TrainingState(network, settings, 300, start_loss=1.0, generator=torch.Generator(), history=History("rt"))
     for epoch in range(2):
         forward(network, made().batch(torch.arange(300))).sum().backward()
         state.optimizer.step()
@@ -289,7 +294,7 @@ def test_nothing_of_a_rate_that_was_given_up_stays(back):
 def test_a_safe_rate_only_goes_back_to_the_best_epoch(safe_lr):
     losses = iter([0.8, 0.7, 1.0, 0.6])
     settings = FitSettings(max_lr=0.01, safe_lr=safe_lr, batch_size=300, epochs=4, warmup_epochs=2)
-    result = fit(Net(), made(), forward, loss, lambda: (next(losses), {}), settings, torch.Generator())
+    result = fit(Learner(Net(), forward, loss, torch.Generator()), made(), lambda: (next(losses), {}), settings)
     assert (result.epochs, result.best_epoch) == (4, 3)
 
 
@@ -306,7 +311,7 @@ def test_back_off_puts_the_best_weights_back():
         return forward(net, batch)
 
     settings = FitSettings(max_lr=0.1, batch_size=300, epochs=2, warmup_epochs=0)
-    fit(network, made(), watched, loss, validate, settings, torch.Generator(), start_loss=1.0)
+    fit(Learner(network, watched, loss, torch.Generator()), made(), validate, settings, start_loss=1.0)
     assert torch.equal(seen[-1], best)
 
 
@@ -333,7 +338,7 @@ def test_an_epoch_trains_on_its_sample_and_its_loss_is_the_mean_over_it():
 
     settings = FitSettings(max_lr=0.01, batch_size=16, epochs=1, warmup_epochs=0, epoch_rows=100)
     history = History("rt")
-    fit(Net(), made(), forward, counting, lambda: (1.0, {}), settings, torch.Generator(), history=history)
+    fit(Learner(Net(), forward, counting, torch.Generator()), made(), lambda: (1.0, {}), settings, history=history)
     assert sum(seen) == 100
     table = history.to_frame()
     assert table.loc[table["metric_name"] == "train_loss", "value"].tolist() == [pytest.approx(2.0)]
@@ -343,7 +348,7 @@ def test_weight_decay_shrinks_the_weights():
     network = Net()
     torch.nn.init.ones_(network.emb.weight)
     settings = FitSettings(max_lr=0.01, batch_size=300, epochs=1, warmup_epochs=0, weight_decay=10, averaged_epochs=0)
-    fit(network, made(), forward, lambda o, b: 0 * o.sum(), lambda: (0.5, {}), settings, torch.Generator())
+    fit(Learner(network, forward, lambda o, b: 0 * o.sum(), torch.Generator()), made(), lambda: (0.5, {}), settings)
     assert network.emb.weight[5].item() == pytest.approx(0.9, rel=1e-3)
 
 
@@ -363,7 +368,7 @@ def annealed(best_epoch, epochs_given_up=0, **changes):
 
     torch.optim.AdamW.step = step
     try:
-        epochs = anneal(network, made(), forward, watched, settings, fitted, torch.Generator(), epochs=4)
+        epochs = anneal(Learner(network, forward, watched, torch.Generator()), made(), settings, fitted, epochs=4)
     finally:
         torch.optim.AdamW.step = optimizer_step
     return network, epochs, rates
@@ -393,7 +398,7 @@ def test_annealing_that_is_not_finite_puts_the_weights_back():
     fitted = FitResult(3, 5, StopReason.NOT_IMPROVING, 0.1, best_lr=0.02)
     broken = lambda output, batch: loss(output, batch) * math.nan  # noqa: E731
     settings = FitSettings(max_lr=0.05, batch_size=30)
-    assert anneal(network, made(), forward, broken, settings, fitted, torch.Generator(), epochs=4) == 0
+    assert anneal(Learner(network, forward, broken, torch.Generator()), made(), settings, fitted, epochs=4) == 0
     assert torch.equal(network.emb.weight, before)
 
 
@@ -407,6 +412,6 @@ def test_dropout_is_on_in_training_only_where_it_is_wanted(dropout):
 
     settings = FitSettings(max_lr=0.01, batch_size=16, epochs=1, warmup_epochs=0, dropout=dropout)
     generator = torch.Generator().manual_seed(1)
-    result = fit(network, made(), watched, loss, lambda: (1.0, {}), settings, generator)
-    anneal(network, made(), watched, loss, settings, result, generator, epochs=1)
+    result = fit(Learner(network, watched, loss, generator), made(), lambda: (1.0, {}), settings)
+    anneal(Learner(network, watched, loss, generator), made(), settings, result, epochs=1)
     assert seen == {(True, dropout)}

@@ -2,7 +2,7 @@ import pytest
 import torch
 from small_network import Net, forward, loss, made
 
-from alphadia_tl.training.epoch import infer, make_optimizer, train_epoch
+from alphadia_tl.training.epoch import Learner, infer, make_optimizer, train_epoch
 from alphadia_tl.training.loop import fit
 from alphadia_tl.training.precision import RowLimit, in_parts
 from alphadia_tl.training.schedule import FitSettings
@@ -53,7 +53,7 @@ def test_a_training_asks_once_how_much_memory_holds(caplog):
     network, examples = Net(), made()
     settings = FitSettings(max_lr=0.01, batch_size=64, epochs=3)
     generator = torch.Generator().manual_seed(1)
-    fit(network, examples, short_of_memory(forward, 5), loss, lambda: (1.0, {}), settings, generator)
+    fit(Learner(network, short_of_memory(forward, 5), loss, generator), examples, lambda: (1.0, {}), settings)
     assert sum(r.levelname == "WARNING" for r in caplog.records) == 4  # 30, 15, 8, 4
 
 
@@ -69,7 +69,12 @@ def _epoch(limit):
     network, examples = Net(), made()
     optimizer = make_optimizer(network, 0.01, 0.0)
     generator = torch.Generator().manual_seed(1)
-    value = train_epoch(network, examples, short_of_memory(forward, limit), loss, optimizer, 64, generator)
+    value = train_epoch(
+        Learner(network, short_of_memory(forward, limit), loss, generator),
+        examples,
+        optimizer,
+        FitSettings(max_lr=1e-9, batch_size=64),
+    )
     return value, network.state_dict()["emb.weight"]
 
 
