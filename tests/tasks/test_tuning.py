@@ -76,7 +76,7 @@ def test_a_model_has_its_own_most_epochs_unless_the_user_gives_a_number(monkeypa
         pass
 
     def fit(*args, **kwargs):
-        raise Enough(args[5].epochs, args[5].safe_lr)
+        raise Enough(args[3].epochs, args[3].safe_lr)
 
     monkeypatch.setattr(tuning, "fit", fit)
     network, data = new_network(name, seed=1).model, TaskData(PEPTIDES, FRAGMENTS if name == "ms2" else None)
@@ -99,7 +99,7 @@ def test_no_more_than_a_sample_of_the_validation_rows_is_looked_at_after_each_ep
         pass
 
     def fit(*args, **kwargs):
-        looked_at.append(args[4]())
+        looked_at.append(args[2]())
         raise Enough
 
     monkeypatch.setattr(tuning, "fit", fit)
@@ -304,9 +304,9 @@ def test_no_test_peptide_is_learnt_from_not_even_in_the_last_epochs(monkeypatch)
     learnt = {}
 
     def watched(name, function):
-        def call(network, examples, *args, **kwargs):
+        def call(learner, examples, *args, **kwargs):
             learnt[name] = set(examples.per_row["target"].tolist())
-            return function(network, examples, *args, **kwargs)
+            return function(learner, examples, *args, **kwargs)
 
         return call
 
