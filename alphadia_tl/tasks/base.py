@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -13,26 +13,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from alphadia_tl.host.contract import PRECURSOR
-from alphadia_tl.tasks.metrics import Calibration
+from alphadia_tl.tasks.encode import encode_peptidoforms
+from alphadia_tl.tasks.metrics import Calibration, FloatArray
 from alphadia_tl.training.examples import Batch, Examples
 
 MzLimits = tuple[float, float] | Sequence[tuple[float, float]]
-FloatArray = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
 class Headline:
     """The metric that decides between two models.
 
-    Parameters
-    ----------
-    name : str
-        Its name.
-    higher_is_better : bool
-        Its direction.
-    trimmed : float
-        Fraction of the peptides that are left out at either end when gains are averaged: a quarter where
-        the metric is a median; none where it is a mean.
+    When gains are averaged, a fraction ``trimmed`` of the peptides is left out at either end: a quarter where the
+    metric is a median, none where it is a mean.
     """
 
     name: str
@@ -49,19 +42,9 @@ class Headline:
 class TaskData:
     """What a model learns from.
 
-    Parameters
-    ----------
-    precursor_df : pd.DataFrame
-        Identified precursors, in any row order.
-    fragment_intensity_df, fragment_mask_df : pd.DataFrame, optional
-        For MS2: fragments of the precursors at ``frag_start_idx:frag_stop_idx``; the mask is True
-        for trusted fragments.
-    charge_limits : tuple of (int, int), optional
-        For the charge model: lowest and highest charge that could have been observed.
-    mz_limits : tuple of (float, float) or sequence of such, optional
-        For the charge model: lowest and highest precursor m/z that could have been observed, or several such ranges.
-    searched_df : pd.DataFrame, optional
-        For the charge model: the precursors that were searched for, where these are not all within the limits.
+    Fragments, for MS2, are those at ``frag_start_idx:frag_stop_idx`` of the precursors; the mask is True for trusted
+    ones. For the charge model: lowest and highest charge, and lowest and highest precursor m/z (or several such
+    ranges), that could have been observed, and the precursors searched for where these are not all within the limits.
     """
 
     precursor_df: pd.DataFrame
@@ -92,6 +75,11 @@ class Prepared:
         return cls(examples, sequences, mods, precursors)
 
 
+def as_numpy(values: Tensor) -> FloatArray:
+    """Return a tensor of any device as an array."""
+    return np.asarray(values.detach().cpu().numpy())
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Scores of a network's predictions.
@@ -115,91 +103,58 @@ class Evaluation:
     observed: FloatArray = field(default_factory=lambda: np.zeros(0))
 
 
-class Task(Protocol):
-    """One model: what differs between RT, charge, MS2 and CCS.
+class Task(ABC):
+    """One model: what differs between RT, charge, MS2 and CCS."""
 
-    Attributes
-    ----------
-    name : str
-        Name in tables and settings.
-    title : str
-        Name in log lines.
-    headline : Headline
-        The metric that decides.
-    max_lr : float
-        Default of the highest learning rate.
-    epochs : int
-        Default of the most epochs.
-    weight_decay : float
-        An optimizer step shrinks the weights by this, times the learning rate.
-    last_epochs : int
-        Most epochs of annealing on training and validation rows.
-    averages_turns : bool
-        Whether the weights of several turns are averaged where a small set took them.
-    averaged_rows : int
-        Turns are taken for their mean alone until they have this many rows in all.
-    wanted_peptides : int
-        Held-out peptides with which one can tell whether tuning helped.
-    epoch_rows : int
-        An epoch goes over this many rows, or over a quarter of them where that is more.
-    max_batch, min_steps : int
-        Upper limit of the automatic batch size; steps that an epoch is to have.
-    dropout : bool
-        Whether the network's dropout is on in training.
-    warm_starts : bool
-        Whether `warm_start` does anything.
-    reduced_precision : bool
-        Whether the network may run in bf16.
-    reduced_training : bool
-        Whether it trains faster in bf16 where it predicts faster.
-    """
-
-    name: str
-    title: str
+    name: str  # in tables and settings
+    title: str  # in log lines
     headline: Headline
-    max_lr: float
-    epochs: int
-    weight_decay: float
-    last_epochs: int
-    averages_turns: bool
-    averaged_rows: int
-    wanted_peptides: int
-    epoch_rows: int
-    max_batch: int
-    min_steps: int
-    dropout: bool
-    warm_starts: bool
-    reduced_precision: bool
-    reduced_training: bool
+    max_lr: float  # default of the highest learning rate
+    epochs: int  # default of the most epochs
+    weight_decay: float = 0.0  # an optimizer step shrinks the weights by this, times the learning rate
+    last_epochs: int = 0  # most epochs of annealing on training and validation rows
+    averages_folds: bool = True  # whether the weights of all folds are averaged where a small set took several
+    averaged_rows: int = 0  # folds are tuned for their mean alone until they have this many rows in all
+    wanted_peptides: int = 100  # held-out peptides with which one can tell whether tuning helped
+    epoch_rows: int = 1000  # an epoch goes over this many rows, or over a quarter of them where that is more
+    max_batch: int = 128  # upper limit of the automatic batch size
+    min_steps: int = 30  # steps that an epoch is to have
+    dropout: bool = True  # whether the network's dropout is on in training
+    warm_starts: bool = False  # whether `warm_start` does anything
+    reduced_precision: bool = True  # whether the network may run in bf16
+    reduced_training: bool = False  # whether it trains faster in bf16 where it predicts faster
+
+    def inputs(self, df: pd.DataFrame) -> dict[str, Tensor]:
+        """Return what the network takes beside the peptidoform: tensors of (n, …)."""
+        return {}
 
     def encode(self, df: pd.DataFrame) -> Examples:
         """Encode rows for prediction."""
-        ...
+        return encode_peptidoforms(df, self.inputs(df))
 
+    @abstractmethod
     def prepare(self, data: TaskData) -> Prepared:
         """Encode rows and targets for training; rows without a usable target are left out."""
-        ...
 
+    @abstractmethod
     def forward(self, network: torch.nn.Module, batch: Batch) -> Tensor:
         """Run the network on a batch: what `loss` takes."""
-        ...
 
+    @abstractmethod
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         """Return the loss, the mean over the batch."""
-        ...
 
+    @abstractmethod
     def finish(self, outputs: Tensor, examples: Examples) -> FloatArray:
         """Turn the outputs of all rows into predictions."""
-        ...
 
-    def warm_start(self, network: torch.nn.Module, outputs: Tensor, examples: Examples) -> None:
+    def warm_start(self, network: torch.nn.Module, outputs: Tensor, examples: Examples) -> None:  # noqa: B027
         """Adapt the network's last layer to the training rows before the first epoch, if that helps."""
-        ...
 
     def calibrate(self, predictions: FloatArray, examples: Examples) -> Calibration | None:
         """Fit on the validation rows what the headline forgives; None where it forgives nothing."""
-        ...
+        return None
 
+    @abstractmethod
     def evaluate(self, predictions: FloatArray, examples: Examples, calibration: Calibration | None) -> Evaluation:
         """Score the predictions."""
-        ...

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import torch
 from alphabase.peptide.precursor import update_precursor_mz
-from numpy.typing import NDArray
 from peptdeep.model.charge import MAX_SUPPORTED_CHARGE, MIN_SUPPORTED_CHARGE
 from peptdeep.model.generic_property_prediction import Model_for_Generic_ModAASeq_Regression_Transformer
 from torch import Tensor
 
 from alphadia_tl.errors import DataError
 from alphadia_tl.host.contract import PEPTIDOFORM
-from alphadia_tl.tasks.base import Evaluation, Headline, MzLimits, Prepared, TaskData
-from alphadia_tl.tasks.encode import encode_peptidoforms, number_column, require_columns
-from alphadia_tl.tasks.metrics import Calibration, charge_cross_entropy, charge_metrics
-from alphadia_tl.tasks.scalar import as_numpy, in_length_order
+from alphadia_tl.tasks.base import Evaluation, Headline, MzLimits, Prepared, Task, TaskData, as_numpy
+from alphadia_tl.tasks.encode import encode_peptidoforms, in_length_order, number_column, require_columns
+from alphadia_tl.tasks.metrics import BoolArray, Calibration, FloatArray, charge_cross_entropy, charge_metrics
 from alphadia_tl.training.examples import Batch, Examples
 
-FloatArray = NDArray[np.floating[Any]]
-BoolArray = NDArray[np.bool_]
 CHARGES = np.arange(MIN_SUPPORTED_CHARGE, MAX_SUPPORTED_CHARGE + 1)
 PROTON_MASS = 1.00727646688
 ASCII_OFFSET = ord("A") - 1
@@ -33,21 +27,9 @@ def observable_states(
     charge_limits: tuple[int, int] | None = None,
     mz_limits: MzLimits | None = None,
 ) -> BoolArray:
-    """Tell which charge states a search could have found.
+    """Return (n, 10) whether a search could have found each state; column j is for charge j + 1.
 
-    Parameters
-    ----------
-    peptidoforms : pd.DataFrame
-        n rows with ``sequence``, ``mods``, ``mod_sites``.
-    charge_limits : tuple of int, optional
-        Lowest and highest charge searched for.
-    mz_limits : tuple of float or sequence of such, optional
-        Lowest and highest precursor m/z searched for, or several such ranges.
-
-    Returns
-    -------
-    ndarray of bool
-        (n, 10), column j for charge j + 1.
+    The limits are the lowest and highest charge and precursor m/z (or several ranges of it) that were searched for.
     """
     observable = np.ones((len(peptidoforms), CHARGES.size), dtype=bool)
     if charge_limits is not None:
@@ -62,20 +44,7 @@ def observable_states(
 
 
 def searched_states(peptidoforms: pd.DataFrame, searched_df: pd.DataFrame) -> BoolArray:
-    """Tell which charge states were searched for.
-
-    Parameters
-    ----------
-    peptidoforms : pd.DataFrame
-        n rows with ``sequence``, ``mods``, ``mod_sites``, none twice.
-    searched_df : pd.DataFrame
-        Precursors: these columns and ``charge``.
-
-    Returns
-    -------
-    ndarray of bool
-        (n, 10), column j for charge j + 1.
-    """
+    """Return (n, 10) which charge states, 1 to 10, the table of precursors has of the peptidoforms, none twice."""
     columns = PEPTIDOFORM
     rows = peptidoforms[columns].assign(row=np.arange(len(peptidoforms)))
     found = searched_df[[*columns, "charge"]].fillna(dict.fromkeys(columns, "")).merge(rows, on=columns)
@@ -85,7 +54,7 @@ def searched_states(peptidoforms: pd.DataFrame, searched_df: pd.DataFrame) -> Bo
     return searched
 
 
-class ChargeTask:
+class ChargeTask(Task):
     """Probability of each charge state, 1 to 10, of a peptidoform."""
 
     name = "charge"
@@ -93,22 +62,9 @@ class ChargeTask:
     headline = Headline("ce_loss", higher_is_better=False, trimmed=0.0)
     max_lr = 3e-4
     epochs = 15
-    weight_decay = 0.0
-    last_epochs = 0
-    averages_turns = False  # the cutoff is chosen with the first turn's probabilities
-    averaged_rows = 0
+    averages_folds = False  # the cutoff is chosen with the first fold's probabilities
     wanted_peptides = 400  # cross entropy is a mean with a heavy tail
-    epoch_rows = 1000
-    max_batch = 128
-    min_steps = 30
-    dropout = True
-    warm_starts = False
-    reduced_precision = True
     reduced_training = False  # its matrices are small: 1.25 times as slow, measured on AMD with avx512_bf16
-
-    def encode(self, df: pd.DataFrame) -> Examples:
-        """Encode rows for prediction."""
-        return encode_peptidoforms(df)
 
     def prepare(self, data: TaskData) -> Prepared:
         """Encode each peptidoform once, with all charge states it was observed in."""
@@ -147,13 +103,6 @@ class ChargeTask:
     def finish(self, outputs: Tensor, examples: Examples) -> FloatArray:
         """Return (n, 10) probabilities."""
         return as_numpy(torch.sigmoid(outputs))
-
-    def warm_start(self, network: torch.nn.Module, outputs: Tensor, examples: Examples) -> None:
-        """Do nothing: probabilities have no scale to adapt."""
-
-    def calibrate(self, predictions: FloatArray, examples: Examples) -> Calibration | None:
-        """Return None: probabilities are used as they are."""
-        return None
 
     def evaluate(self, predictions: FloatArray, examples: Examples, calibration: Calibration | None) -> Evaluation:
         """Score predictions; the scores are each peptidoform's cross entropy."""

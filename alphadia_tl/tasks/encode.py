@@ -21,20 +21,7 @@ from alphadia_tl.training.examples import Examples, SparseSites
 
 
 def convolved(module: SeqCNN, x: Tensor) -> Tensor:
-    """Return what the module returns, up to rounding.
-
-    Parameters
-    ----------
-    module : SeqCNN
-        Three convolutions over the residues, each of which keeps their number.
-    x : Tensor
-        (b, residues, channels).
-
-    Returns
-    -------
-    Tensor
-        (b, residues, 4 x channels): ``x`` and the three convolutions of it.
-    """
+    """Return what the module's three convolutions of ``x``, (b, residues, channels), return, up to rounding."""
     convolutions = (module.cnn_short, module.cnn_medium, module.cnn_long)
     reach = max(c.padding[0] for c in convolutions)
     weights = torch.cat([pad(c.weight, (reach - c.padding[0],) * 2) for c in convolutions])
@@ -60,6 +47,13 @@ def as_one_product(network: torch.nn.Module) -> Iterator[None]:
 MAX_RESIDUES = 198
 
 
+def in_length_order(df: pd.DataFrame) -> tuple[NDArray[np.int64], pd.DataFrame]:
+    """Return the row order by length, and a copy in it with ``nAA``, as alphabase needs it."""
+    lengths = df["sequence"].str.len().to_numpy()
+    order = np.argsort(lengths, kind="stable")
+    return order, df.iloc[order].assign(nAA=lengths[order]).reset_index(drop=True)
+
+
 def require_columns(df: pd.DataFrame, columns: Sequence[str], what: str) -> None:
     """Raise DataError when a column is missing."""
     missing = [c for c in columns if c not in df.columns]
@@ -68,13 +62,7 @@ def require_columns(df: pd.DataFrame, columns: Sequence[str], what: str) -> None
 
 
 def number_column(df: pd.DataFrame, column: str, what: str) -> NDArray[np.float64]:
-    """Return a column as (n,) finite float64.
-
-    Raises
-    ------
-    DataError
-        When the column is missing or holds something else than finite numbers.
-    """
+    """Return a column as (n,) finite float64; DataError where it is missing or holds something else."""
     require_columns(df, (column,), what)
     values = pd.to_numeric(df[column], errors="coerce").to_numpy(dtype=np.float64)
     bad = np.flatnonzero(~np.isfinite(values))
@@ -93,13 +81,6 @@ def encode_peptidoforms(
     per_fragment: Mapping[str, Tensor] | None = None,
 ) -> Examples:
     """Encode the columns ``sequence``, ``mods`` and ``mod_sites``, in any row order.
-
-    Parameters
-    ----------
-    df : pd.DataFrame
-        n rows.
-    per_row, per_fragment : Mapping[str, Tensor], optional
-        Further values of the rows, see `Examples`.
 
     Raises
     ------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from peptdeep.settings import global_settings
 
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks.base import TaskData
+from alphadia_tl.tasks.metrics import FloatArray
 from alphadia_tl.tasks.ms2 import NCE_FACTOR, Ms2Task
 from alphadia_tl.tasks.predict import choose_dtype
 from alphadia_tl.tasks.tuning import split_rows
@@ -36,7 +36,6 @@ def instrument_group(name: str) -> tuple[str, str]:
     )
 
 
-FloatArray = NDArray[np.floating[Any]]
 Better = Callable[[FloatArray, FloatArray, NDArray[np.object_], int], bool]
 """``better(before, after, groups, comparisons)``: whether scores ``after`` are higher than ``before`` for more than
 chance, for rows of the peptides ``groups`` and the best of so many comparisons."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,13 +11,12 @@ import torch
 from alphabase.peptide.fragment import create_fragment_mz_dataframe
 from numpy.typing import NDArray
 
-from alphadia_tl.tasks.base import Evaluation, Headline, Task, TaskData
+from alphadia_tl.tasks.base import Evaluation, Headline, Task, TaskData, as_numpy
+from alphadia_tl.tasks.metrics import FloatArray
 from alphadia_tl.tasks.ms2 import Ms2Task
-from alphadia_tl.tasks.scalar import as_numpy
 from alphadia_tl.training.examples import Examples
 from alphadia_tl.training.schedule import StopReason
 
-FloatArray = NDArray[np.floating[Any]]
 KINDS = ("typical", "best gained", "worst")
 SPECTRA_PER_KIND = 2
 PEPTIDE_COLUMNS = ("sequence", "mods", "charge")

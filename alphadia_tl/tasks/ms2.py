@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,14 +14,12 @@ from peptdeep.model.featurize import parse_instrument_indices
 from torch import Tensor
 
 from alphadia_tl.errors import DataError
-from alphadia_tl.tasks.base import Evaluation, Headline, Prepared, TaskData
+from alphadia_tl.tasks.base import Evaluation, Headline, Prepared, Task, TaskData, as_numpy
 from alphadia_tl.tasks.encode import encode_peptidoforms, number_column, require_columns
-from alphadia_tl.tasks.metrics import Calibration, mean_and_median, spectral_similarity
-from alphadia_tl.tasks.scalar import as_numpy
+from alphadia_tl.tasks.metrics import Calibration, FloatArray, mean_and_median, spectral_similarity
 from alphadia_tl.training.examples import Batch, Examples
 
 DEFAULT_FRAG_TYPES = ("b_z1", "b_z2", "y_z1", "y_z2")
-FloatArray = NDArray[np.floating[Any]]
 CHARGE_FACTOR = 0.1
 NCE_FACTOR = 0.01
 MIN_INTENSITY = 1e-4
@@ -30,7 +27,7 @@ DISTANCE_WEIGHT = 3.0
 MAX_COSINE = 0.999999
 
 
-class Ms2Task:
+class Ms2Task(Task):
     """Relative intensities of charged fragment types.
 
     Parameters
@@ -52,15 +49,8 @@ class Ms2Task:
     epochs = 12
     weight_decay = 0.3
     last_epochs = 5
-    averages_turns = True
-    averaged_rows = 0
-    wanted_peptides = 100
-    epoch_rows = 1000
-    max_batch = 128
     min_steps = 125
     dropout = False
-    warm_starts = False
-    reduced_precision = True
     reduced_training = True
 
     def __init__(
@@ -71,11 +61,8 @@ class Ms2Task:
         self.nce = nce
         self.instrument = instrument
 
-    def encode(self, df: pd.DataFrame) -> Examples:
-        """Encode rows for prediction."""
-        return encode_peptidoforms(df, self._inputs(df))
-
-    def _inputs(self, df: pd.DataFrame) -> dict[str, Tensor]:
+    def inputs(self, df: pd.DataFrame) -> dict[str, Tensor]:
+        """Return charge, collision energy (both (n, 1), scaled) and the instrument's index (n,)."""
         n = len(df)
         charge = number_column(df, "charge", "the MS2 model")
         nce = number_column(df, "nce", "the MS2 model") if "nce" in df.columns else np.full(n, float(self.nce))
@@ -105,7 +92,7 @@ class Ms2Task:
         df, counts = df[keep].reset_index(drop=True), counts[keep]
         target = target[kept] / np.repeat(base_peak[keep], counts)[:, None]
         per_fragment = {"target": torch.from_numpy(target), "mask": torch.from_numpy(mask[kept])}
-        examples = encode_peptidoforms(df, self._inputs(df), per_fragment)
+        examples = encode_peptidoforms(df, self.inputs(df), per_fragment)
         return Prepared.of(examples, df)
 
     def _targets(
@@ -155,13 +142,6 @@ class Ms2Task:
         relative[relative < MIN_INTENSITY] = 0
         return relative
 
-    def warm_start(self, network: torch.nn.Module, outputs: Tensor, examples: Examples) -> None:
-        """Do nothing: intensities are relative."""
-
-    def calibrate(self, predictions: FloatArray, examples: Examples) -> Calibration | None:
-        """Return None: intensities are used as they are."""
-        return None
-
     def evaluate(self, predictions: FloatArray, examples: Examples, calibration: Calibration | None) -> Evaluation:
         """Score predictions over trusted fragments; the scores are spectral angles."""
         counts = _positions(examples)
@@ -199,13 +179,7 @@ def _at_least_tiny(values: FloatArray) -> FloatArray:
 
 
 def fragment_positions(df: pd.DataFrame, n_fragments: int) -> NDArray[np.int64]:
-    """Return the fragment table's rows of all precursors, one after the other.
-
-    Raises
-    ------
-    DataError
-        When ``frag_start_idx`` and ``frag_stop_idx`` do not fit the sequences or the table.
-    """
+    """Return the fragment table's rows of all precursors, one after the other; DataError where they do not fit."""
     start = df["frag_start_idx"].to_numpy(dtype=np.int64)
     counts = df["frag_stop_idx"].to_numpy(dtype=np.int64) - start
     if (counts != df["sequence"].str.len().to_numpy() - 1).any():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,13 +12,13 @@ from numpy.typing import NDArray
 
 from alphadia_tl.errors import PredictionError
 from alphadia_tl.tasks.base import Task
+from alphadia_tl.tasks.encode import in_length_order
+from alphadia_tl.tasks.metrics import FloatArray
 from alphadia_tl.tasks.ms2 import fragment_positions
-from alphadia_tl.tasks.scalar import in_length_order
 from alphadia_tl.training.epoch import infer
 from alphadia_tl.training.examples import Examples, length_batches
 from alphadia_tl.training.precision import select_dtype
 
-FloatArray = NDArray[np.floating[Any]]
 SAMPLE_ROWS = 64
 
 

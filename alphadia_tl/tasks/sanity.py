@@ -6,22 +6,18 @@ Whatever is wrong with both, a network learns it, and held-out peptides that are
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from alphadia_tl.errors import BaselineError
-from alphadia_tl.tasks.base import Task
-from alphadia_tl.tasks.metrics import spectral_similarity
+from alphadia_tl.tasks.base import Task, as_numpy
+from alphadia_tl.tasks.metrics import FloatArray, spectral_similarity
 from alphadia_tl.tasks.ms2 import Ms2Task
 from alphadia_tl.tasks.predict import why_unusable
-from alphadia_tl.tasks.scalar import as_numpy
 from alphadia_tl.training.epoch import infer
 from alphadia_tl.training.examples import Examples
-
-FloatArray = NDArray[np.floating[Any]]
 
 #: Below this median PCC, predictions say nothing about the spectra. Measured on 800 DIA spectra: 0.80 for weights that
 #: know nothing of the experiment, -0.05 with b and y exchanged, 0.10 with intensities in random order.

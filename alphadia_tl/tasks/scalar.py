@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import torch
@@ -12,12 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from alphadia_tl.errors import DataError
-from alphadia_tl.tasks.base import Evaluation, Headline, Prepared, TaskData
-from alphadia_tl.tasks.encode import encode_peptidoforms, number_column
-from alphadia_tl.tasks.metrics import Calibration, fit_calibration, regression_metrics
+from alphadia_tl.tasks.base import Evaluation, Headline, Prepared, Task, TaskData, as_numpy
+from alphadia_tl.tasks.encode import encode_peptidoforms, in_length_order, number_column
+from alphadia_tl.tasks.metrics import Calibration, FloatArray, fit_calibration, regression_metrics
 from alphadia_tl.training.examples import Batch, Examples
 
-FloatArray = NDArray[np.floating[Any]]
 MIN_CORRELATION = 0.5
 
 
@@ -26,13 +23,7 @@ def rescale_last_layer(layer: torch.nn.Linear, outputs: Tensor, targets: Tensor)
 
     The network then starts on the scale of the data (gradient length, instrument) and needs no epochs
     to find it. Nothing is changed where outputs and targets correlate by less than 0.5.
-
-    Parameters
-    ----------
-    layer : torch.nn.Linear
-        The last layer, with one output; changed in place.
-    outputs, targets : Tensor
-        (n,) on the training rows.
+    Outputs and targets are (n,) on the training rows.
     """
     x, y = outputs.double(), targets.double()
     dx, dy = x - x.mean(), y - y.mean()
@@ -46,44 +37,57 @@ def rescale_last_layer(layer: torch.nn.Linear, outputs: Tensor, targets: Tensor)
         layer.bias.mul_(slope).add_(intercept)
 
 
-def as_numpy(values: Tensor) -> FloatArray:
-    """Return a tensor of any device as an array."""
-    return np.asarray(values.detach().cpu().numpy())
-
-
 def target_of(examples: Examples) -> FloatArray:
     """Return (n,) the targets."""
     return as_numpy(examples.per_row["target"])
+
+
+class ScalarTask(Task):
+    """What retention time and collision cross section have in common."""
+
+    max_lr = 1e-3
+    last_epochs = 8
+    averaged_rows = 4000
+    epoch_rows = 2000
+    max_batch = 256
+    warm_starts = True
+    reduced_precision = False
+    relative_error: bool
+
+    def finish(self, outputs: Tensor, examples: Examples) -> FloatArray:
+        """Return (n,) values; none is negative."""
+        return as_numpy(outputs.clamp_min(0))
+
+    def warm_start(self, network: torch.nn.Module, outputs: Tensor, examples: Examples) -> None:
+        """Put the predictions on the scale of the measured values."""
+        layer = network.get_submodule(f"{self.name}_decoder.nn.2")
+        rescale_last_layer(layer, outputs, examples.per_row["target"])  # type: ignore[arg-type]
+
+    def evaluate(self, predictions: FloatArray, examples: Examples, calibration: Calibration | None) -> Evaluation:
+        """Score predictions; the headline and the scores are absolute errors after calibration, or relative ones."""
+        target = target_of(examples)
+        calibrated = predictions if calibration is None else calibration(predictions)
+        scores = np.abs(calibrated - target)
+        if self.relative_error:
+            scores = scores / target
+        metrics = regression_metrics(predictions, target)
+        metrics[self.headline.name] = float(np.median(scores)) if scores.size else np.nan
+        return Evaluation(metrics, scores, calibrated)
 
 
 # Fraction of the gradient. A row with an error of this size has half the weight of one that is nearly right.
 TOLERATED = 0.1
 
 
-class RtTask:
-    """Normalised retention time (0 to 1 of the gradient) of a peptidoform."""
+class RtTask(ScalarTask):
+    """Normalised retention time (0 to 1 of the gradient) of a peptidoform; a search engine calibrates it by itself."""
 
     name = "rt"
     title = "RT"
     headline = Headline("median_abs_error_calibrated", higher_is_better=False)
-    max_lr = 1e-3
     epochs = 18
     weight_decay = 1.0
-    last_epochs = 8
-    averages_turns = True
-    averaged_rows = 4000
-    wanted_peptides = 100
-    epoch_rows = 2000
-    max_batch = 256
-    min_steps = 30
-    dropout = True
-    warm_starts = True
-    reduced_precision = False
-    reduced_training = False
-
-    def encode(self, df: pd.DataFrame) -> Examples:
-        """Encode rows for prediction."""
-        return encode_peptidoforms(df)
+    relative_error = False
 
     def prepare(self, data: TaskData) -> Prepared:
         """Encode rows with the target ``rt_norm``."""
@@ -104,36 +108,12 @@ class RtTask:
         error = (output - batch["target"]).abs()
         return TOLERATED * torch.log1p(error / TOLERATED).mean()
 
-    def finish(self, outputs: Tensor, examples: Examples) -> FloatArray:
-        """Return (n,) retention times; none is negative."""
-        return as_numpy(outputs.clamp_min(0))
-
-    def warm_start(self, network: torch.nn.Module, outputs: Tensor, examples: Examples) -> None:
-        """Put the predictions on the scale of the measured retention times."""
-        rescale_last_layer(network.get_submodule("rt_decoder.nn.2"), outputs, examples.per_row["target"])  # type: ignore[arg-type]
-
     def calibrate(self, predictions: FloatArray, examples: Examples) -> Calibration:
         """Fit the monotone curve that a search engine fits by itself."""
         return fit_calibration(predictions, target_of(examples))
 
-    def evaluate(self, predictions: FloatArray, examples: Examples, calibration: Calibration | None) -> Evaluation:
-        """Score predictions; the headline and the scores are absolute errors after calibration."""
-        target = target_of(examples)
-        calibrated = predictions if calibration is None else calibration(predictions)
-        scores = np.abs(calibrated - target)
-        metrics = regression_metrics(predictions, target)
-        metrics[self.headline.name] = float(np.median(scores)) if scores.size else np.nan
-        return Evaluation(metrics, scores, calibrated)
-
 
 CHARGE_FACTOR = 0.1
-
-
-def in_length_order(df: pd.DataFrame) -> tuple[NDArray[np.int64], pd.DataFrame]:
-    """Return the row order by length, and a copy in it with ``nAA``, as alphabase needs it."""
-    lengths = df["sequence"].str.len().to_numpy()
-    order = np.argsort(lengths, kind="stable")
-    return order, df.iloc[order].assign(nAA=lengths[order]).reset_index(drop=True)
 
 
 def measured_ccs(df: pd.DataFrame) -> FloatArray:
@@ -161,32 +141,18 @@ def has_ccs(df: pd.DataFrame) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(values) & (values > 0))
 
 
-class CcsTask:
-    """Collision cross section in Å² of a precursor."""
+class CcsTask(ScalarTask):
+    """Collision cross section in Å² of a precursor; a search engine takes it as it is."""
 
     name = "ccs"
     title = "CCS"
     headline = Headline("median_relative_abs_error", higher_is_better=False)
-    max_lr = 1e-3
     epochs = 12
     weight_decay = 0.1
-    last_epochs = 8
-    averages_turns = True
-    averaged_rows = 4000
-    wanted_peptides = 100
-    epoch_rows = 2000
-    max_batch = 256
-    min_steps = 30
-    dropout = True
-    warm_starts = True
-    reduced_precision = False
-    reduced_training = False
+    relative_error = True
 
-    def encode(self, df: pd.DataFrame) -> Examples:
-        """Encode rows for prediction."""
-        return encode_peptidoforms(df, self._inputs(df))
-
-    def _inputs(self, df: pd.DataFrame) -> dict[str, Tensor]:
+    def inputs(self, df: pd.DataFrame) -> dict[str, Tensor]:
+        """Return the charge (n, 1), scaled."""
         charge = number_column(df, "charge", "the CCS model").astype(np.float32)
         return {"charge": torch.from_numpy(charge)[:, None] * CHARGE_FACTOR}
 
@@ -195,7 +161,7 @@ class CcsTask:
         df = data.precursor_df[has_ccs(data.precursor_df)].reset_index(drop=True)
         if df.empty:
             raise DataError("The table for the CCS model has no row with a CCS or mobility above 0.")
-        inputs = self._inputs(df) | {"target": torch.from_numpy(measured_ccs(df).astype(np.float32))}
+        inputs = self.inputs(df) | {"target": torch.from_numpy(measured_ccs(df).astype(np.float32))}
         return Prepared.of(encode_peptidoforms(df, inputs), df)
 
     def forward(self, network: torch.nn.Module, batch: Batch) -> Tensor:
@@ -206,23 +172,3 @@ class CcsTask:
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         """Return the mean absolute error relative to the measured value."""
         return ((output - batch["target"]).abs() / batch["target"]).mean()
-
-    def finish(self, outputs: Tensor, examples: Examples) -> FloatArray:
-        """Return (n,) CCS in Å²; none is negative."""
-        return as_numpy(outputs.clamp_min(0))
-
-    def warm_start(self, network: torch.nn.Module, outputs: Tensor, examples: Examples) -> None:
-        """Put the predictions on the scale of the measured CCS."""
-        rescale_last_layer(network.get_submodule("ccs_decoder.nn.2"), outputs, examples.per_row["target"])  # type: ignore[arg-type]
-
-    def calibrate(self, predictions: FloatArray, examples: Examples) -> Calibration | None:
-        """Return None: the search engine takes predicted mobilities as they are."""
-        return None
-
-    def evaluate(self, predictions: FloatArray, examples: Examples, calibration: Calibration | None) -> Evaluation:
-        """Score predictions; the headline and the scores are relative absolute errors."""
-        target = target_of(examples)
-        scores = np.abs(predictions - target) / target
-        metrics = regression_metrics(predictions, target)
-        metrics[self.headline.name] = float(np.median(scores)) if scores.size else np.nan
-        return Evaluation(metrics, scores, predictions)

@@ -66,7 +66,7 @@ def tune_in_turns(
         return result
 
     result = take_turns(turn_of(0), turn_of, wanted, task.averaged_rows)
-    if len(networks) > 1 and task.averages_turns:
+    if len(networks) > 1 and task.averages_folds:
         average_turns(task, networks, data, held_out)
     return result
 
