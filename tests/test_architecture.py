@@ -33,7 +33,7 @@ ORDER = [
     "errors",
 ]
 KNOWN_ONLY_TO = {
-    "alphadia": {"host", "search", "cli"},
+    "alphadia": {"host", "cli"},
     "peptdeep": {"host", "tasks", "models", "speclib", "simulate"},
     "torch": {"step", "training", "tasks", "models", "simulate"},
 }

@@ -22,9 +22,9 @@ from alphadia_tl.errors import HostError, OutputError, TransferLearningError
 from alphadia_tl.files import write_text
 from alphadia_tl.search.done import LOCK_NAME
 from alphadia_tl.workflow import jobs, libraries
-from alphadia_tl.workflow.job_plan import JobPlan
 from alphadia_tl.workflow.jobs import failed_runs
 from alphadia_tl.workflow.layout import Layout
+from alphadia_tl.workflow.libraries import JobPlan
 from alphadia_tl.workflow.plan_file import make_plan
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ import pandas as pd
 from alphadia_tl.entrapment.database import entrapment_of, with_files
 from alphadia_tl.entrapment.estimate import verdict
 from alphadia_tl.entrapment.levels import PRECURSORS, discoveries
-from alphadia_tl.host.contract import PRECURSOR
-from alphadia_tl.host.search_output import CONFIG_FILE, read_mapping, read_run_rows, read_tables, run_tables, targets_at
+from alphadia_tl.host.contract import CONFIG_FILE, PRECURSOR
+from alphadia_tl.host.search_output import read_mapping, read_run_rows, read_tables, run_tables, targets_at
 from alphadia_tl.host.search_tables import read_rows
 from alphadia_tl.settings import EntrapmentSettings
 

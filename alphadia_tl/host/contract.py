@@ -5,6 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
+
+from numpy.random import Generator
 
 from alphadia_tl.errors import HostError
 
@@ -28,17 +31,38 @@ TRANSFER_FRAGMENTS_FILE = "frag.transfer.parquet"
 SPECLIB_FILE = "speclib.hdf"
 FLAT_LIBRARY_FILE = "speclib_flat.hdf"
 PRECURSORS_STEM = "precursors"
+CONFIG_FILE = "frozen_config.yaml"
+LOG_FILE = "log.txt"
 EXIT_USER_ERROR = 1
+_MISSING = object()
 
 # Columns, alphabase's, that tell peptidoforms and precursors apart.
 PEPTIDOFORM = ["sequence", "mods", "mod_sites"]
 PRECURSOR = [*PEPTIDOFORM, "charge"]
 
 
+#: What is read of a plan and of a step beside their methods, private names among it.
+PLAN_ATTRIBUTES: Mapping[str, type | tuple[type, ...]] = {
+    "_output_dir": Path,
+    "_user_config": dict,
+    "_cli_params_config": dict,
+    "_library_step_output_dir": Path,
+    "_multistep_config": dict,
+    "_mbr_step_enabled": bool,
+    "_raw_files_with_errors": list,
+}
+STEP_ATTRIBUTES: Mapping[str, type | tuple[type, ...]] = {
+    "output_folder": str,
+    "raw_path_list": list,
+    "fasta_path_list": list,
+    "library_path": (str, type(None)),
+    "_np_rng": (Generator, type(None)),
+}
 _PLAN_SIGNATURES = {
     "__init__": ("self", "output_directory", "config", "cli_params_config"),
     "run_plan": ("self",),
     "run_step": ("self", "output_directory", "extra_config", "step_name"),
+    "_get_optimized_values_config": ("output_folder",),
 }
 _STEP_SIGNATURES = {
     "__init__": ("self", "output_folder", "config", "cli_config", "extra_config", "step_name"),
@@ -88,6 +112,22 @@ def _check_signatures(cls: type, expected: Mapping[str, tuple[str, ...]]) -> Non
             raise HostError(
                 f"alphaDIA {host_version()}: {cls.__name__}.{method} takes {actual}, "
                 f"but this alphadia_tl was written for {parameters}.",
+                f"Install alphadia {SUPPORTED_SERIES}.* or a newer alphadia_tl.",
+            )
+
+
+def check_attributes(found: object, expected: Mapping[str, type | tuple[type, ...]]) -> None:
+    """Make sure that an object of alphaDIA has the attributes that are read, of the expected kinds.
+
+    Raises
+    ------
+    HostError
+        If one is missing or of another kind.
+    """
+    for name, kind in expected.items():
+        if not isinstance(getattr(found, name, _MISSING), kind):
+            raise HostError(
+                f"alphaDIA {host_version()}: {type(found).__name__}.{name} is not as this alphadia_tl knows it.",
                 f"Install alphadia {SUPPORTED_SERIES}.* or a newer alphadia_tl.",
             )
 

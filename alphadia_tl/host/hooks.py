@@ -34,6 +34,14 @@ class LibraryPredictor(Protocol):
         """Return one row per peptidoform and charge state above the cut-off."""
 
 
+def with_charges(df: pd.DataFrame, predictor: LibraryPredictor, least_probability: float) -> pd.DataFrame:
+    """Return the precursors with probable charge states, in the range of those that there are, else from 1 to 10."""
+    lowest, highest = (int(df["charge"].min()), int(df["charge"].max())) if "charge" in df.columns else (1, 10)
+    probable = predictor.predict_charge(df, lowest, highest, least_probability)
+    logger.info(f"Charge prediction: {len(df):,} precursors before, {len(probable):,} after")
+    return probable
+
+
 def prediction_class(predictor: LibraryPredictor) -> type:
     """Return a subclass of alphaDIA's prediction step that asks a predictor.
 
@@ -52,7 +60,7 @@ def prediction_class(predictor: LibraryPredictor) -> type:
             input.charged_frag_types = types
             df = input.precursor_df
             if self.predict_charge:
-                df = self._with_charges(df)
+                df = with_charges(df, predictor, self.min_charge_probability)
             logger.info(f"Predicting RT, MS2 and mobility of {len(df):,} precursors")
             predicted = predictor.predict_all(df, predict_items=["rt", "ms2", "mobility"], frag_types=types)
             input._fragment_mz_df = predicted["fragment_mz_df"][types]
@@ -61,12 +69,6 @@ def prediction_class(predictor: LibraryPredictor) -> type:
             seconds = time.perf_counter() - started
             logger.info(f"Predicted {len(df):,} precursors in {seconds:.1f} s ({len(df) / seconds:,.0f} a second)")
             return input
-
-        def _with_charges(self, df: pd.DataFrame) -> pd.DataFrame:
-            lowest, highest = (int(df["charge"].min()), int(df["charge"].max())) if "charge" in df.columns else (1, 10)
-            kept = predictor.predict_charge(df, lowest, highest, self.min_charge_probability)
-            logger.info(f"Charge prediction: {len(df):,} precursors before, {len(kept):,} after")
-            return kept
 
     return Prediction
 

@@ -11,14 +11,20 @@ from typing import Any
 import pandas as pd
 import pyarrow.lib
 import pyarrow.parquet as pq
-import yaml
 
+from alphadia_tl.bundle import Bundle
 from alphadia_tl.errors import QuantificationError
-from alphadia_tl.host.contract import PEPTIDOFORM, PRECURSORS_STEM, PSM_FILE, QUANT_FOLDER
+from alphadia_tl.files import read_yaml
+from alphadia_tl.host.contract import (
+    CONFIG_FILE,
+    LOG_FILE,
+    PEPTIDOFORM,
+    PRECURSORS_STEM,
+    PSM_FILE,
+    QUANT_FOLDER,
+    TRANSFER_STEP,
+)
 
-CONFIG_FILE = "frozen_config.yaml"
-LOG_FILE = "log.txt"
-PROVENANCE_FILES = ("transfer/alphadia_tl.yaml", "alphadia_tl.yaml")
 TOTAL = "total"
 _TIME = re.compile(r"^(?:(\d+) days?, )?(\d+):(\d\d):(\d\d(?:\.\d+)?) [A-Z]+: (.*)$")
 _STARTED = re.compile(r"Running step '(\w+)'")
@@ -33,27 +39,14 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     QuantificationError
         If the file is there and is no YAML mapping.
     """
-    path = next((folder / name for name in PROVENANCE_FILES if (folder / name).is_file()), None)
+    places = (Bundle(folder / TRANSFER_STEP).provenance, Bundle(folder).provenance)
+    path = next((place for place in places if place.is_file()), None)
     return {} if path is None else read_mapping(path)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """Return the mapping in a YAML file that a search left.
-
-    Raises
-    ------
-    QuantificationError
-        If the file cannot be read or is no mapping.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise QuantificationError(
-            f"{path} cannot be read: {error}.", "Give the folder of a finished search."
-        ) from error
-    if not isinstance(content, dict):
-        raise QuantificationError(f"{path} is no mapping of keys to values.", "Give the folder of a finished search.")
-    return content
+    """Return the mapping in a YAML file that a search left; a QuantificationError where there is none."""
+    return read_yaml(path, error=QuantificationError, advice="Give the folder of a finished search.")
 
 
 def stage_seconds(folder: Path) -> dict[str, float]:
@@ -208,42 +201,26 @@ def targets_at(rows: pd.DataFrame, fdr: float) -> pd.DataFrame:
     return rows[kept].drop(columns="decoy").reset_index(drop=True)
 
 
-def count_identifications(output_folder: Path) -> dict[str, Any] | None:
-    """Count precursors and protein groups in the precursor table of an alphaDIA output folder.
-
-    Returns
-    -------
-    dict or None
-        Keys ``precursors`` (distinct peptidoform and charge) and ``proteins``; None without a table.
-    """
-    import pandas as pd
-
-    columns = ["precursor.mod_seq_charge_hash", "pg.name", "precursor.decoy"]
-    parquet, tsv = (output_folder / f"{PRECURSORS_STEM}.{suffix}" for suffix in ("parquet", "tsv"))
+def read_precursors(folder: Path, columns: Sequence[str]) -> pd.DataFrame | None:
+    """Read columns of the precursor table of an output folder, parquet or tsv; None without a table."""
+    parquet, tsv = (folder / f"{PRECURSORS_STEM}.{suffix}" for suffix in ("parquet", "tsv"))
     if parquet.exists():
-        df = pd.read_parquet(parquet, columns=columns)
-    elif tsv.exists():
-        df = pd.read_csv(tsv, sep="\t", usecols=columns)
-    else:
+        return pd.read_parquet(parquet, columns=list(columns))
+    return pd.read_csv(tsv, sep="\t", usecols=list(columns))[list(columns)] if tsv.exists() else None
+
+
+def count_identifications(folder: Path) -> dict[str, Any] | None:
+    """Count ``precursors`` (distinct peptidoform and charge) and ``proteins`` of a search; None without a table."""
+    columns = ["precursor.mod_seq_charge_hash", "pg.name", "precursor.decoy"]
+    df = read_precursors(folder, columns)
+    if df is None:
         return None
     df = df[df["precursor.decoy"] == 0]
     return {"precursors": int(df[columns[0]].nunique()), "proteins": int(df[columns[1]].nunique())}
 
 
-def retention_times(output_folder: Path) -> Any:
-    """Return run and retention time of the precursors in an alphaDIA output folder.
-
-    Returns
-    -------
-    pandas.DataFrame or None
-        Columns ``run`` and ``seconds``; None without a table.
-    """
-    import pandas as pd
-
-    columns = {"raw.name": "run", "precursor.rt.observed": "seconds"}
-    parquet, tsv = (output_folder / f"{PRECURSORS_STEM}.{suffix}" for suffix in ("parquet", "tsv"))
-    if parquet.exists():
-        return pd.read_parquet(parquet, columns=list(columns)).rename(columns=columns)
-    if tsv.exists():
-        return pd.read_csv(tsv, sep="\t", usecols=list(columns)).rename(columns=columns)
-    return None
+def retention_times(folder: Path) -> pd.DataFrame | None:
+    """Return ``run`` and observed retention time (``seconds``) of a search's precursors; None without a table."""
+    names = {"raw.name": "run", "precursor.rt.observed": "seconds"}
+    df = read_precursors(folder, list(names))
+    return None if df is None else df.rename(columns=names)

@@ -12,8 +12,8 @@ import pyarrow.lib
 import pyarrow.parquet as pq
 
 from alphadia_tl.errors import QuantificationError
+from alphadia_tl.host.contract import CONFIG_FILE, LIBRARY_STEP, PRECURSORS_STEM
 from alphadia_tl.host.search_output import (
-    CONFIG_FILE,
     read_mapping,
     read_provenance,
     read_run_rows,
@@ -21,8 +21,6 @@ from alphadia_tl.host.search_output import (
     targets_at,
 )
 
-PRECURSORS_STEM = "precursors"
-LIBRARY_FOLDER = "library"  # of the step before match between runs
 ADVICE = "Give the output folder of a finished alphaDIA search."
 
 #: alphaDIA's columns and the names used here.
@@ -123,7 +121,7 @@ def read_output(folder: Path, name: str, *, without_mbr: bool = False) -> Search
         If a file is missing or cannot be read, or a column is missing.
     """
     mbr = had_mbr(read_mapping(_there(folder / CONFIG_FILE)))
-    where = folder / LIBRARY_FOLDER if mbr and without_mbr else folder
+    where = folder / LIBRARY_STEP if mbr and without_mbr else folder
     settings = read_mapping(_there(where / CONFIG_FILE))
     rows = read_rows(where)
     fdr = _number(settings, where)

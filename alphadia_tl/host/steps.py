@@ -10,11 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from peptdeep.settings import add_user_defined_modifications, global_settings
 
 from alphadia_tl.host.command import replaced
-from alphadia_tl.host.contract import FLAT_LIBRARY_FILE, FRAGMENT_COLUMNS, QUANT_FOLDER, SPECLIB_FILE
-from alphadia_tl.host.hooks import LibraryPredictor, classifiers_that_fail_start_again, prediction_class
+from alphadia_tl.host.contract import (
+    FLAT_LIBRARY_FILE,
+    FRAGMENT_COLUMNS,
+    QUANT_FOLDER,
+    SPECLIB_FILE,
+    STEP_ATTRIBUTES,
+    check_attributes,
+)
+from alphadia_tl.host.hooks import LibraryPredictor, classifiers_that_fail_start_again, prediction_class, with_charges
 
 logger = logging.getLogger(__name__)
 
@@ -58,13 +66,15 @@ def make_step(
     """Construct an alphaDIA ``SearchStep``: merges and checks the configs, runs nothing yet."""
     from alphadia.search_step import SearchStep
 
-    return SearchStep(
+    step = SearchStep(
         output_folder=str(output_folder),
         config=dict(user_config),
         cli_config=dict(cli_config),
         extra_config=dict(extra_config),
         step_name=step_name,
     )
+    check_attributes(step, STEP_ATTRIBUTES)
+    return step
 
 
 def config_of(step: Any) -> dict[str, Any]:
@@ -135,7 +145,6 @@ def search_only(step: Any, raw_paths: Collection[str]) -> None:
 def first_pass_search() -> Iterator[None]:
     """Let searches note what raw files say of themselves (`run_facts`), and pass over runs without precursors."""
     import alphadia.search_step
-    import pandas as pd
     from alphadia.workflow.managers.raw_file_manager import RawFileManager
     from alphadia.workflow.peptidecentric.peptidecentric import PeptideCentricWorkflow
 
@@ -245,7 +254,6 @@ DIGEST_FILES = ("digest.precursors.parquet", "digest.proteins.parquet")
 def _digested_once(folder: Path) -> Iterator[None]:
     """Let alphaDIA's digest leave what it makes in a folder, or take it from there where it has done so before."""
     import alphadia.search_step
-    import pandas as pd
     from alphabase.peptide.fragment import get_charged_frag_types
     from alphabase.protein.fasta import SpecLibFasta
     from alphadia.libtransform.fasta_digest import FastaDigest
@@ -268,6 +276,36 @@ def _digested_once(folder: Path) -> Iterator[None]:
 
     with replaced(alphadia.search_step, "FastaDigest", Digest):
         yield
+
+
+def precursors_to_predict(step: Any, predictor: LibraryPredictor, digest: Path) -> pd.DataFrame:
+    """Return the precursors whose properties a search step would let a predictor predict, nothing predicted yet.
+
+    Parameters
+    ----------
+    step : alphadia.search_step.SearchStep
+        Not run yet.
+    predictor : LibraryPredictor
+        Predicts charge states, where the config asks for it.
+    digest : Path
+        Folder in which the digest is left for the next call, or found.
+    """
+    import alphadia.search_step
+    from alphadia.libtransform.loader import DynamicLoader
+    from alphadia.workflow.config import MODIFICATIONS_DELIM
+
+    config = step.config["library_prediction"]
+    if step.library_path is not None:
+        library = DynamicLoader()(step.library_path)
+    else:
+        names = ("enzyme", "max_var_mod_num", "missed_cleavages", "precursor_len", "precursor_charge", "precursor_mz")
+        kinds = ("fixed_modifications", "variable_modifications")
+        modifications = {kind: [m for m in config[kind].split(MODIFICATIONS_DELIM) if m] for kind in kinds}
+        with _digested_once(digest):
+            digested = alphadia.search_step.FastaDigest(**{name: config[name] for name in names}, **modifications)
+            library = digested(step.fasta_path_list)
+    df = library.precursor_df
+    return with_charges(df, predictor, config["min_charge_probability"]) if config["predict_charge"] else df
 
 
 def make_library(step: Any, predictor: LibraryPredictor | None, digest: Path) -> list[Path]:

@@ -101,8 +101,6 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         Results of the models tuned so far.
     parts : PredictionParts or None
         Predictions that other processes may have made; those that are missing are added.
-    instead : callable or None
-        Asked first, with the model's name and the table; what it returns is taken as the prediction, if anything.
     weights : dict of str to Weights
         Start weights of each model that has any.
     nce_search : NceSearch or None
@@ -139,7 +137,6 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         self.results: dict[str, TuneResult] = {}
         self.checkpoints = checkpoints
         self.parts: PredictionParts | None = None
-        self.instead: Callable[[str, pd.DataFrame], NDArray[Any] | None] | None = None
         self.weights: dict[str, Weights] = {}
         self.nce_search: NceSearch | None = None
         self._pretrained_nce: float | None = None
@@ -321,8 +318,6 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         self.nce = nce
 
     def _predict(self, name: str, df: pd.DataFrame) -> NDArray[Any]:
-        if self.instead is not None and (given := self.instead(name, df)) is not None:
-            return given
         task, interface = self._task(name), self.interface(name)
 
         def run(chunk: pd.DataFrame) -> NDArray[Any]:

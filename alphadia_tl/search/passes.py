@@ -1,19 +1,244 @@
-"""What stands between the passes: the library of the next one, and what both found."""
+"""The one sequence of a search with transfer learning, as one process runs it and as jobs do.
+
+First pass, transfer learning, final pass: what each of them is set to and takes from the one before is decided here.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from alphadia_tl import host
 from alphadia_tl.entrapment.searches import count_before_protein_fdr, count_kept_and_gained, estimate_pass
 from alphadia_tl.errors import DataError, QuantificationError
-from alphadia_tl.settings import EntrapmentSettings
+from alphadia_tl.host.plan import HostPlan
+from alphadia_tl.models.manager import FinetuneManager
+from alphadia_tl.models.weights import prediction_config
+from alphadia_tl.search import done
+from alphadia_tl.settings import EntrapmentSettings, PluginSettings
+from alphadia_tl.step import step as transfer_learning
 from alphadia_tl.step.outcome import StepOutcome, finish
+from alphadia_tl.step.rt_diagnosis import window_config
+from alphadia_tl.step.step_settings import StepSettings, step_settings
 
 logger = logging.getLogger(__name__)
+
+# Nobody needs these results of the first pass; its library is kept for regeneration.
+FIRST_PASS_CONFIG: dict[str, Any] = {
+    "general": {"save_library": True, "save_mbr_library": False},
+    "search_output": {"normalization_method": "none"},
+    "transfer_library": {"enabled": True},
+    "transfer_learning": {"enabled": False},
+}
+BEFORE_PROTEIN_FDR = "precursors_before_protein_fdr"
+FEWER = 0.95  # of the precursors: about what searches with other random states differ by, and some
+
+
+@dataclass(frozen=True)
+class Passes:
+    """The passes of a search.
+
+    Attributes
+    ----------
+    plan : HostPlan
+        alphaDIA's plan: the user's config without the section of the plugin, folders, tolerances handed on.
+    plugin : PluginSettings
+        That section.
+    """
+
+    plan: HostPlan
+    plugin: PluginSettings
+
+    @property
+    def transfer_folder(self) -> Path:
+        """Output folder of the first pass, and the bundle."""
+        return self.plan.step_folder(host.TRANSFER_STEP)
+
+    @property
+    def final_folder(self) -> Path:
+        """Output folder of the pass after tuning."""
+        return self.plan.step_folder(host.LIBRARY_STEP)
+
+    @property
+    def first_library(self) -> Path:
+        """The library that the first pass searches, as it saves it."""
+        return self.transfer_folder / host.SPECLIB_FILE
+
+    def tuning_runs(self, raw_paths: Sequence[str]) -> list[str]:
+        """Return the raw files that the first pass searches."""
+        return spread(raw_paths, self.plugin.tuning_runs)
+
+    def config(
+        self, step: str, extra: Mapping[str, Any] | None = None, outcome: StepOutcome | None = None
+    ) -> dict[str, Any]:
+        """Return what alphaDIA and the plugin set for a pass, beside the user's config.
+
+        Parameters
+        ----------
+        step : str
+            alphaDIA's step.
+        extra : mapping, optional
+            What alphaDIA sets, where it runs its plan itself; else it is asked for it.
+        outcome : StepOutcome, optional
+            Of transfer learning: what the final pass searches.
+        """
+        config = self.plan.step_config(step) if extra is None else self.plan.merged(step, extra)
+        if step == (host.TRANSFER_STEP if self.plugin.tune else host.LIBRARY_STEP):
+            config = host.deep_merge(config, self._models_to_start_from(self.plan.step_folder(step)))
+        if step == host.TRANSFER_STEP:
+            config = host.deep_merge(config, FIRST_PASS_CONFIG)
+        if step == host.LIBRARY_STEP and outcome is not None:
+            config = host.deep_merge(config, library_config(final_library(outcome)), self._rt_window(outcome))
+        return config
+
+    def make_step(self, step: str, config: Mapping[str, Any], folder: Path | None = None) -> Any:
+        """Return alphaDIA's step with a config, in its own folder or another one; nothing runs yet."""
+        plan = self.plan
+        return host.make_step(folder or plan.step_folder(step), plan.user_config, plan.command_line, config, step)
+
+    def settings(self, config: Mapping[str, Any]) -> StepSettings:
+        """Return all settings of transfer learning from the config of a step; custom modifications are made known."""
+        host.register_modifications(config)
+        return step_settings(config, self.plan.user_config, self.plugin)
+
+    def first_pass(self, extra: Mapping[str, Any]) -> FirstPass:
+        """Search with the pretrained models' library, or take up what an earlier call has searched of it.
+
+        The library leaves the memory with the step, which ends here.
+        """
+        started = time.perf_counter()
+        step = self.make_step(host.TRANSFER_STEP, self.config(host.TRANSFER_STEP, extra))
+        settings = self.settings(step.config)
+        manager = transfer_learning.preflight(settings, self.transfer_folder)
+        predictor = transfer_learning.first_predictor(manager)
+        host.search_only(step, self.tuning_runs(step.raw_path_list))
+        errors, quant = done.first_pass(
+            step,
+            self.transfer_folder,
+            manager.weight_sources(),
+            lambda: host.run_first_pass(step, predictor),
+            repeatable=predictor is not None or not host.config_of(step)["library_prediction"]["enabled"],
+        )
+        self.plan.note_failures(errors)
+        return FirstPass(settings, manager.weight_sources(), tuple(quant), time.perf_counter() - started)
+
+    def tune(self, first: FirstPass) -> StepOutcome:
+        """Tune the models on the first pass and predict the library again, or take up the bundle of an earlier call."""
+        announce("Transfer learning")
+        folder, library = self.transfer_folder, self.first_library
+
+        def run() -> StepOutcome:
+            return transfer_learning.run_step(
+                first.settings, folder, quant_folders=first.quant_folders, speclib=library
+            )
+
+        outcome = done.tuning(first.settings, folder, first.quant_folders, library, first.weights, run)
+        return replace(outcome, seconds={"first pass": first.seconds, **outcome.seconds})
+
+    def final_pass(self, extra: Mapping[str, Any], outcome: StepOutcome) -> dict[str, Any]:
+        """Return the config of the final pass: the tuned library, or the first pass's results where it stays as it was.
+
+        Runs that an interrupted final pass has searched are not searched again.
+        """
+        config = self.config(host.LIBRARY_STEP, extra, outcome)
+        if outcome.regeneration is None:
+            logger.info("The library stays: the quantification of the first pass is used, nothing is searched again.")
+            quant = str(self.transfer_folder / host.QUANT_FOLDER)
+            config = host.deep_merge(config, {"general": {"reuse_quant": True, "reuse_quant_from": [quant]}})
+        else:
+            logger.info(f"The final pass searches the library of the tuned models: {final_library(outcome)}")
+        whole = host.deep_merge(self.plan.user_config, self.plan.command_line, config)
+        return host.deep_merge(config, done.second_pass_config(self.final_folder, whole, config))
+
+    def finish(self, outcome: StepOutcome, searched: int) -> StepOutcome:
+        """Write what is known only after the final pass: what both passes found, and the report.
+
+        Parameters
+        ----------
+        outcome : StepOutcome
+            Of transfer learning.
+        searched : int
+            Runs that the first pass searched.
+        """
+        runs = len(self.plan.raw_paths)
+        if searched < runs:
+            note = f"The first pass searched {searched} of {runs} runs: its numbers are of these."
+            outcome = replace(outcome, warnings=[*outcome.warnings, note])
+        return finish_search(outcome, self.final_folder)
+
+    def _models_to_start_from(self, folder: Path) -> dict[str, Any]:
+        """Name the models for alphaDIA's own prediction in the way that it understands."""
+        written = self.plan.user_config.get("library_prediction") or {}
+        path, kind = written.get("peptdeep_model_path"), written.get("peptdeep_model_type")
+        return {"library_prediction": prediction_config(path, kind, folder)}
+
+    def _rt_window(self, outcome: StepOutcome) -> dict[str, Any]:
+        if outcome.regeneration is None:
+            return {}
+        return window_config(outcome.rt_tolerance, self.plan.user_config, self.plan.command_line)
+
+
+@dataclass(frozen=True)
+class FirstPass:
+    """What the first pass leaves to transfer learning.
+
+    Attributes
+    ----------
+    settings : StepSettings
+        All settings.
+    weights : mapping
+        Where the weights came from that predicted its library.
+    quant_folders : tuple of Path
+        Quantification of the runs.
+    seconds : float
+        What it took.
+    """
+
+    settings: StepSettings
+    weights: Mapping[str, Any]
+    quant_folders: tuple[Path, ...]
+    seconds: float
+
+
+def manager_of(settings: StepSettings, outcome: StepOutcome | None, folder: Path) -> FinetuneManager:
+    """Return the models that predict the library of a pass: those to start from, or the tuned ones that were accepted.
+
+    Parameters
+    ----------
+    settings : StepSettings
+        All settings.
+    outcome : StepOutcome or None
+        Of transfer learning; None before it.
+    folder : Path
+        Output folder, which is checked before the first pass.
+    """
+    if outcome is None:
+        return transfer_learning.preflight(settings, folder)
+    manager = transfer_learning.start_manager(settings)
+    manager.load_tuned(outcome.bundle.models, outcome.accepted)
+    if "ms2" in outcome.accepted:
+        manager.use_nce(float(outcome.provenance["nce"]))
+    return manager
+
+
+def final_library(outcome: StepOutcome) -> Path:
+    """Return the library that the pass after tuning searches: the tuned one, or the first pass's where it stays."""
+    bundle = outcome.bundle
+    return bundle.tuned_library if outcome.regeneration is not None else bundle.folder / host.SPECLIB_FILE
+
+
+def library_config(library: Path) -> dict[str, Any]:
+    """Return the config that makes a pass search a finished library."""
+    return {
+        "library_prediction": {"enabled": False, "peptdeep_model_path": None},
+        "library_path": str(library),
+        "library_multiplexing": {"enabled": False},
+    }
 
 
 def spread(raw_paths: Sequence[str], number: int | None) -> list[str]:
@@ -47,88 +272,57 @@ def spread(raw_paths: Sequence[str], number: int | None) -> list[str]:
     return [raw_paths[i] for i in chosen]
 
 
-def sample_note(searched: int, runs: int) -> str:
-    """Say that the first pass has not searched all runs; empty if it has."""
-    if searched >= runs:
-        return ""
-    return f"The first pass searched {searched} of {runs} runs: its numbers are of these."
-
-
-BEFORE_PROTEIN_FDR = "precursors_before_protein_fdr"
-FEWER = 0.95  # of the precursors: about what searches with other random states differ by, and some
-
-
-def library_config(library: Path) -> dict[str, Any]:
-    """Return the config that makes a pass search a finished library."""
-    return {
-        "library_prediction": {"enabled": False, "peptdeep_model_path": None},
-        "library_path": str(library),
-        "library_multiplexing": {"enabled": False},
-    }
-
-
 def finish_search(outcome: StepOutcome, final_folder: Path) -> StepOutcome:
-    """Write what is known only after the final pass: what both passes found, and the report."""
+    """Write what is known only after the final pass: what both passes found, and the report.
+
+    A table that cannot be read costs its figures and a warning: the search is done and stays.
+    """
     folders = [outcome.bundle.folder, final_folder]
     counts = [host.count_identifications(folder) for folder in folders]
-    outcome = _look_before_protein_fdr(outcome, folders, counts)
-    outcome = _count_changes(outcome, folders)
-    outcome = _estimate_errors(outcome, folders, counts)
-    return finish(outcome, first_pass=counts[0], second_pass=counts[1])
+    warnings: list[str] = []
+    with _warned(warnings, "Precursors before the protein FDR were not counted"):
+        warnings += _look_before_protein_fdr(folders, counts, outcome.provenance.get("fdr"))
+    provenance = dict(outcome.provenance)
+    with _warned(warnings, "Precursors that were gained and lost were not counted"):
+        provenance["between_passes"] = count_kept_and_gained(*folders)
+    entrapment = EntrapmentSettings.from_mapping((provenance.get("alphadia_tl") or {}).get("entrapment"))
+    if entrapment.prefix is None:
+        logger.info("No error estimate: the config names no entrapment (alphadia_tl.entrapment.prefix).")
+    else:
+        for folder, count in ((f, c) for f, c in zip(folders, counts, strict=True) if c is not None):
+            with _warned(warnings, f"No error estimate for {folder}"):
+                count |= estimate_pass(folder, entrapment, claimed_fdr=provenance["fdr"])
+    for warning in warnings:
+        logger.warning(warning)
+    outcome = replace(outcome, provenance=provenance, warnings=[*outcome.warnings, *warnings])
+    finish(outcome, first_pass=counts[0], second_pass=counts[1])
+    return outcome
+
+
+@contextmanager
+def _warned(warnings: list[str], text: str) -> Iterator[None]:
+    try:
+        yield
+    except (QuantificationError, DataError) as error:
+        warnings.append(f"{text}: {error}")
 
 
 def _look_before_protein_fdr(
-    outcome: StepOutcome, folders: list[Path], counts: list[dict[str, Any] | None]
-) -> StepOutcome:
+    folders: Sequence[Path], counts: Sequence[dict[str, Any] | None], fdr: float | None
+) -> list[str]:
     """Add to the counts of each pass what it found before the protein FDR; warn where the later one reports fewer."""
-    fdr = outcome.provenance.get("fdr")
     first, second = counts
     if fdr is None or first is None or second is None:
-        return outcome
-    try:
-        before = [count_before_protein_fdr(folder, claimed_fdr=fdr) for folder in folders]
-    except QuantificationError as error:  # the search is done and stays
-        return _warned(outcome, f"Precursors before the protein FDR were not counted: {error}")
+        return []
+    before = [count_before_protein_fdr(folder, claimed_fdr=fdr) for folder in folders]
     for count, number in zip((first, second), before, strict=True):
         if number is not None:
             count[BEFORE_PROTEIN_FDR] = number
-    if second["precursors"] < FEWER * first["precursors"]:
-        found = f"{second['precursors']:,} precursors, the one before {first['precursors']:,}"
-        taken = "" if None in before else f"before the protein FDR they are {before[1]:,} and {before[0]:,}. "
-        return _warned(
-            outcome, f"The pass after tuning reports {found}; {taken}Tables of the pass before: {folders[0]}"
-        )
-    return outcome
-
-
-def _warned(outcome: StepOutcome, line: str) -> StepOutcome:
-    logger.warning(line)
-    return outcome.with_warnings(line)
-
-
-def _estimate_errors(outcome: StepOutcome, folders: list[Path], counts: list[dict[str, Any] | None]) -> StepOutcome:
-    """Add to the counts of each pass what entrapment says of their error."""
-    settings = EntrapmentSettings.from_mapping((outcome.provenance.get("alphadia_tl") or {}).get("entrapment"))
-    if settings.prefix is None:
-        logger.info("No error estimate: the config names no entrapment (alphadia_tl.entrapment.prefix).")
-        return outcome
-    for folder, count in zip(folders, counts, strict=True):
-        if count is None:
-            continue
-        try:
-            count |= estimate_pass(folder, settings, claimed_fdr=outcome.provenance["fdr"])
-        except (QuantificationError, DataError) as error:  # the search is done and stays
-            outcome = _warned(outcome, f"No error estimate for {folder}: {error}")
-    return outcome
-
-
-def _count_changes(outcome: StepOutcome, folders: list[Path]) -> StepOutcome:
-    """Note how many precursors both passes have, and each alone; a damaged table costs no results."""
-    try:
-        changes = count_kept_and_gained(*folders)
-    except QuantificationError as error:
-        return _warned(outcome, f"Precursors that were gained and lost were not counted: {error}")
-    return outcome.with_provenance(between_passes=changes)
+    if second["precursors"] >= FEWER * first["precursors"]:
+        return []
+    found = f"{second['precursors']:,} precursors, the one before {first['precursors']:,}"
+    taken = "" if None in before else f"before the protein FDR they are {before[1]:,} and {before[0]:,}. "
+    return [f"The pass after tuning reports {found}; {taken}Tables of the pass before: {folders[0]}"]
 
 
 def announce(text: str) -> None:

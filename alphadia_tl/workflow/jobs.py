@@ -5,19 +5,17 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from alphadia_tl import host
-from alphadia_tl.errors import QuantificationError, SettingsError
+from alphadia_tl.errors import QuantificationError, ResultsError, SettingsError
 from alphadia_tl.host.contract import PSM_FILE
-from alphadia_tl.search.passes import finish_search, library_config, sample_note
-from alphadia_tl.step.rt_diagnosis import window_config
+from alphadia_tl.search.passes import library_config
 from alphadia_tl.step.step import run_step
-from alphadia_tl.workflow.job_plan import JobPlan
 from alphadia_tl.workflow.layout import read_receipt, run_ids, since, write_receipt
-from alphadia_tl.workflow.libraries import flat_library, source_library
+from alphadia_tl.workflow.libraries import JobPlan, flat_library
 
 logger = logging.getLogger(__name__)
 
@@ -30,38 +28,31 @@ def search(plan: JobPlan, step: str, run_id: str) -> None:
     QuantificationError
         If the run cannot be searched, and another attempt may do better or failures are to stop the search.
     """
+    plan.check_step(step)
     runs = run_ids(plan.raw_paths)
     if run_id not in runs:
         raise SettingsError(f"There is no run '{run_id}'.", f"Known: {', '.join(runs)}.")
-    receipt, started = plan.layout.run(step, run_id), time.perf_counter()
+    receipt, started, outcome = plan.layout.run(step, run_id), time.perf_counter(), plan.outcome(step)
     earlier = plan.layout.run(host.TRANSFER_STEP, run_id)
-    reuses = step == host.LIBRARY_STEP and plan.outcome().regeneration is None
+    reuses = outcome is not None and outcome.regeneration is None
     if reuses and earlier.is_file() and "folder" in (found := read_receipt(earlier)):
         logger.info("The library has not changed: the quantification of the first pass is used.")
         write_receipt(receipt, found)
         return
-
-    def job(plan: JobPlan, output: Path, extra: dict[str, Any]) -> None:
-        folder = output / host.QUANT_FOLDER / Path(runs[run_id]).stem
-        shutil.rmtree(folder, ignore_errors=True)  # half-written, of a job that was killed
-        own = {
-            **library_config(flat_library(plan, step)),
-            "quant_directory": str(folder.parent),
-            "general": {"input_library_type": "flat"},
-        }
-        if step == host.LIBRARY_STEP:
-            own |= window_config(plan.outcome().rt_tolerance, plan.user_config)
-        searched = host.make_step(
-            plan.layout.step(step) / "runs" / run_id, plan.user_config, {}, host.deep_merge(extra, own), step
-        )
-        stop_on_failure = searched.config["general"]["fail_fast"]
-        failure = host.search_run(searched, runs[run_id], first_pass=step == host.TRANSFER_STEP)
-        if failure is not None and (failure.may_pass or stop_on_failure):
-            raise QuantificationError(f"{runs[run_id]} was not searched: {failure.message}")
-        result = {"failed": failure.message} if failure else {"folder": str(folder.relative_to(plan.layout.folder))}
-        write_receipt(receipt, {"raw file": runs[run_id], **result, "seconds": since(started)})
-
-    plan.do(step, job)
+    folder = plan.step_folder(step) / host.QUANT_FOLDER / Path(runs[run_id]).stem
+    shutil.rmtree(folder, ignore_errors=True)  # half-written, of a job that was killed
+    config = host.deep_merge(
+        plan.passes.config(step, outcome=outcome),
+        library_config(flat_library(plan, step)),
+        {"quant_directory": str(folder.parent), "general": {"input_library_type": "flat"}},
+    )
+    searched = plan.passes.make_step(step, config, plan.layout.step(step) / "runs" / run_id)
+    stop_on_failure = searched.config["general"]["fail_fast"]
+    failure = host.search_run(searched, runs[run_id], first_pass=step == host.TRANSFER_STEP)
+    if failure is not None and (failure.may_pass or stop_on_failure):
+        raise QuantificationError(f"{runs[run_id]} was not searched: {failure.message}")
+    result = {"failed": failure.message} if failure else {"folder": str(folder.relative_to(plan.layout.folder))}
+    write_receipt(receipt, {"raw file": runs[run_id], **result, "seconds": since(started)})
 
 
 def _receipts(plan: JobPlan, step: str) -> dict[str, dict[str, Any]]:
@@ -94,16 +85,10 @@ def failed_runs(plan: JobPlan) -> list[tuple[str, str, str]]:
 def combine(plan: JobPlan, step: str) -> None:
     """Write the tables of a step over all of its runs."""
     started = time.perf_counter()
+    plan.check_step(step)
     folders = _folders(plan, step)
-
-    def job(plan: JobPlan, output: Path, extra: dict[str, Any]) -> None:
-        own: Mapping[str, Any] = {}
-        if step == host.LIBRARY_STEP:
-            own = library_config(source_library(plan.outcome()))
-        combined = host.make_step(output, plan.user_config, {}, host.deep_merge(extra, own), step)
-        host.combine_runs(combined, folders, first_pass=step == host.TRANSFER_STEP)
-
-    plan.do(step, job)
+    combined = plan.passes.make_step(step, plan.passes.config(step, outcome=plan.outcome(step)))
+    host.combine_runs(combined, folders, first_pass=step == host.TRANSFER_STEP)
     write_receipt(plan.layout.combined(step), {"runs": len(folders), "seconds": since(started)})
 
 
@@ -112,9 +97,9 @@ def tune(plan: JobPlan) -> None:
     started = time.perf_counter()
     outcome = run_step(
         plan.settings(),
-        plan.transfer_folder,
+        plan.passes.transfer_folder,
         quant_folders=list(_folders(plan, host.TRANSFER_STEP).values()),
-        searched=plan.transfer_folder / host.SPECLIB_FILE,
+        searched=plan.passes.first_library,
     )
     write_receipt(plan.layout.tuned, {"outcome": outcome.to_mapping(), "seconds": since(started)})
 
@@ -122,15 +107,16 @@ def tune(plan: JobPlan) -> None:
 def report(plan: JobPlan) -> None:
     """Write what is known only now: identifications of the passes, times, the report."""
     outcome = plan.outcome()
-    searched = _receipts(plan, host.TRANSFER_STEP)
-    if note := sample_note(len(searched), len(plan.raw_paths)):
-        outcome = outcome.with_warnings(note)
-    for step, path, reason in failed_runs(plan):
-        outcome = outcome.with_warnings(f"{path} was left out of step '{step}': {reason}")
-        logger.warning(outcome.warnings[-1])
+    if outcome is None:
+        raise ResultsError(f"{plan.layout.folder} holds no final library.", "Run the workflow.")
+    failures = [f"{path} was left out of step '{step}': {reason}" for step, path, reason in failed_runs(plan)]
+    for failure in failures:
+        logger.warning(failure)
+    seconds = dict(outcome.seconds)
     for step in plan.steps:
         label = "first pass" if step == host.TRANSFER_STEP else f"{step} step"
         jobs = [r.get("seconds", 0.0) for r in _receipts(plan, step).values()]
-        outcome = outcome.with_seconds(f"{label}, all jobs", float(sum(jobs)))
-    finish_search(outcome, plan.final_folder)
+        seconds[f"{label}, all jobs"] = float(sum(jobs))
+    outcome = replace(outcome, seconds=seconds, warnings=[*outcome.warnings, *failures])
+    outcome = plan.passes.finish(outcome, len(_receipts(plan, host.TRANSFER_STEP)))
     write_receipt(plan.layout.reported, {"report": str(outcome.bundle.report.relative_to(plan.layout.folder))})

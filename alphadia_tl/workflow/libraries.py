@@ -6,27 +6,26 @@ import logging
 import shutil
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from alphadia_tl import host
-from alphadia_tl.errors import PredictionError
+from alphadia_tl.bundle import Bundle
+from alphadia_tl.errors import PredictionError, ResultsError
 from alphadia_tl.files import write_whole
 from alphadia_tl.models.manager import FinetuneManager
-from alphadia_tl.models.prediction import CHUNK_ROWS, PredictionParts, asked
-from alphadia_tl.search.passes import library_config
+from alphadia_tl.models.prediction import CHUNK_ROWS, PredictionParts
+from alphadia_tl.search.passes import manager_of
+from alphadia_tl.search.plan import TransferLearningPlan
 from alphadia_tl.speclib.regenerate import tables_to_predict
 from alphadia_tl.step.outcome import StepOutcome
-from alphadia_tl.step.rewrite_library import rewrite_library
-from alphadia_tl.step.step import first_predictor, preflight, start_manager
+from alphadia_tl.step.rewrite_library import regenerate_library
+from alphadia_tl.step.step import first_predictor
 from alphadia_tl.step.step_settings import StepSettings
-from alphadia_tl.workflow.job_plan import JobPlan
-from alphadia_tl.workflow.layout import read_receipt, since, write_receipt
+from alphadia_tl.workflow.layout import Layout, read_receipt, since, write_receipt
 
 logger = logging.getLogger(__name__)
 
@@ -34,24 +33,47 @@ PREDICT = {"rt": "predict_rt_array", "ccs": "predict_ccs_array", "ms2": "predict
 Tables = dict[str, pd.DataFrame]
 
 
-class _AllAsked(Exception):  # no error: all that the first library's prediction asks is known
-    pass
+class JobPlan(TransferLearningPlan):
+    """The plan of a whole search, of which each job does a part.
 
+    Parameters
+    ----------
+    output_directory : Path
+        Output folder of the workflow.
+    config : dict
+        The user's config with all raw files.
+    """
 
-def _tuned_manager(settings: StepSettings, outcome: StepOutcome) -> FinetuneManager:
-    manager = start_manager(settings)
-    manager.load_tuned(outcome.bundle.models, outcome.accepted)
-    if "ms2" in outcome.accepted:
-        manager.use_nce(float(outcome.provenance["nce"]))
-    return manager
+    def __init__(self, output_directory: Path, config: dict[str, object]) -> None:
+        super().__init__(str(output_directory), config, {})
+        self.layout = Layout(output_directory)
+
+    def settings(self) -> StepSettings:
+        """Return all settings of the tuning, with custom modifications made known."""
+        folder = self.passes.transfer_folder
+        whole = host.deep_merge(self.user_config, self.passes.config(host.TRANSFER_STEP))
+        return self.passes.settings(host.effective_config(whole, folder))
+
+    def check_step(self, step: str) -> None:
+        """Refuse a step that the search does not have."""
+        if step not in self.steps:
+            raise ResultsError(f"The search has no step '{step}'.", f"It has: {', '.join(self.steps)}.")
+
+    def tuned(self) -> StepOutcome:
+        """Return what the tuning decided, before the library was predicted with it."""
+        return self._outcome_in(self.layout.tuned)
+
+    def outcome(self, step: str = host.LIBRARY_STEP) -> StepOutcome | None:
+        """Return what the tuning decided and came to in the library, as a pass knows it; None for other passes."""
+        return self._outcome_in(self.layout.library(step)) if step == host.LIBRARY_STEP else None
+
+    def _outcome_in(self, receipt: Path) -> StepOutcome:
+        return StepOutcome.from_mapping(Bundle(self.passes.transfer_folder), read_receipt(receipt)["outcome"])
 
 
 def _manager(plan: JobPlan, step: str) -> FinetuneManager:
-    settings = plan.settings()
-    if step == host.TRANSFER_STEP:
-        manager = preflight(settings, plan.layout.folder)
-    else:
-        manager = _tuned_manager(settings, plan.tuned())
+    outcome = None if step == host.TRANSFER_STEP else plan.tuned()
+    manager = manager_of(plan.settings(), outcome, plan.layout.folder)
     manager.parts = PredictionParts(plan.layout.parts(step))
     return manager
 
@@ -62,6 +84,7 @@ def prepare_library(plan: JobPlan, step: str) -> None:
     Nothing is asked in advance where alphaDIA predicts (no CCS weights to start from) or nothing is predicted.
     """
     started = time.perf_counter()
+    plan.check_step(step)
     tables = _first_tables(plan) if step == host.TRANSFER_STEP else _tuned_tables(plan)
     folder = plan.layout.tables(step)
     shutil.rmtree(folder / "tables", ignore_errors=True)
@@ -78,32 +101,14 @@ def prepare_library(plan: JobPlan, step: str) -> None:
 
 
 def _first_tables(plan: JobPlan) -> Tables:
-    tables: Tables = {}
-
-    def note(model: str, df: pd.DataFrame) -> NDArray[Any] | None:
-        if model == "charge":
-            return None
-        tables[model] = asked(model, df)
-        if model == "ms2":
-            raise _AllAsked
-        return np.full(len(df), 300.0 if model == "ccs" else 0.5, dtype=np.float32)
-
-    def prepare(plan: JobPlan, _: Path, extra: dict[str, Any]) -> None:
-        step = host.make_step(plan.layout.tables(host.TRANSFER_STEP), plan.user_config, {}, extra, host.TRANSFER_STEP)
-        manager = _manager(plan, host.TRANSFER_STEP)
-        predictor = first_predictor(manager)
-        if predictor is None or not host.config_of(step)["library_prediction"]["enabled"]:
-            return
-        manager.instead = note
-        for old in plan.layout.tables(host.TRANSFER_STEP).glob("digest.*"):
-            old.unlink()
-        try:
-            host.make_library(step, predictor, plan.layout.tables(host.TRANSFER_STEP))
-        except _AllAsked:
-            return
-
-    plan.do(host.TRANSFER_STEP, prepare)
-    return tables
+    folder = plan.layout.tables(host.TRANSFER_STEP)
+    step = plan.passes.make_step(host.TRANSFER_STEP, plan.passes.config(host.TRANSFER_STEP), folder)
+    predictor = first_predictor(_manager(plan, host.TRANSFER_STEP))
+    if predictor is None or not host.config_of(step)["library_prediction"]["enabled"]:
+        return {}
+    for old in folder.glob("digest.*"):
+        old.unlink()
+    return predictor.tables_to_predict(host.precursors_to_predict(step, predictor, folder))
 
 
 def _tuned_tables(plan: JobPlan) -> Tables:
@@ -112,7 +117,7 @@ def _tuned_tables(plan: JobPlan) -> Tables:
         return {}
     try:
         return tables_to_predict(
-            plan.transfer_folder / host.SPECLIB_FILE,
+            plan.passes.first_library,
             predictor=_manager(plan, host.LIBRARY_STEP),
             accepted=outcome.changing,
             charged_frag_types=settings.predicted_frag_types,
@@ -140,41 +145,31 @@ def predict_shard(plan: JobPlan, step: str, shard: int, shards: int) -> None:
 def make_library(plan: JobPlan, step: str) -> None:
     """Put the library of a step together from what was predicted, with decoys, as all searches of the step load it."""
     started = time.perf_counter()
+    plan.check_step(step)
     outcome = _regenerate(plan) if step == host.LIBRARY_STEP else None
-
-    def job(plan: JobPlan, output: Path, extra: dict[str, Any]) -> None:
-        predictor = None
-        if outcome is not None:
-            extra = host.deep_merge(extra, library_config(source_library(outcome)))
-        made = host.make_step(plan.layout.step(step) / "library", plan.user_config, {}, extra, step)
-        if step == host.TRANSFER_STEP:
-            predictor = first_predictor(_manager(plan, step))
-        base, flat = host.make_library(made, predictor, plan.layout.tables(step))
-        if predictor is not None:
-            _note_parts(predictor)
-        output.mkdir(parents=True, exist_ok=True)
-        base.replace(output / base.name)
-        flat = flat.replace(plan.layout.step(step) / flat.name)
-        shutil.rmtree(plan.layout.parts(step), ignore_errors=True)
-        receipt: dict[str, Any] = {"flat": str(flat.relative_to(plan.layout.folder))}
-        if outcome is not None:
-            receipt["outcome"] = outcome.to_mapping()
-        write_receipt(plan.layout.library(step), {**receipt, "seconds": since(started)})
-
-    plan.do(step, job)
-
-
-def source_library(outcome: StepOutcome) -> Path:
-    """Return the library that the pass after tuning searches: the tuned one, or the first pass's where it stays."""
-    bundle = outcome.bundle
-    return bundle.tuned_library if outcome.regeneration is not None else bundle.folder / host.SPECLIB_FILE
+    config = plan.passes.config(step, outcome=outcome)
+    made = plan.passes.make_step(step, config, plan.layout.step(step) / "library")
+    predictor = first_predictor(_manager(plan, step)) if step == host.TRANSFER_STEP else None
+    base, flat = host.make_library(made, predictor, plan.layout.tables(step))
+    if predictor is not None:
+        _note_parts(predictor)
+    output = plan.step_folder(step)
+    output.mkdir(parents=True, exist_ok=True)
+    base.replace(output / base.name)
+    flat = flat.replace(plan.layout.step(step) / flat.name)
+    shutil.rmtree(plan.layout.parts(step), ignore_errors=True)
+    receipt = {"flat": str(flat.relative_to(plan.layout.folder))}
+    known = {} if outcome is None else {"outcome": outcome.to_mapping()}
+    write_receipt(plan.layout.library(step), {**receipt, **known, "seconds": since(started)})
 
 
 def _regenerate(plan: JobPlan) -> StepOutcome:
     outcome, settings = plan.tuned(), plan.settings()
     manager = _manager(plan, host.LIBRARY_STEP)
-    outcome = rewrite_library(settings, manager, outcome, plan.transfer_folder / host.SPECLIB_FILE)
+    with outcome.timed("library prediction"):
+        regenerate_library(settings, manager, outcome, plan.passes.first_library)
     _note_parts(manager)
+    outcome.write_provenance()
     return outcome
 
 

@@ -1,4 +1,5 @@
 import sys
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -33,6 +34,18 @@ def test_a_changed_signature_is_refused(monkeypatch, method):
     monkeypatch.setattr(SearchPlan, method, lambda self, something_new: None)
     with pytest.raises(HostError, match=method):
         host.check_host()
+
+
+@pytest.mark.parametrize(
+    ("attributes", "right"), [({"_user_config": {}}, True), ({"_user_config": None}, False), ({}, False)]
+)
+def test_a_private_attribute_that_is_gone_or_of_another_kind_is_refused(attributes, right):
+    found = SimpleNamespace(**attributes)
+    if right:
+        checks.check_attributes(found, {"_user_config": dict})
+        return
+    with pytest.raises(HostError, match="_user_config"):
+        checks.check_attributes(found, {"_user_config": dict})
 
 
 def test_a_missing_method_is_refused(monkeypatch):

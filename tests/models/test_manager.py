@@ -327,10 +327,15 @@ def test_parts_of_other_conditions_are_not_taken(folder, tmp_path):
     assert manager.parts.taken == 0
 
 
-def test_what_is_given_instead_is_the_prediction(manager):
-    manager.instead = lambda name, df: np.full(len(df), 0.25) if name == "rt" else None
-    assert set(manager.predict_rt_array(BARE)) == {0.25}
-    assert manager.predict_ccs_array(BARE).std() > 0
+def test_what_predict_all_asks_is_known_in_advance(folder, tmp_path):
+    manager = FinetuneManager("cpu", models=folder, precision="fp32")
+    manager.parts = PredictionParts(tmp_path / "parts")
+    tables = manager.tables_to_predict(BARE.sample(frac=1.0, random_state=1, ignore_index=True))
+    predict = {"rt": manager.predict_rt_array, "ccs": manager.predict_ccs_array, "ms2": manager.predict_ms2_array}
+    for name, table in tables.items():
+        predict[name](table)
+    manager.predict_all(BARE.sample(frac=1.0, random_state=1, ignore_index=True))
+    assert (manager.parts.taken, manager.parts.missing) == (3, 3)
 
 
 def test_models_that_cannot_be_written_are_an_error(manager, tmp_path):

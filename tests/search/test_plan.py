@@ -1,5 +1,4 @@
-from dataclasses import replace
-from types import SimpleNamespace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,7 +10,6 @@ from alphadia_tl.bundle import Bundle
 from alphadia_tl.models.gate import Decision
 from alphadia_tl.search.plan import TransferLearningPlan
 from alphadia_tl.speclib.regenerate import RegenerationSummary
-from alphadia_tl.step import step
 from alphadia_tl.step.outcome import StepOutcome
 
 
@@ -51,7 +49,7 @@ def test_classifiers_of_every_pass_are_guarded_where_the_plugin_is_on(tmp_path, 
 
     def run_plan(self):
         seen.append(alphadia.fdr.fdr.perform_fdr is not own)
-        self._step_outcome = SimpleNamespace()
+        self._done = True
 
     monkeypatch.setattr(SearchPlan, "run_plan", run_plan)
     TransferLearningPlan(str(tmp_path), {"alphadia_tl": {"enabled": enabled}}).run_plan()
@@ -70,7 +68,6 @@ def test_a_wrong_section_stops_before_anything_runs(tmp_path, section, message):
 def test_mbr_keeps_its_own_search_settings(monkeypatch, tmp_path):
     config = {"general": {"mbr_step_enabled": True}, "alphadia_tl": {"enabled": True}}
     plan = TransferLearningPlan(str(tmp_path), config)
-    plan._step_outcome = StepOutcome(Bundle(tmp_path))
     seen = {}
     monkeypatch.setattr(
         SearchPlan, "run_step", lambda self, output_directory, extra_config, step_name: seen.update(extra_config)
@@ -80,63 +77,74 @@ def test_mbr_keeps_its_own_search_settings(monkeypatch, tmp_path):
     assert seen["search"] == {"target_num_candidates": 5, "target_ms1_tolerance": 4.0}
 
 
-def test_tuning_starts_from_the_users_weights_on_requantified_fragments(monkeypatch, tmp_path):
+def made_plan(folder, *, accepted=True, tolerance=0.07, own=None, command_line=None):
+    """Return a plan, and the outcome of a transfer learning whose RT model was accepted or not."""
+    plan = TransferLearningPlan(str(folder), {"alphadia_tl": {"enabled": True}, **(own or {})}, command_line)
+    summary = RegenerationSummary("speclib.tuned.hdf", "", ("rt",), 1, 1, 1, 1, None) if accepted else None
+    decisions = [Decision("rt", accepted, "because")]
+    bundle = Bundle(folder / "transfer")
+    return plan, StepOutcome(bundle, decisions=decisions, regeneration=summary, rt_tolerance=tolerance)
+
+
+def test_the_first_pass_quantifies_fragments_with_the_users_weights_and_leaves_tuning_to_the_plugin(tmp_path):
     config = {
         "library_prediction": {"enabled": True, "peptdeep_model_path": str(tmp_path / "weights")},
         "alphadia_tl": {"enabled": True},
     }
-    plan = TransferLearningPlan(str(tmp_path), config)
-    searched, tuned, predictors = [], [], []
-    manager = SimpleNamespace(weights={"ccs": None}, weight_sources=dict)
-
-    def run_first_pass(made, predictor):
-        searched.append(made.config)
-        predictors.append(predictor)
-        return [("transfer", f"bad_{len(searched)}")], [tmp_path / "quant"]
-
-    def run_step(settings, folder, *, quant_folders, speclib):
-        tuned.append((settings, folder, speclib))
-        made = RegenerationSummary(str(speclib), "", ("rt",), 1, 1, 1, 1, None)
-        return StepOutcome(Bundle(folder), decisions=(Decision("rt", True, "better"),), regeneration=made)
-
-    monkeypatch.setattr(host, "run_first_pass", run_first_pass)
-    monkeypatch.setattr(step, "preflight", lambda settings, folder: manager)
-    monkeypatch.setattr(step, "run_step", run_step)
-    transfer = tmp_path / "transfer"
-    plan.run_step(transfer, plan._multistep_config["transfer"], "transfer")
-    assert [c["transfer_library"]["enabled"] for c in searched] == [True]
-    assert [c["transfer_learning"]["enabled"] for c in searched] == [False]
-    assert [c["general"]["save_library"] for c in searched] == [True]
-    assert predictors == [manager]
-    assert [c["library_path"] for c in searched] == [None]
-    assert [c["library_prediction"]["enabled"] for c in searched] == [True]
-    assert [s.model_path for s, _, _ in tuned] == [tmp_path / "weights"]
-    assert [(folder, speclib) for _, folder, speclib in tuned] == [(transfer, transfer / "speclib.hdf")]
-    assert len(plan._raw_files_with_errors) == 1
-    plan._step_outcome = replace(plan._step_outcome, rt_tolerance=0.07)
-    assert plan._second_pass_config()["library_path"] == str(transfer / "speclib.tuned.hdf")
-    assert plan._second_pass_config()["search"] == {"target_rt_tolerance": 0.07}
+    passes = TransferLearningPlan(str(tmp_path), config).passes
+    step = passes.make_step("transfer", passes.config("transfer"))
+    found = host.config_of(step)
+    assert found["transfer_library"]["enabled"]
+    assert not found["transfer_learning"]["enabled"]
+    assert found["general"]["save_library"]
+    assert not found["general"]["save_mbr_library"]
+    assert found["library_path"] is None
+    assert found["library_prediction"]["enabled"]
+    assert found["library_prediction"]["peptdeep_model_path"] == str(tmp_path / "weights")
+    assert step.output_folder == str(tmp_path / "transfer")
+    assert passes.settings(found).model_path == tmp_path / "weights"
 
 
-@pytest.mark.parametrize("where", ["config", "command line"])
+def test_the_final_pass_searches_the_tuned_library_within_the_chosen_window(tmp_path):
+    plan, outcome = made_plan(tmp_path)
+    config = plan.passes.final_pass({}, outcome)
+    assert config["library_path"] == str(tmp_path / "transfer" / "speclib.tuned.hdf")
+    assert config["library_prediction"]["enabled"] is False
+    assert config["search"]["target_rt_tolerance"] == 0.07
+    assert config["general"]["reuse_quant"] is False
+
+
+@pytest.mark.parametrize("where", ["own", "command_line"])
 def test_an_rt_tolerance_of_the_users_own_goes_before_the_chosen_one(tmp_path, where):
-    own = {"search": {"target_rt_tolerance": 60}}
-    config = {"alphadia_tl": {"enabled": True}} | (own if where == "config" else {})
-    plan = TransferLearningPlan(str(tmp_path), config, own if where == "command line" else {})
-    made = RegenerationSummary("speclib.tuned.hdf", "", ("rt",), 1, 1, 1, 1, None)
-    decision = Decision("rt", True, "better")
-    plan._step_outcome = StepOutcome(
-        Bundle(tmp_path / "transfer"), decisions=(decision,), regeneration=made, rt_tolerance=0.07
-    )
-    assert "search" not in plan._second_pass_config()
+    plan, outcome = made_plan(tmp_path, **{where: {"search": {"target_rt_tolerance": 60}}})
+    assert "target_rt_tolerance" not in plan.passes.final_pass({}, outcome).get("search", {})
 
 
-@pytest.mark.parametrize(
-    "decision", [Decision("rt", False, "worse"), Decision("charge", True, "better, but no charge state is filtered")]
-)
-def test_a_tuning_that_leaves_the_library_as_it_was_reuses_the_first_pass(tmp_path, decision):
-    plan = TransferLearningPlan(str(tmp_path), {"alphadia_tl": {"enabled": True}})
-    plan._step_outcome = StepOutcome(Bundle(tmp_path / "transfer"), decisions=(decision,))
-    config = plan._second_pass_config()
+def test_a_tuning_that_leaves_the_library_as_it_was_reuses_the_first_pass(tmp_path):
+    plan, outcome = made_plan(tmp_path, accepted=False, tolerance=None)
+    config = plan.passes.final_pass({}, outcome)
     assert config["library_path"] == str(tmp_path / "transfer" / "speclib.hdf")
-    assert config["general"] == {"reuse_quant": True, "reuse_quant_from": [str(tmp_path / "transfer" / "quant")]}
+    assert config["general"]["reuse_quant"] is True
+    assert config["general"]["reuse_quant_from"] == [str(tmp_path / "transfer" / "quant")]
+
+
+@pytest.mark.parametrize("mbr", [False, True])
+def test_jobs_get_the_configs_that_alphadia_hands_from_step_to_step(tmp_path, monkeypatch, mbr):
+    """`step_config` says what alphaDIA's own plan hands to each step, merged key by key."""
+    config = {"general": {"mbr_step_enabled": mbr}, "alphadia_tl": {"enabled": True}}
+    handed = {}
+
+    def note(self, output_directory, extra_config, step_name):
+        handed[step_name] = (Path(output_directory), self.merged(step_name, extra_config))
+
+    monkeypatch.setattr(TransferLearningPlan, "run_step", note)
+    plan = TransferLearningPlan(str(tmp_path), config)
+    (tmp_path / "transfer").mkdir()
+    stat = "optimization.ms1_error\toptimization.ms2_error\n4.5\t7.5\n5.5\t8.5\n"
+    (tmp_path / "transfer" / "stat.tsv").write_text(stat)
+    plan._done = True
+    plan.run_plan()
+    assert list(handed) == plan.steps
+    for step in plan.steps:
+        assert handed[step] == (plan.step_folder(step), plan.step_config(step))
+    assert handed["library"][1]["search"]["target_ms2_tolerance"] == 8.0

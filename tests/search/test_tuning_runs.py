@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alphadia_tl.search.passes import sample_note, spread
+from alphadia_tl.search.passes import spread
 
 
 @given(n=st.integers(1, 200), number=st.integers(1, 250))
@@ -23,8 +23,3 @@ def test_the_sample_is_spread_evenly_in_the_order_of_the_runs(n, number):
 @pytest.mark.parametrize(("number", "expected"), [(None, "abcde"), (1, "c"), (2, "ae"), (3, "ace"), (9, "abcde")])
 def test_a_few_of_five(number, expected):
     assert "".join(spread(list("abcde"), number)) == expected
-
-
-@pytest.mark.parametrize(("searched", "said"), [(3, False), (2, True)])
-def test_what_was_not_searched_is_said(searched, said):
-    assert ("2 of 3 runs" in sample_note(searched, 3)) == said
