@@ -17,7 +17,6 @@ from alphadia_tl.host.contract import (
     host_version,
 )
 from alphadia_tl.host.hooks import classifiers_that_fail_start_again
-from alphadia_tl.host.search_output import count_identifications, retention_times
 from alphadia_tl.host.steps import (
     combine_runs,
     config_of,
@@ -49,7 +48,6 @@ __all__ = [
     "classifiers_that_fail_start_again",
     "combine_runs",
     "config_of",
-    "count_identifications",
     "deep_merge",
     "effective_config",
     "host_version",
@@ -59,7 +57,6 @@ __all__ = [
     "precursors_to_predict",
     "quant_folder",
     "register_modifications",
-    "retention_times",
     "reuse_quantification",
     "run_command_line",
     "run_first_pass",

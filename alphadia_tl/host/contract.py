@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-from numpy.random import Generator
-
 from alphadia_tl.errors import HostError
 
 SUPPORTED_SERIES = "2.3"
@@ -34,7 +32,6 @@ PRECURSORS_STEM = "precursors"
 CONFIG_FILE = "frozen_config.yaml"
 LOG_FILE = "log.txt"
 EXIT_USER_ERROR = 1
-_MISSING = object()
 
 # Columns, alphabase's, that tell peptidoforms and precursors apart.
 PEPTIDOFORM = ["sequence", "mods", "mod_sites"]
@@ -56,7 +53,7 @@ STEP_ATTRIBUTES: Mapping[str, type | tuple[type, ...]] = {
     "raw_path_list": list,
     "fasta_path_list": list,
     "library_path": (str, type(None)),
-    "_np_rng": (Generator, type(None)),
+    "_np_rng": object,
 }
 _PLAN_SIGNATURES = {
     "__init__": ("self", "output_directory", "config", "cli_params_config"),
@@ -125,7 +122,7 @@ def check_attributes(found: object, expected: Mapping[str, type | tuple[type, ..
         If one is missing or of another kind.
     """
     for name, kind in expected.items():
-        if not isinstance(getattr(found, name, _MISSING), kind):
+        if not hasattr(found, name) or not isinstance(getattr(found, name), kind):
             raise HostError(
                 f"alphaDIA {host_version()}: {type(found).__name__}.{name} is not as this alphadia_tl knows it.",
                 f"Install alphadia {SUPPORTED_SERIES}.* or a newer alphadia_tl.",

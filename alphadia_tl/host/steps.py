@@ -8,10 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
-from peptdeep.settings import add_user_defined_modifications, global_settings
+from typing import TYPE_CHECKING, Any
 
 from alphadia_tl.host.command import replaced
 from alphadia_tl.host.contract import (
@@ -24,24 +21,10 @@ from alphadia_tl.host.contract import (
 )
 from alphadia_tl.host.hooks import LibraryPredictor, classifiers_that_fail_start_again, prediction_class, with_charges
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 logger = logging.getLogger(__name__)
-
-
-def add_modifications(compositions: Mapping[str, str]) -> None:
-    """Make modifications known.
-
-    alphaDIA registers them with alphabase only: PeptDeep then fails on a peptide that carries one. Its settings hand
-    them on to its worker processes.
-
-    Parameters
-    ----------
-    compositions : mapping of str to str
-        Chemical composition, such as ``H(4)C(2)``, by name, such as ``Label@K``.
-    """
-    if compositions:
-        known = global_settings["common"]["user_defined_modifications"]
-        known.update({name: {"composition": composition} for name, composition in compositions.items()})
-        add_user_defined_modifications()
 
 
 def deep_merge(*configs: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,6 +128,7 @@ def search_only(step: Any, raw_paths: Collection[str]) -> None:
 def first_pass_search() -> Iterator[None]:
     """Let searches note what raw files say of themselves (`run_facts`), and pass over runs without precursors."""
     import alphadia.search_step
+    import pandas as pd
     from alphadia.workflow.managers.raw_file_manager import RawFileManager
     from alphadia.workflow.peptidecentric.peptidecentric import PeptideCentricWorkflow
 
@@ -243,8 +227,17 @@ def run_search(step: Any, predictor: LibraryPredictor | None) -> list[tuple[str,
 
 
 def register_modifications(config: Mapping[str, Any]) -> None:
-    """Make the custom modifications of a config known to alphabase, as a search step does, and to PeptDeep."""
-    add_modifications({m["name"]: m["composition"] for m in config["custom_modifications"]})
+    """Make the custom modifications of a config known to alphabase, as a search step does, and to PeptDeep.
+
+    alphaDIA tells alphabase alone: PeptDeep then fails on a peptide that carries one. PeptDeep's settings hand them on
+    to its worker processes.
+    """
+    from peptdeep.settings import add_user_defined_modifications, global_settings
+
+    found = {m["name"]: {"composition": m["composition"]} for m in config["custom_modifications"]}
+    if found:
+        global_settings["common"]["user_defined_modifications"].update(found)
+        add_user_defined_modifications()
 
 
 DIGEST_FILES = ("digest.precursors.parquet", "digest.proteins.parquet")
@@ -254,6 +247,7 @@ DIGEST_FILES = ("digest.precursors.parquet", "digest.proteins.parquet")
 def _digested_once(folder: Path) -> Iterator[None]:
     """Let alphaDIA's digest leave what it makes in a folder, or take it from there where it has done so before."""
     import alphadia.search_step
+    import pandas as pd
     from alphabase.peptide.fragment import get_charged_frag_types
     from alphabase.protein.fasta import SpecLibFasta
     from alphadia.libtransform.fasta_digest import FastaDigest

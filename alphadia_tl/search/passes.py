@@ -17,6 +17,7 @@ from alphadia_tl import host
 from alphadia_tl.entrapment.searches import count_before_protein_fdr, count_kept_and_gained, estimate_pass
 from alphadia_tl.errors import DataError, QuantificationError
 from alphadia_tl.host.plan import HostPlan
+from alphadia_tl.host.search_output import count_identifications
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.weights import prediction_config
 from alphadia_tl.search import done
@@ -278,7 +279,7 @@ def finish_search(outcome: StepOutcome, final_folder: Path) -> StepOutcome:
     A table that cannot be read costs its figures and a warning: the search is done and stays.
     """
     folders = [outcome.bundle.folder, final_folder]
-    counts = [host.count_identifications(folder) for folder in folders]
+    counts = [count_identifications(folder) for folder in folders]
     warnings: list[str] = []
     with _warned(warnings, "Precursors before the protein FDR were not counted"):
         warnings += _look_before_protein_fdr(folders, counts, outcome.provenance.get("fdr"))

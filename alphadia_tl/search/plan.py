@@ -12,6 +12,7 @@ from typing import Any
 from alphadia_tl import host
 from alphadia_tl.errors import HostError, SettingsError, TransferLearningError
 from alphadia_tl.host.plan import HostPlan
+from alphadia_tl.host.search_output import retention_times
 from alphadia_tl.search.done import forget, the_only_search
 from alphadia_tl.search.passes import Passes
 from alphadia_tl.search.ready_models import ReadyModels
@@ -114,5 +115,5 @@ class TransferLearningPlan(HostPlan):
         step = passes.make_step(host.LIBRARY_STEP, passes.config(host.LIBRARY_STEP, extra_config))
         models = ReadyModels(passes.settings(step.config), passes.final_folder)
         self.note_failures(host.run_search(step, models.predictor))
-        models.finish(host.retention_times(passes.final_folder))
+        models.finish(retention_times(passes.final_folder))
         self._done = True

@@ -37,7 +37,7 @@ def test_the_plugins_own_stages_go_before_the_logs(tmp_path):
 
 def test_a_damaged_provenance_file_is_an_error(tmp_path):
     (tmp_path / "alphadia_tl.yaml").write_text("seconds: [")
-    with pytest.raises(QuantificationError, match="cannot be read"):
+    with pytest.raises(QuantificationError, match="is no valid YAML"):
         stage_seconds(tmp_path)
 
 
