@@ -172,19 +172,19 @@ class PredictionMixin:
         """Return what `predict_all` asks each model for precursors, which it sorts by length in place as that does."""
         refine_precursor_df(precursor_df)
         first = np.unique(self._peptidoforms(precursor_df), return_index=True)[1]
-        tables = {"rt": asked("rt", pd.DataFrame(precursor_df.iloc[first])), "ccs": asked("ccs", precursor_df)}
+        tables = {"rt": asked("rt", cast(pd.DataFrame, precursor_df.iloc[first])), "ccs": asked("ccs", precursor_df)}
         self.set_default_nce_instrument(precursor_df)
         return {**tables, "ms2": asked("ms2", precursor_df)}
 
     @staticmethod
-    def _peptidoforms(precursor_df: pd.DataFrame) -> NDArray[np.integer[Any]]:
+    def _peptidoforms(precursor_df: pd.DataFrame) -> Any:
         return precursor_df.groupby(_GROUP, sort=False).ngroup().to_numpy()
 
     def predict_rt(self, precursor_df: pd.DataFrame, *, batch_size: int = 1024) -> pd.DataFrame:
         """Add ``rt_pred`` and ``rt_norm_pred`` to ``precursor_df`` in place; every peptidoform is predicted once."""
         peptidoform = self._peptidoforms(precursor_df)
         first = np.unique(peptidoform, return_index=True)[1]
-        precursor_df["rt_pred"] = self.predict_rt_array(pd.DataFrame(precursor_df.iloc[first]))[peptidoform]
+        precursor_df["rt_pred"] = self.predict_rt_array(cast(pd.DataFrame, precursor_df.iloc[first]))[peptidoform]
         precursor_df["rt_norm_pred"] = precursor_df["rt_pred"]
         return precursor_df
 

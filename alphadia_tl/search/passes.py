@@ -169,7 +169,7 @@ class Passes:
         runs = len(self.plan.raw_paths)
         if searched < runs:
             note = f"The first pass searched {searched} of {runs} runs: its numbers are of these."
-            outcome = replace(outcome, warnings=[*outcome.warnings, note])
+            outcome = outcome.with_warnings(note)
         return finish_search(outcome, self.final_folder)
 
     def _models_to_start_from(self, folder: Path) -> dict[str, Any]:
@@ -295,9 +295,8 @@ def finish_search(outcome: StepOutcome, final_folder: Path) -> StepOutcome:
                 count |= estimate_pass(folder, entrapment, claimed_fdr=provenance["fdr"])
     for warning in warnings:
         logger.warning(warning)
-    outcome = replace(outcome, provenance=provenance, warnings=[*outcome.warnings, *warnings])
-    finish(outcome, first_pass=counts[0], second_pass=counts[1])
-    return outcome
+    outcome = replace(outcome, provenance=provenance).with_warnings(*warnings)
+    return finish(outcome, first_pass=counts[0], second_pass=counts[1])
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import time
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +104,9 @@ class TransferLearningPlan(HostPlan):
         config = self.passes.final_pass(extra_config, outcome)
         with host.missing_runs_are_searched():
             super().run_step(output_directory, config, step_name)
-        seconds = {**outcome.seconds, f"{step_name} step": time.perf_counter() - started}
+        outcome = outcome.with_seconds(f"{step_name} step", time.perf_counter() - started)
         searched = len(self.passes.tuning_runs(self.raw_paths))
-        self._outcome = self.passes.finish(replace(outcome, seconds=seconds), searched)
+        self._outcome = self.passes.finish(outcome, searched)
 
     def _search_with_ready_models(self, extra_config: dict[str, Any]) -> None:
         """Run the one search of ``tune: false``."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,11 +111,10 @@ def report(plan: JobPlan) -> None:
     failures = [f"{path} was left out of step '{step}': {reason}" for step, path, reason in failed_runs(plan)]
     for failure in failures:
         logger.warning(failure)
-    seconds = dict(outcome.seconds)
+    outcome = outcome.with_warnings(*failures)
     for step in plan.steps:
         label = "first pass" if step == host.TRANSFER_STEP else f"{step} step"
         jobs = [r.get("seconds", 0.0) for r in _receipts(plan, step).values()]
-        seconds[f"{label}, all jobs"] = float(sum(jobs))
-    outcome = replace(outcome, seconds=seconds, warnings=[*outcome.warnings, *failures])
+        outcome = outcome.with_seconds(f"{label}, all jobs", float(sum(jobs)))
     outcome = plan.passes.finish(outcome, len(_receipts(plan, host.TRANSFER_STEP)))
     write_receipt(plan.layout.reported, {"report": str(outcome.bundle.report.relative_to(plan.layout.folder))})

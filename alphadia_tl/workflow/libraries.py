@@ -22,7 +22,7 @@ from alphadia_tl.search.passes import manager_of
 from alphadia_tl.search.plan import TransferLearningPlan
 from alphadia_tl.speclib.regenerate import tables_to_predict
 from alphadia_tl.step.outcome import StepOutcome
-from alphadia_tl.step.rewrite_library import regenerate_library
+from alphadia_tl.step.rewrite_library import rewrite_library
 from alphadia_tl.step.step import first_predictor
 from alphadia_tl.step.step_settings import StepSettings
 from alphadia_tl.workflow.layout import Layout, read_receipt, since, write_receipt
@@ -166,8 +166,7 @@ def make_library(plan: JobPlan, step: str) -> None:
 def _regenerate(plan: JobPlan) -> StepOutcome:
     outcome, settings = plan.tuned(), plan.settings()
     manager = _manager(plan, host.LIBRARY_STEP)
-    with outcome.timed("library prediction"):
-        regenerate_library(settings, manager, outcome, plan.passes.first_library)
+    outcome = rewrite_library(settings, manager, outcome, plan.passes.first_library)
     _note_parts(manager)
     outcome.write_provenance()
     return outcome

@@ -48,7 +48,7 @@ def write_config(text):
         (damage_table, "cannot be read"),
         (drop_column, "no column 'precursor.proba'"),
         (lambda folder: (folder / "frozen_config.yaml").unlink(), "frozen_config.yaml does not exist"),
-        (write_config("fdr: ["), "cannot be read"),
+        (write_config("fdr: ["), "is no valid YAML"),
         (write_config("- 1"), "no mapping"),
         (write_config("fdr: {}"), "'fdr.fdr' is None"),
         (write_config("fdr: {fdr: 2}"), "not between 0 and 1"),

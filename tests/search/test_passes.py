@@ -14,7 +14,7 @@ def test_a_pass_that_reports_fewer_is_held_against_what_the_protein_fdr_took_awa
     write_runs(write_output(first, precursors(range(100))), precursors(range(104)))
     beyond = precursors(range(500, 600), **{"precursor.qval": 0.02})
     write_runs(write_output(final, precursors(range(n_second))), precursors(range(110)), beyond)
-    outcome = StepOutcome(Bundle(first), decisions=[Decision("rt", True, "because")], provenance={"fdr": 0.01})
+    outcome = StepOutcome(Bundle(first), decisions=(Decision("rt", True, "because"),), provenance={"fdr": 0.01})
     outcome = finish_search(outcome, final)
     identified = yaml.safe_load(outcome.bundle.provenance.read_text())["identified"]
     assert identified["first_pass"] == {"precursors": 100, "proteins": 25, "precursors_before_protein_fdr": 104}
@@ -29,7 +29,7 @@ def test_what_both_passes_have_and_each_alone_is_counted(tmp_path):
     first, final = tmp_path / "transfer", tmp_path
     write_runs(write_output(first, precursors(range(100))), precursors(range(104)))
     write_runs(write_output(final, precursors(range(100))), precursors(range(20, 134)))
-    outcome = StepOutcome(Bundle(first), decisions=[Decision("rt", True, "because")], provenance={"fdr": 0.01})
+    outcome = StepOutcome(Bundle(first), decisions=(Decision("rt", True, "because"),), provenance={"fdr": 0.01})
     outcome = finish_search(outcome, final)
     known = yaml.safe_load(outcome.bundle.provenance.read_text())
     assert known["between_passes"] == {"kept": 84, "gained": 30, "lost": 20}

@@ -81,7 +81,7 @@ def made_plan(folder, *, accepted=True, tolerance=0.07, own=None, command_line=N
     """Return a plan, and the outcome of a transfer learning whose RT model was accepted or not."""
     plan = TransferLearningPlan(str(folder), {"alphadia_tl": {"enabled": True}, **(own or {})}, command_line)
     summary = RegenerationSummary("speclib.tuned.hdf", "", ("rt",), 1, 1, 1, 1, None) if accepted else None
-    decisions = [Decision("rt", accepted, "because")]
+    decisions = (Decision("rt", accepted, "because"),)
     bundle = Bundle(folder / "transfer")
     return plan, StepOutcome(bundle, decisions=decisions, regeneration=summary, rt_tolerance=tolerance)
 
