@@ -168,7 +168,6 @@ def _regenerate(plan: JobPlan) -> StepOutcome:
     manager = _manager(plan, host.LIBRARY_STEP)
     outcome = rewrite_library(settings, manager, outcome, plan.passes.first_library)
     _note_parts(manager)
-    outcome.write_provenance()
     return outcome
 
 
