@@ -12,7 +12,7 @@ from typing import Any
 from alphabase.protein.fasta import Digest, protease_dict, read_fasta_file
 
 from alphadia_tl.errors import DataError, SettingsError
-from alphadia_tl.files import write_whole
+from alphadia_tl.files import write_text
 
 #: Accessions of entrapment proteins begin with this.
 PREFIX = "ENTRAPMENT_"
@@ -46,17 +46,7 @@ class Protein:
 
 
 def read_proteins(path: Path) -> dict[str, Protein]:
-    """Read a FASTA file.
-
-    Parameters
-    ----------
-    path : Path
-        FASTA file.
-
-    Returns
-    -------
-    dict of str to Protein
-        By accession, in the order of the file.
+    """Read the proteins of a FASTA file by accession, in the order of the file.
 
     Raises
     ------
@@ -97,24 +87,14 @@ def require_unmarked(proteins: Mapping[str, Protein], prefix: str, path: Path) -
         )
 
 
-def entrapment_protein(origin: Protein, sequence: str, prefix: str, *, copy: int = 1, what: str) -> Protein:
-    """Return the entrapment record of a protein, with a UniProt-style header.
+def entrapment_protein(target: Protein, sequence: str, prefix: str, *, copy: int = 1, what: str) -> Protein:
+    """Return the entrapment record made from a protein, described in a UniProt-style header.
 
-    Parameters
-    ----------
-    origin : Protein
-        The protein that it was made from.
-    sequence : str
-        Sequence of the entrapment protein.
-    prefix : str
-        Put before accession, entry name and gene, so that none of them joins a target's group.
-    copy : int, default 1
-        Copies from the second on get their number as a suffix.
-    what : str
-        Description.
+    The prefix stands before accession, entry name and gene, so that none of them joins a target's group; copies from
+    the second on get their number as a suffix.
     """
     suffix = f"_{copy}" if copy > 1 else ""
-    accession, name = f"{prefix}{origin.accession}{suffix}", f"{prefix}{origin.name}{suffix}"
+    accession, name = f"{prefix}{target.accession}{suffix}", f"{prefix}{target.name}{suffix}"
     # alphabase reads the accession between two bars, or takes the first word whole where there are fewer (lcl|NP_1).
     first = accession if "|" in accession else f"sp|{accession}|{name}"
     # alphabase reads the gene up to the next space: something must follow it.
@@ -124,8 +104,7 @@ def entrapment_protein(origin: Protein, sequence: str, prefix: str, *, copy: int
 
 def write_proteins(path: Path, proteins: Iterable[Protein]) -> None:
     """Write a FASTA file, whole or not at all."""
-    text = "".join(protein.text for protein in proteins)
-    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+    write_text(path, "".join(protein.text for protein in proteins))
 
 
 RESIDUES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -169,8 +148,8 @@ class DigestSettings:
             )
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], **given: Any) -> DigestSettings:
-        """Read ``library_prediction`` of an alphaDIA config; values that are given and not None go first."""
+    def from_config(cls, config: Mapping[str, Any], **changes: Any) -> DigestSettings:
+        """Read ``library_prediction`` of an alphaDIA config; changes that are not None go first."""
         section = config.get("library_prediction") or {}
         lengths = section.get("precursor_len") or (None, None)
         if not isinstance(lengths, Sequence) or len(lengths) != 2:
@@ -178,7 +157,7 @@ class DigestSettings:
         shortest, longest = lengths
         values = {"enzyme": section.get("enzyme"), "missed_cleavages": section.get("missed_cleavages")}
         values |= {"min_length": shortest, "max_length": longest}
-        values |= {name: value for name, value in given.items() if value is not None}
+        values |= {name: value for name, value in changes.items() if value is not None}
         return cls(**{name: value for name, value in values.items() if value is not None})
 
     @property
@@ -209,16 +188,13 @@ class DigestSettings:
         """Return the positions between which the pieces without missed cleavage lie, both ends included."""
         return [int(position) for position in self._digest.get_cut_positions(sequence)]
 
-    def peptides(self, sequence: str) -> list[str]:
-        """Return the peptides of a protein as alphabase digests it, a lost first methionine included."""
-        return [str(peptide) for peptide in self._digest.cleave_sequence(sequence)[0]]
-
     def spans(self, sequence: str) -> Iterator[tuple[int, int]]:
-        """Yield start and stop of each peptide of :meth:`peptides`."""
+        """Yield start and stop of the peptides that alphaDIA searches, those with a lost first methionine included."""
         cuts = self.cuts(sequence)
         for i, start in enumerate(cuts):
             for stop in cuts[i + 1 : i + 2 + self.missed_cleavages]:
-                if self.min_length <= stop - start <= self.max_length:
+                fits = self.min_length <= stop - start <= self.max_length
+                if fits and NOT_SEARCHED.isdisjoint(sequence[start:stop]):
                     yield start, stop
                     if start == 0 and sequence[0] == "M" and stop > self.min_length:
                         yield 1, stop
@@ -239,9 +215,13 @@ class DigestSettings:
         return {aa: ranked.index(signature) for aa, signature in signatures.items()}
 
 
-def is_searched(peptide: str) -> bool:
-    """Return False for peptides with residues that alphaDIA leaves out."""
-    return NOT_SEARCHED.isdisjoint(peptide)
+def searched_peptides(proteins: Mapping[str, str], settings: DigestSettings) -> dict[str, list[tuple[str, int, int]]]:
+    """Return the peptides that alphaDIA searches of proteins by name; of each protein, start and stop where it is."""
+    places: dict[str, list[tuple[str, int, int]]] = {}
+    for name, sequence in proteins.items():
+        for start, stop in settings.spans(sequence):
+            places.setdefault(sequence[start:stop], []).append((name, start, stop))
+    return places
 
 
 def i_as_l(peptide: str) -> str:

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from alphadia_tl.entrapment.digest import DigestSettings, i_as_l, is_searched
+from alphadia_tl.entrapment.digest import DigestSettings, i_as_l, searched_peptides
 from alphadia_tl.errors import DataError, SettingsError
 
 #: A twin that shares more of its backbone cleavages with a target has nearly the target's spectrum.
@@ -21,15 +21,8 @@ N_DRAWS = 20
 def shared_ladder(first: str, second: str) -> float:
     """Return the share of backbone cleavages at which two permutations of one peptide give the same b and y ions.
 
-    Parameters
-    ----------
-    first, second : str
-        Sequences of one composition (I = L); other sequences share nothing.
-
-    Returns
-    -------
-    float
-        1 for equal sequences, ``(n - 2) / (n - 1)`` where two neighbours have changed places.
+    1 for equal sequences (I = L), ``(n - 2) / (n - 1)`` where two neighbours have changed places, 0 for sequences of
+    another composition.
     """
     first, second = i_as_l(first), i_as_l(second)
     if len(first) < 2 or sorted(first) != sorted(second):
@@ -46,22 +39,11 @@ def shared_ladder(first: str, second: str) -> float:
 
 
 def shuffle_piece(piece: str, classes: Mapping[str, int], *, key: tuple[int, ...]) -> str:
-    """Shuffle one piece of a digest so that the enzyme does not notice.
+    """Shuffle the sequence between two neighbouring cleavage sites so that the enzyme does not notice.
 
-    Parameters
-    ----------
-    piece : str
-        Sequence between two neighbouring cleavage sites.
-    classes : mapping of str to int
-        See :attr:`DigestSettings.classes`: residues change places within their class only; the first and the last
-        residue stay where the enzyme knows them.
-    key : tuple of int
-        Seed. The same key and piece give the same twin, whatever else there is.
-
-    Returns
-    -------
-    str
-        Of 20 random orders the first that shares at most half of its ladder with the piece, or the least alike.
+    Of 20 random orders the first that shares at most half of its ladder with the piece, or the least alike. Residues
+    change places within their class only (:attr:`DigestSettings.classes`); the first and the last residue stay where
+    the enzyme knows them. The same key, a seed, and piece give the same twin, whatever else there is.
     """
     places = _places(piece, classes)
     if not any(len({piece[i] for i in group}) > 1 for group in places):
@@ -71,8 +53,8 @@ def shuffle_piece(piece: str, classes: Mapping[str, int], *, key: tuple[int, ...
     for _ in range(N_DRAWS):
         drawn = list(piece)
         for group in places:
-            for place, origin in zip(group, generator.permutation(group), strict=True):
-                drawn[place] = piece[origin]
+            for place, source in zip(group, generator.permutation(group), strict=True):
+                drawn[place] = piece[source]
         twin = "".join(drawn)
         alike = shared_ladder(piece, twin)
         if alike < least:
@@ -270,11 +252,7 @@ class _Targets:
     def __init__(self, split: dict[str, _Protein], settings: DigestSettings) -> None:
         self.split = split
         self.settings = settings
-        self.places: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
-        for name, protein in split.items():
-            for start, stop in settings.spans(protein.sequence):
-                if is_searched(protein.sequence[start:stop]):
-                    self.places[protein.sequence[start:stop]].append((name, start, stop))
+        self.places = searched_peptides({name: protein.sequence for name, protein in split.items()}, settings)
         self.names = {peptide: sorted({p[0] for p in places}) for peptide, places in self.places.items()}
         self.sequences = {i_as_l(peptide) for peptide in self.places}
         self.alike: dict[str, list[str]] = defaultdict(list)

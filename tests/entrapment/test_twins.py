@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from alphabase.protein.fasta import Digest
 
 from alphadia_tl.entrapment import twins as twins_module
 from alphadia_tl.entrapment.digest import DigestSettings, i_as_l
@@ -14,7 +15,9 @@ DIGEST = DigestSettings()
 
 
 def _peptides(proteins, digest=DIGEST):
-    return {peptide for sequence in proteins for peptide in digest.peptides(sequence)}
+    """Digest as alphabase does."""
+    cut = Digest(digest.pattern, digest.missed_cleavages, digest.min_length, digest.max_length)
+    return {peptide for sequence in proteins for peptide in cut.cleave_sequence(sequence)[0]}
 
 
 @pytest.mark.parametrize(("k", "most_without"), [(1, 0.03), (3, 0.12)])
