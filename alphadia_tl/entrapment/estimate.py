@@ -18,6 +18,10 @@ from numpy.typing import NDArray
 from alphadia_tl.errors import DataError
 
 Array = NDArray[Any]
+FloatArray = NDArray[np.floating[Any]]
+Design = Literal["shuffled", "foreign"]
+Verdict = Literal["valid", "invalid", "inconclusive"]
+N_BOOTSTRAP = 2000
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,7 @@ class Discoveries:
     twin_key: Array | None = None
 
     def __post_init__(self) -> None:
-        given = {"is_entrapment": self.is_entrapment, "score": self.score, "q": self.q, "key": self.key}
-        if self.twin_key is not None:
-            given["twin_key"] = self.twin_key
-        shapes = {name: np.shape(values) for name, values in given.items()}
+        shapes = {name: np.shape(values) for name, values in vars(self).items() if values is not None}
         if any(shape != (len(self.key),) for shape in shapes.values()):
             raise DataError(f"Discoveries need columns of one length, but they are {shapes}.")
         if np.asarray(self.is_entrapment).dtype != bool:
@@ -75,27 +76,12 @@ class Discoveries:
         return len(self.key)
 
 
-N_BOOTSTRAP = 2000
-FloatArray = NDArray[np.floating[Any]]
-
-
 def group_patterns(lists: Sequence[Discoveries], k: int | None) -> tuple[FloatArray, NDArray[np.int64]]:
-    """Count the kinds of groups.
+    """Return distinct combinations of targets, entrapments and estimated false targets of a group, and their counts.
 
-    Parameters
-    ----------
-    lists : sequence of Discoveries
-        One, or those of several runs: a group has what it is in all of them together, so that a bootstrap draws a
-        target and its twins with all their runs. ``twin_key`` is read where ``k`` is given.
-    k : int or None
-        Twins per target; None makes each discovery a group of its own.
-
-    Returns
-    -------
-    patterns : ndarray, shape (m, 3)
-        Distinct combinations of targets, entrapments and estimated false targets of a group.
-    counts : ndarray of int, shape (m,)
-        Groups with each.
+    A group is a target with its ``k`` twins, or each discovery where ``k`` is None; shapes (m, 3) and (m,). Of several
+    runs it has what it is in all of them together, so that a bootstrap draws a target and its twins with all their
+    runs.
 
     Raises
     ------
@@ -157,10 +143,6 @@ def resampled(patterns: FloatArray, counts: NDArray[np.int64], generator: np.ran
     return totals
 
 
-Design = Literal["shuffled", "foreign"]
-Verdict = Literal["valid", "invalid", "inconclusive"]
-
-
 def lower_bound(n_target: float, n_entrapment: float) -> float:
     """Return N_E / (N_T + N_E): only the false discoveries that are seen to be false; 0 without discoveries."""
     return _share(n_entrapment, n_target, n_entrapment)
@@ -169,12 +151,7 @@ def lower_bound(n_target: float, n_entrapment: float) -> float:
 def combined(n_target: float, n_entrapment: float, r: float) -> float:
     """Return N_E (1 + 1/r) / (N_T + N_E): for each false entrapment, 1/r false targets are assumed.
 
-    Parameters
-    ----------
-    n_target, n_entrapment : float
-        Target and entrapment discoveries.
-    r : float
-        Size of the entrapment part of the database divided by the size of the target part.
+    r is the size of the entrapment part of the database divided by the size of the target part.
     """
     _check_ratio(r)
     return _share(n_entrapment * (1 + 1 / r), n_target, n_entrapment)
@@ -183,14 +160,8 @@ def combined(n_target: float, n_entrapment: float, r: float) -> float:
 def paired(n_target: float, n_entrapment: float, n_alone: float, n_above: float) -> float:
     """Return (N_E + N_{E>=s>T} + 2 N_{E>T>=s}) / (N_T + N_E), for one shuffled twin per target (r = 1).
 
-    Parameters
-    ----------
-    n_target, n_entrapment : float
-        Target and entrapment discoveries.
-    n_alone : float
-        N_{E>=s>T}: entrapments discovered while their target twin is not.
-    n_above : float
-        N_{E>T>=s}: pairs discovered both, the entrapment with the higher score.
+    ``n_alone`` is N_{E>=s>T}, entrapments discovered while their target twin is not; ``n_above`` is N_{E>T>=s}, pairs
+    discovered both, the entrapment with the higher score.
     """
     return k_matched(n_target, n_entrapment, [n_alone, n_above])
 
@@ -198,16 +169,9 @@ def paired(n_target: float, n_entrapment: float, n_alone: float, n_above: float)
 def k_matched(n_target: float, n_entrapment: float, n_target_last: Sequence[float]) -> float:
     """Return (N_E + sum over j of j A_j) / (N_T + N_E), for k shuffled twins per target.
 
-    Parameters
-    ----------
-    n_target, n_entrapment : float
-        Target and entrapment discoveries.
-    n_target_last : sequence of float, length k + 1
-        A_j, for j = 1 .. k + 1: groups of a target and its k twins of which j are discovered and in which the target
-        has the lowest score of all k + 1.
+    ``n_target_last`` holds A_j, for j = 1 .. k + 1: groups of a target and its k twins of which j are discovered and in
+    which the target has the lowest score of all k + 1.
 
-    Notes
-    -----
     Were the target false, each of the k + 1 would be the last with the same probability. Of groups with j discovered,
     the target is therefore the last in 1 / (k + 1), and among the discovered in j / (k + 1): j times as often. A true
     target is seldom the last, so it adds little. For k = 1 this is :func:`paired`.
@@ -267,7 +231,7 @@ def estimate_fdp(
     Parameters
     ----------
     discoveries : Discoveries, or sequence of them
-        All of them count; see :meth:`Discoveries.at` for a threshold.
+        All of them count.
     r : float
         Entrapment database size divided by target database size.
     design : {"shuffled", "foreign"}
@@ -310,11 +274,8 @@ def estimate_fdp(
 def verdict(estimate: FdpEstimate, claimed_fdr: float) -> Verdict:
     """Say whether a claimed FDR holds.
 
-    Returns
-    -------
-    str
-        "valid" if even the upper estimate's interval lies below the claimed FDR, "invalid" if even the lower bound's
-        lies above it, otherwise "inconclusive".
+    "valid" if even the upper estimate's interval lies below the claimed FDR, "invalid" if even the lower bound's lies
+    above it, otherwise "inconclusive".
     """
     if estimate.interval_low > claimed_fdr:
         return "invalid"
