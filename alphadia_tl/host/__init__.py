@@ -4,7 +4,6 @@ alphaDIA 2.3 has no plugin interface. What is used here is checked before use, s
 alphaDIA stops with a clear error instead of running something else.
 """
 
-from alphadia_tl.host.command import as_user_error, run_command_line, start_logging, user_error_class
 from alphadia_tl.host.contract import (
     EXIT_USER_ERROR,
     LIBRARY_STEP,
@@ -16,7 +15,13 @@ from alphadia_tl.host.contract import (
     check_host,
     host_version,
 )
-from alphadia_tl.host.hooks import classifiers_that_fail_start_again
+from alphadia_tl.host.hooks import (
+    as_user_error,
+    classifiers_that_fail_start_again,
+    run_command_line,
+    start_logging,
+    user_error_class,
+)
 from alphadia_tl.host.steps import (
     combine_runs,
     config_of,

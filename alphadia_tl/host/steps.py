@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alphadia_tl.host.command import replaced
 from alphadia_tl.host.contract import (
     FLAT_LIBRARY_FILE,
     FRAGMENT_COLUMNS,
@@ -19,7 +18,13 @@ from alphadia_tl.host.contract import (
     STEP_ATTRIBUTES,
     check_attributes,
 )
-from alphadia_tl.host.hooks import LibraryPredictor, classifiers_that_fail_start_again, prediction_class, with_charges
+from alphadia_tl.host.hooks import (
+    LibraryPredictor,
+    classifiers_that_fail_start_again,
+    prediction_class,
+    replaced,
+    with_charges,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
