@@ -12,19 +12,10 @@ MIN_PAIRS = 3  # fewer give no correlation
 
 
 def shared_table(first: pd.DataFrame, second: pd.DataFrame, key: str) -> pd.DataFrame:
-    """Return what both searches found in the same run, one row per run and identification.
+    """Return what both searches (`SearchOutput.rows`) found in the same run, one row per run and identification.
 
-    Parameters
-    ----------
-    first, second : pandas.DataFrame
-        See `SearchOutput.rows`.
-    key : str
-        Column that tells identifications apart; their quantity is in ``<key>_intensity``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``rt_first``, ``rt_second`` (seconds), ``intensity_first``, ``intensity_second``.
+    The key is the column that tells identifications apart; their quantity is in ``<key>_intensity``. Gives columns
+    ``rt_first``, ``rt_second`` (seconds), ``intensity_first``, ``intensity_second``.
     """
     columns = {"rt": "rt", f"{key}_intensity": "intensity"}
     tables = [

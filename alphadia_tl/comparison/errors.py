@@ -51,14 +51,7 @@ def error_verdicts(
 ) -> Iterator[str]:
     """Say whether the FDR holds where it is claimed: for each run; for protein groups, for all runs together.
 
-    Parameters
-    ----------
-    level : Level
-        What is counted.
-    outputs : sequence of SearchOutput
-        Searches.
-    errors : mapping of str to sequence of ListErrors
-        Of each run, and of all together: one per search.
+    The errors are those of each run, and of all together, one per search.
     """
     for i, output in enumerate(outputs):
         union = errors[ALL_RUNS][i]

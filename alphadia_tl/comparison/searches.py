@@ -82,23 +82,9 @@ def run_searches(
     """Run one search after the other, each into a folder of its name.
 
     A search that is recorded as finished with the same config, flags and versions is not run again; any other folder of
-    that name is moved aside, so that nothing computed is lost.
-
-    Parameters
-    ----------
-    configs : mapping
-        Config of each search; see `search_configs`.
-    flags : sequence of str
-        Further flags of alphaDIA, the same for all.
-    output : Path
-        Gets ``<search>/``, ``<search>.config.yaml``, ``<search>.log`` and ``searches.yaml``.
-    write : callable
-        Takes the text for the user, the searches' own output included.
-
-    Returns
-    -------
-    int
-        0, or the exit code of the first search that failed; later ones are not run then.
+    that name is moved aside, so that nothing computed is lost. The output folder gets ``<search>/``,
+    ``<search>.config.yaml``, ``<search>.log`` and ``searches.yaml``; `write` takes the text for the user, the searches'
+    own output included. Returns 0, or the exit code of the first search that failed; later ones are not run then.
     """
     check_flags(flags)
     output.mkdir(parents=True, exist_ok=True)

@@ -67,15 +67,7 @@ def estimate_pass(folder: Path, settings: EntrapmentSettings, *, claimed_fdr: fl
 
     The precursors are those before the protein FDR. That takes away entrapment proteins, which have no true precursor
     to hold them, and leaves wrong precursors of true proteins: what is left has fewer entrapments than its error.
-
-    Parameters
-    ----------
-    folder : Path
-        Output folder of the pass.
-    settings : EntrapmentSettings
-        How entrapment is marked; completed by what was written beside the FASTA. Without a prefix nothing is estimated.
-    claimed_fdr : float
-        ``fdr.fdr`` of the search.
+    Settings are completed by what was written beside the FASTA.
 
     Returns
     -------

@@ -144,16 +144,8 @@ def make_twins(proteins: Mapping[str, str], settings: DigestSettings, *, k: int 
     with missed cleavages has the joined twins of its pieces. Pieces of twins that are equal or nearly equal (I = L) to
     any target peptide or another twin are drawn again, several times.
 
-    Parameters
-    ----------
-    proteins : mapping of str to str
-        Sequence of each target protein by name.
-    settings : DigestSettings
-        The digest of the search.
-    k : int, default 1
-        Twins per target.
-    seed : int, default 1
-        The same peptide gets the same twin with the same seed, except where twins had to be drawn again.
+    Proteins are sequences by name; each target gets k twins. The same peptide gets the same twin with the same seed,
+    except where twins had to be drawn again.
 
     Raises
     ------
