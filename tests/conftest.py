@@ -6,9 +6,10 @@ import sys
 
 import pytest
 import torch
+from experiments import QUICK
 from filelock import FileLock
 
-from alphadia_tl.simulate.experiment import SMALL, make_weights
+from alphadia_tl.simulate.experiment import make_weights
 
 STATUS = pytest.StashKey[int]()
 
@@ -79,7 +80,7 @@ def weights(made_once):
     """Home folder of the base weights that all experiments share."""
 
     def make(folder):
-        make_weights(folder, SMALL)
+        make_weights(folder, QUICK)
         return folder
 
     return made_once("weights", make)

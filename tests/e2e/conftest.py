@@ -6,15 +6,16 @@ from dataclasses import replace
 
 import pytest
 import yaml
+from experiments import QUICK
 
 from alphadia_tl.host import deep_merge
-from alphadia_tl.simulate.experiment import SMALL, make_experiment
+from alphadia_tl.simulate.experiment import make_experiment
 from e2e.support import ENTRAPMENT, FEW_STEPS, ON, QUICK_SEARCH, QUICK_TUNING, Search, call
 
 
 @pytest.fixture(scope="session")
 def experiment(made_once, weights):
-    preset = replace(SMALL, n_runs=2)
+    preset = replace(QUICK, n_runs=2)
     return made_once("experiment", lambda folder: make_experiment(folder, preset, weights_folder=weights))
 
 
@@ -22,7 +23,7 @@ def experiment(made_once, weights):
 def mzml_file(weights, tmp_path_factory):
     """The first run of the experiment as mzML."""
     folder = tmp_path_factory.mktemp("mzml")
-    return make_experiment(folder, SMALL, mzml=True, weights_folder=weights).raw_files[0]
+    return make_experiment(folder, QUICK, mzml=True, weights_folder=weights).raw_files[0]
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Calls of the real commands, and what their outputs are compared with."""
 
 import os
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -9,13 +8,17 @@ from pathlib import Path
 
 import pandas as pd
 import yaml
+from forked import run_script
 
 from alphadia_tl.simulate.sample import ABSENT_PREFIX
 from alphadia_tl.simulate.truth import score_runs, score_search
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 SCRIPTS = Path(sys.executable).parent
-QUICK_TUNING = {"transfer_learning": {"epochs": 3, "warmup_epochs": 1}}
+QUICK_TUNING = {
+    "transfer_learning": {"epochs": 3, "warmup_epochs": 1},
+    "alphadia_tl": {"max_training_precursors": 1000},
+}
 ON = {"alphadia_tl": {"enabled": True}}
 # alphaDIA looks for its tolerances in a third of the steps.
 FEW_STEPS = {"calibration": {"min_steps": 2, "max_steps": 5}}
@@ -53,26 +56,21 @@ class Search:
         return yaml.safe_load((self.folder / "transfer" / "alphadia_tl.yaml").read_text())
 
 
-def call(command, arguments, home, prefix=(), *, kill_at=()):
-    """Run a command as a user would, with ``home`` as the home folder; kill it when it has logged all texts in turn.
+def call(command, arguments, home, *, kill_at=()):
+    """Run a command as a user would, with ``home`` as the home folder; kill it when it has logged all texts in turn."""
+    return run_script(SCRIPTS / command, arguments, home, kill_at=kill_at)
 
-    ``prefix``: a command that runs it.
-    """
+
+def call_afresh(command, arguments, home, prefix=()):
+    """Run a command that imports everything itself; ``prefix``: a command that runs it."""
     environment = {**os.environ, "HOME": str(home), "USERPROFILE": str(home)}
-    process = subprocess.Popen(
+    done = subprocess.run(
         [*map(str, prefix), str(SCRIPTS / command), *map(str, arguments)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        start_new_session=True,
+        check=False,
     )
-    lines, waited_for = [], list(kill_at)
-    for line in process.stdout:
-        lines.append(line)
-        if waited_for and waited_for[0] in line:
-            waited_for.pop(0)
-            if not waited_for:
-                os.killpg(process.pid, signal.SIGKILL)
-    return process.wait(), "".join(lines)
+    return done.returncode, done.stdout

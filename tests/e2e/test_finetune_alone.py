@@ -25,7 +25,7 @@ def bundles(flag_on, experiment, tmp_path_factory):
             {
                 "general": {"random_state": 3, "use_gpu": False, "thread_count": 2},
                 "transfer_learning": {"epochs": 2},
-                "alphadia_tl": {"models": ["rt", "charge"]},
+                "alphadia_tl": {"models": ["rt", "charge"], "max_training_precursors": 1000},
             }
         )
     )

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import yaml
+from experiments import QUICK
 
 from alphadia_tl.host import deep_merge
 from alphadia_tl.library.transfer_library import TransferLibrary
-from alphadia_tl.simulate.experiment import SMALL, make_experiment
+from alphadia_tl.simulate.experiment import make_experiment
 from e2e.support import ON, QUICK_TUNING, Search, call
 
 pytestmark = [pytest.mark.slow, pytest.mark.regression]
@@ -18,9 +19,9 @@ LABEL = ("Dimethyl@Any_N-term", "Dimethyl@K")
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory, weights):
-    digestion = replace(SMALL.digestion, fixed_modifications=("Carbamidomethyl@C", *LABEL))
+    digestion = replace(QUICK.digestion, fixed_modifications=("Carbamidomethyl@C", *LABEL))
     folder = tmp_path_factory.mktemp("labelled")
-    experiment = make_experiment(folder, replace(SMALL, digestion=digestion), weights_folder=weights)
+    experiment = make_experiment(folder, replace(QUICK, digestion=digestion), weights_folder=weights)
     config = deep_merge(experiment.config(), ON, QUICK_TUNING)
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False))

@@ -10,11 +10,24 @@ from nbclient import NotebookClient
 pytestmark = pytest.mark.slow
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "tutorial.ipynb"
+# The weights that all end-to-end tests share, and fewer precursors to tune on.
+QUICKER = {
+    "from alphadia_tl.simulate.experiment import SMALL, make_weights": (
+        "from alphadia_tl.simulate.experiment import make_weights\n"
+        f"import sys; sys.path.append({str(Path(__file__).parents[1])!r})\n"
+        "from experiments import QUICK as SMALL"
+    ),
+    ".sample(1500, ": ".sample(700, ",
+}
 
 
 def test_the_tutorial_runs_and_shows_better_models(tmp_path, experiment, weights):
     shutil.copytree(weights, tmp_path / "tutorial_output")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for shown, here in QUICKER.items():
+        [cell] = [cell for cell in code if shown in cell.source]
+        cell.source = cell.source.replace(shown, here)
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     text = "\n".join(
         output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []) if "text" in output

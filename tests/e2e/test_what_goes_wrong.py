@@ -8,7 +8,7 @@ import yaml
 from small_disk import SMALL_DISK, may_mount
 
 from alphadia_tl.host import deep_merge, host_version
-from e2e.support import ON, QUICK_SEARCH, SHARED, call
+from e2e.support import ON, QUICK_SEARCH, SHARED, call, call_afresh
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,7 @@ def test_a_disk_without_space_is_found_before_the_search(experiment, tmp_path):
     output.mkdir()
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump(deep_merge(experiment.config(), ON)))
-    code, log = call(
+    code, log = call_afresh(
         "alphadia-tl", ["--config", config, "-o", output], experiment.home.resolve(), [*SMALL_DISK, output]
     )
     assert code == 1
@@ -46,7 +46,7 @@ def test_a_disk_without_space_is_found_before_the_search(experiment, tmp_path):
 
 
 def test_the_check_that_the_gui_makes_prints_alphadias_version_first():
-    code, log = call("alphadia-tl", ["--check"], Path.home())
+    code, log = call_afresh("alphadia-tl", ["--check"], Path.home())
     assert code == 0
     lines = [line for line in log.splitlines() if "Warning" not in line and "warn" not in line]
     assert host_version() in lines

@@ -12,9 +12,10 @@ import pytest
 import yaml
 from alphabase.spectral_library.base import SpecLibBase
 from e2e.support import ON, QUICK_SEARCH, QUICK_TUNING, SCRIPTS
+from experiments import QUICK
 
 from alphadia_tl.host import deep_merge
-from alphadia_tl.simulate.experiment import SMALL, make_experiment
+from alphadia_tl.simulate.experiment import make_experiment
 
 pytestmark = [pytest.mark.slow, pytest.mark.regression]
 
@@ -60,7 +61,7 @@ def library(output):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, weights):
     folder = tmp_path_factory.mktemp("killed")
-    command = Command(make_experiment(folder / "experiment", SMALL, weights_folder=weights), folder)
+    command = Command(make_experiment(folder / "experiment", QUICK, weights_folder=weights), folder)
     started = time.monotonic()
     assert command(folder / "undisturbed") == 0
     return command, folder, time.monotonic() - started

@@ -3,6 +3,7 @@
 import pytest
 import yaml
 from e2e.support import FEW_STEPS, ON, Search, call
+from experiments import QUICK
 
 from alphadia_tl.host import deep_merge
 from alphadia_tl.simulate.experiment import make_experiment
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.slow
 def same_instruments(tmp_path_factory, weights):
     """Both passes of a search on the instrument that the base weights were trained for, counted against the truth."""
     folder = tmp_path_factory.mktemp("same")
-    experiment = make_experiment(folder, shift("none"), weights_folder=weights)
+    experiment = make_experiment(folder, shift("none", base=QUICK), weights_folder=weights)
     path = folder / "config.yaml"
     few = {
         "alphadia_tl": {"max_training_precursors": 500},

@@ -13,9 +13,10 @@ import pytest
 import torch
 import yaml
 from e2e.support import ON, ONLY_RT, Search, call
+from experiments import QUICK
 
 from alphadia_tl.host import deep_merge
-from alphadia_tl.simulate.experiment import SMALL, make_experiment
+from alphadia_tl.simulate.experiment import make_experiment
 from alphadia_tl.workflow.layout import Layout, read_receipt
 
 pytestmark = [pytest.mark.slow, pytest.mark.regression]
@@ -52,7 +53,7 @@ class Workflow:
 @pytest.fixture(scope="module")
 def workflow(tmp_path_factory, weights):
     folder = tmp_path_factory.mktemp("workflow")
-    experiment = make_experiment(folder / "experiment", replace(SMALL, n_runs=3), weights_folder=weights)
+    experiment = make_experiment(folder / "experiment", replace(QUICK, n_runs=3), weights_folder=weights)
     config = deep_merge(deep_merge(deep_merge(experiment.config(), ON), ONLY_RT), SAMPLE)
     flow = Workflow(folder, config, experiment)
     middle = experiment.raw_files[1]
