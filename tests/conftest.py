@@ -6,15 +6,14 @@ import sys
 
 import pytest
 import torch
-from experiments import QUICK
+from compiled import keep_compiled_functions
 from filelock import FileLock
-
-from alphadia_tl.simulate.experiment import make_weights
 
 STATUS = pytest.StashKey[int]()
 
-# alphaDIA's own switch: its compiled functions are kept between the many processes that the tests start.
-os.environ.setdefault("USE_NUMBA_CACHING", "1")
+# Threads that wait for each other by spinning cost more than they do.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+keep_compiled_functions()
 
 
 def pytest_sessionfinish(session, exitstatus):
@@ -78,6 +77,9 @@ def made_once(tmp_path_factory):
 @pytest.fixture(scope="session")
 def weights(made_once):
     """Home folder of the base weights that all experiments share."""
+    from experiments import QUICK
+
+    from alphadia_tl.simulate.experiment import make_weights
 
     def make(folder):
         make_weights(folder, QUICK)

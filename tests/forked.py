@@ -11,6 +11,8 @@ import runpy
 import signal
 import sys
 
+from compiled import keep_compiled_functions
+
 LARGE_LIBRARIES = [
     "alphabase.constants.modification",
     "matplotlib.backends.backend_pdf",
@@ -56,6 +58,7 @@ def _run(script, arguments, environment, writer):
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = [script, *arguments]
+    keep_compiled_functions()
     try:
         runpy.run_path(script, run_name="__main__")
     finally:
