@@ -16,6 +16,23 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 keep_compiled_functions()
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with what the end-to-end tests share; meanwhile the other worker does what takes long and needs none of it.
+
+    The short tests come last, so that both workers end together.
+    """
+
+    def place(item):
+        path = item.path.as_posix()
+        if path.endswith("e2e/test_two_pass_search.py"):
+            return 0
+        if "/tests/tasks/" in path or path.endswith("tests/test_finetune.py"):
+            return 1
+        return 2 if item.get_closest_marker("slow") else 3
+
+    items.sort(key=place)
+
+
 def pytest_sessionfinish(session, exitstatus):
     session.config.stash[STATUS] = int(exitstatus)
 

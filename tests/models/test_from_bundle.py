@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 from made_models import NAMES, write_networks
-from tasks.made import make_fragments, make_peptides
+from tasks.made import MANY_HELD_OUT, make_fragments, make_peptides
 
 from alphadia_tl import host
 from alphadia_tl.cli import main
@@ -56,6 +56,7 @@ def user_config(models, **plugin):
 
 def settings_for(tmp_path, models, **plugin):
     config = user_config(models, **plugin)
+    config["transfer_learning"] |= {**MANY_HELD_OUT, "train_fraction": 0.45, "test_fraction": 0.4}
     section = PluginSettings.from_mapping(config.pop("alphadia_tl"))
     return step_settings(host.effective_config(config, tmp_path), config, section)
 

@@ -7,7 +7,7 @@ import torch
 from peptdeep.model.charge import ChargeModelForModAASeq
 from peptdeep.model.rt import AlphaRTModel
 from peptdeep.settings import global_settings
-from tasks.made import fragments_like, make_peptides
+from tasks.made import MANY_HELD_OUT, fragments_like, make_peptides
 
 from alphadia_tl.errors import OutputError, PredictionError, SettingsError, WeightsError
 from alphadia_tl.models import manager as finetune
@@ -21,7 +21,7 @@ NAMES = ("rt", "ms2", "charge", "ccs")
 PEPTIDES = make_peptides(120, seed=2)
 FRAGMENTS = fragments_like(new_network("ms2", seed=3).model, PEPTIDES)
 BARE = PEPTIDES.drop(columns=["frag_start_idx", "frag_stop_idx", "nAA", "rt_norm", "ccs"])
-SHORT = {"epochs": 1, "batch_size": 32}
+SHORT = {"epochs": 1, "batch_size": 32, **MANY_HELD_OUT}
 
 
 @pytest.fixture(scope="module")

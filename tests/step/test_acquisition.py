@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from tasks.made import fragments_like, make_peptides
+from tasks.made import MANY_HELD_OUT, fragments_like, make_peptides
 
 from alphadia_tl import host
 from alphadia_tl.errors import BaselineError
@@ -28,12 +28,6 @@ PEPTIDES = make_peptides(200, seed=6).sort_values("nAA", kind="stable", ignore_i
 PEPTIDES["frag_stop_idx"] = (PEPTIDES["nAA"] - 1).cumsum()
 PEPTIDES["frag_start_idx"] = PEPTIDES["frag_stop_idx"] - PEPTIDES["nAA"] + 1
 TYPES = ["b_z1", "b_z2", "y_z1", "y_z2"]
-
-
-@pytest.fixture(autouse=True)
-def _one_turn(monkeypatch):
-    """Few peptides would be tuned on five times, which says nothing about energies and instruments."""
-    monkeypatch.setattr("alphadia_tl.tasks.turns.MAX_TURNS", 1)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -63,7 +57,7 @@ def settings(tmp_path, models):
     plugin = PluginSettings(enabled=True, models=("ms2",), min_training_peptides=50)
     user = {"library_prediction": {"nce": 30.0, "peptdeep_model_path": str(models)}}
     found = step_settings(host.effective_config(user, tmp_path), user, plugin)
-    training = TrainingSettings(epochs=1, warmup_epochs=0, max_lr=1e-9)
+    training = TrainingSettings(epochs=1, warmup_epochs=0, max_lr=1e-9, **MANY_HELD_OUT)
     return replace(found, device="cpu", threads=1, training=training)
 
 
@@ -121,7 +115,9 @@ def test_the_found_energy_is_used_for_tuning_and_prediction_and_told(settings, t
 
 
 def test_the_manager_predicts_with_the_chosen_energy_until_the_tuned_model_is_taken_back(models, acquired_at_35):
-    manager = FinetuneManager("cpu", {"epochs": 1, "max_lr": 1e-7}, models=models, nce=30.0, precision="fp32")
+    manager = FinetuneManager(
+        "cpu", {"epochs": 1, "max_lr": 1e-7, **MANY_HELD_OUT}, models=models, nce=30.0, precision="fp32"
+    )
     configured = manager.predict_ms2_array(PEPTIDES)
     manager.finetune_ms2(PEPTIDES, acquired_at_35, nce="auto", better=_better)
     assert manager.nce == 35.0

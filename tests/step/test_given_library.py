@@ -8,7 +8,7 @@ import pytest
 from alphabase.peptide.mobility import ccs_to_mobility_for_df
 from alphabase.spectral_library.base import SpecLibBase
 from made_models import write_networks
-from tasks.made import fragments_like, make_peptides
+from tasks.made import MANY_HELD_OUT, fragments_like, make_peptides
 
 from alphadia_tl import host
 from alphadia_tl.library.transfer_library import TransferLibrary
@@ -31,7 +31,7 @@ TUNED = {"rt": 0.02, "ccs": 0.02, "ms2": 0.8}
 @pytest.fixture(scope="module")
 def manager(tmp_path_factory):
     folder = write_networks(tmp_path_factory.mktemp("models"))
-    manager = FinetuneManager("cpu", {"epochs": 1, "batch_size": 32}, models=folder, precision="fp32")
+    manager = FinetuneManager("cpu", {"epochs": 1, "batch_size": 32, **MANY_HELD_OUT}, models=folder, precision="fp32")
     manager.finetune_rt(PEPTIDES)
     manager.finetune_ccs(PEPTIDES)
     manager.finetune_ms2(PEPTIDES, FRAGMENTS)
