@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items):
         path = item.path.as_posix()
         if path.endswith("e2e/test_two_pass_search.py"):
             return 0
-        if "/tests/tasks/" in path or path.endswith("tests/test_finetune.py"):
+        if "/tests/tasks/" in path or "/tests/models/" in path:
             return 1
         return 2 if item.get_closest_marker("slow") else 3
 

@@ -15,19 +15,21 @@ from alphadia_tl.simulate.truth import score_runs, score_search
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 SCRIPTS = Path(sys.executable).parent
+# More than half is held out: a model of few precursors would be tuned on several times else.
+MANY_HELD_OUT = {"train_fraction": 0.35, "validation_fraction": 0.13, "test_fraction": 0.52}
 QUICK_TUNING = {
-    "transfer_learning": {"epochs": 3, "warmup_epochs": 1},
-    "alphadia_tl": {"max_training_precursors": 1000},
+    "transfer_learning": {"epochs": 3, "warmup_epochs": 1, **MANY_HELD_OUT},
+    "alphadia_tl": {"max_training_precursors": 1600},
 }
 ON = {"alphadia_tl": {"enabled": True}}
 # alphaDIA looks for its tolerances in a third of the steps.
 FEW_STEPS = {"calibration": {"min_steps": 2, "max_steps": 5}}
 # Where it is not what is found that is tested.
 QUICK_SEARCH = {"search": {"target_rt_tolerance": 100}, **FEW_STEPS}
-# Where it is not the models that are tested; with fewer precursors RT is tuned several times.
+# Where it is not the models that are tested.
 ONLY_RT = {
-    "transfer_learning": {"epochs": 2},
-    "alphadia_tl": {"models": ["rt"], "max_training_precursors": 2100},
+    "transfer_learning": {"epochs": 2, **MANY_HELD_OUT},
+    "alphadia_tl": {"models": ["rt"], "max_training_precursors": 1200},
     **QUICK_SEARCH,
 }
 # A quarter of the rendered proteome is not in the sample.

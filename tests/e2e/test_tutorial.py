@@ -17,7 +17,8 @@ QUICKER = {
         f"import sys; sys.path.append({str(Path(__file__).parents[1])!r})\n"
         "from experiments import QUICK as SMALL"
     ),
-    ".sample(1500, ": ".sample(700, ",
+    ".sample(1500, ": ".sample(1000, ",
+    'settings={"epochs": 3}': 'settings={"epochs": 2, "train_fraction": 0.5, "test_fraction": 0.3}',
 }
 
 
