@@ -56,7 +56,7 @@ def user_config(models, **plugin):
 
 def settings_for(tmp_path, models, **plugin):
     config = user_config(models, **plugin)
-    config["transfer_learning"] |= {**MANY_HELD_OUT, "train_fraction": 0.45, "test_fraction": 0.4}
+    config["transfer_learning"] |= {**MANY_HELD_OUT, "batch_size": 32, "train_fraction": 0.45, "test_fraction": 0.4}
     section = PluginSettings.from_mapping(config.pop("alphadia_tl"))
     return step_settings(host.effective_config(config, tmp_path), config, section)
 

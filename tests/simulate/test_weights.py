@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import run_script
 from peptdeep.pretrained_models import is_model_zip
 
 from alphadia_tl.models.manager import FinetuneManager
@@ -76,9 +74,10 @@ def test_fragments_with_neutral_losses_are_predicted_as_never_seen(home: Path):
 
 
 def run_at(home: Path, code: str) -> None:
-    environment = {**os.environ, "HOME": str(home), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    script = home / "script.py"
+    script.write_text(code)
+    exit_code, said = run_script(script, [], home)
+    assert exit_code == 0, said[-2000:]
 
 
 def test_files_are_made_once_and_made_again_for_other_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -57,7 +57,7 @@ def settings(tmp_path, models):
     plugin = PluginSettings(enabled=True, models=("ms2",), min_training_peptides=50)
     user = {"library_prediction": {"nce": 30.0, "peptdeep_model_path": str(models)}}
     found = step_settings(host.effective_config(user, tmp_path), user, plugin)
-    training = TrainingSettings(epochs=1, warmup_epochs=0, max_lr=1e-9, **MANY_HELD_OUT)
+    training = TrainingSettings(epochs=1, warmup_epochs=0, max_lr=1e-9, batch_size=32, **MANY_HELD_OUT)
     return replace(found, device="cpu", threads=1, training=training)
 
 
@@ -116,7 +116,11 @@ def test_the_found_energy_is_used_for_tuning_and_prediction_and_told(settings, t
 
 def test_the_manager_predicts_with_the_chosen_energy_until_the_tuned_model_is_taken_back(models, acquired_at_35):
     manager = FinetuneManager(
-        "cpu", {"epochs": 1, "max_lr": 1e-7, **MANY_HELD_OUT}, models=models, nce=30.0, precision="fp32"
+        "cpu",
+        {"epochs": 1, "max_lr": 1e-7, "batch_size": 32, **MANY_HELD_OUT},
+        models=models,
+        nce=30.0,
+        precision="fp32",
     )
     configured = manager.predict_ms2_array(PEPTIDES)
     manager.finetune_ms2(PEPTIDES, acquired_at_35, nce="auto", better=_better)

@@ -119,7 +119,7 @@ def test_row_order_does_not_matter(network):
 
 def test_before_is_the_pretrained_model_as_the_first_library_was_predicted(network):
     data = TaskData(PEPTIDES, fragments_like(network, PEPTIDES, nce=35.0, noise=0))
-    settings = TrainingSettings(epochs=1, warmup_epochs=0, max_lr=1e-7)
+    settings = TrainingSettings(epochs=1, warmup_epochs=0, max_lr=1e-7, batch_size=32)
     state = {k: v.clone() for k, v in network.state_dict().items()}
     results = {}
     for name, nce, baseline in (

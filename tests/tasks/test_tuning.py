@@ -192,7 +192,7 @@ class AnnealedCharge(type(get_task("charge"))):
 
 
 def test_validation_probabilities_come_from_weights_that_had_not_learnt_from_them():
-    settings = TrainingSettings(epochs=2, warmup_epochs=0, max_lr=1e-3)
+    settings = TrainingSettings(epochs=2, warmup_epochs=0, max_lr=1e-3, batch_size=32)
     plain, annealed = (
         tune(task, new_network("charge", seed=1).model, TaskData(PEPTIDES), settings, precision="fp32")
         for task in (get_task("charge"), AnnealedCharge())
@@ -293,7 +293,7 @@ def test_no_row_is_predicted_more_often_than_it_takes_to_score_it():
     made = get_task("ms2", nce=30.0)
     task = CountingTask(made.charged_frag_types, made.charged_frag_types, 30.0, "Lumos")
     network = new_network("ms2", seed=1).model
-    settings = TrainingSettings(epochs=1, warmup_epochs=0)
+    settings = TrainingSettings(epochs=1, warmup_epochs=0, batch_size=32)
     result = tune(task, network, TaskData(PEPTIDES, FRAGMENTS), settings, precision="fp32", from_scratch=True)
     rows = result.n_rows
     # validation: before, after the epoch, with its weights, after the annealing; test: before and after

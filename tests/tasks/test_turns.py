@@ -155,7 +155,7 @@ def test_all_turns_start_alike_and_their_mean_is_used(name, averaged, tmp_path, 
 
     monkeypatch.setattr(finetune, "tune", watched)
     monkeypatch.setattr("alphadia_tl.tasks.tuning.check_pretrained", lambda *a, **k: None)
-    manager = FinetuneManager("cpu", {"epochs": 1}, models=tmp_path, precision="fp32")
+    manager = FinetuneManager("cpu", {"epochs": 1, "batch_size": 32}, models=tmp_path, precision="fp32")
     getattr(manager, f"finetune_{name}")(PEPTIDES)
     assert manager.results[name].turns == len(starts) == 5
     assert all(torch.equal(s, starts[0]) for s in starts)
