@@ -28,8 +28,8 @@ FEW_STEPS = {"calibration": {"min_steps": 2, "max_steps": 5}}
 QUICK_SEARCH = {"search": {"target_rt_tolerance": 100}, **FEW_STEPS}
 # Where it is not the models that are tested.
 ONLY_RT = {
-    "transfer_learning": {"epochs": 2, **MANY_HELD_OUT},
-    "alphadia_tl": {"models": ["rt"], "max_training_precursors": 1200},
+    "transfer_learning": QUICK_TUNING["transfer_learning"],
+    "alphadia_tl": {"models": ["rt"], "max_training_precursors": 1600},
     **QUICK_SEARCH,
 }
 # A quarter of the rendered proteome is not in the sample.
