@@ -34,7 +34,7 @@ WRITE_TWICE = """
 import sys, torch
 from pathlib import Path
 from alphadia_tl.errors import OutputError
-from alphadia_tl.tasks.saving import save_networks
+from alphadia_tl.models.weights import save_networks
 folder = Path(sys.argv[1])
 save_networks(folder, {"rt": torch.nn.Linear(3, 2)})
 try:
