@@ -25,11 +25,11 @@ from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import get_task
 from alphadia_tl.tasks.base import MzLimits, Task, TaskData
 from alphadia_tl.tasks.energy import Better, NceSearch, instrument_group, search_nce, with_nce
-from alphadia_tl.tasks.held_out import GivenScores, TuneResult, Values, score_given
+from alphadia_tl.tasks.folds import tune_in_folds
+from alphadia_tl.tasks.held_out import LibraryScores, TuneResult, Values, score_library_values
 from alphadia_tl.tasks.ms2 import DEFAULT_FRAG_TYPES, Ms2Task
 from alphadia_tl.tasks.predict import predict
-from alphadia_tl.tasks.tuning import tune
-from alphadia_tl.tasks.turns import tune_in_turns
+from alphadia_tl.tasks.tuning import TuneSettings
 from alphadia_tl.training.examples import Examples
 
 logger = logging.getLogger(__name__)
@@ -198,26 +198,12 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
     def _seed(self, name: str) -> int:
         return zlib.crc32(f"{self.seed}/{name}".encode())
 
-    def _tune(self, task: Task, data: TaskData, baseline: Callable[[Examples], Examples] | None = None) -> pd.DataFrame:
-        def tune_once(network: torch.nn.Module, turn: int) -> TuneResult:
-            return tune(
-                task,
-                network,
-                data,
-                self.settings,
-                seed=self._seed(task.name),
-                precision=self.precision,
-                turn=turn,
-                baseline=baseline,
-                checkpoints=self.checkpoints,
-            )
+    def _tune_settings(self, name: str) -> TuneSettings:
+        return TuneSettings(self.settings, self._seed(name), self.precision, checkpoints=self.checkpoints)
 
-        interface = self.interface(task.name)
-        # a collision energy was chosen on the test peptides of further turns
-        wanted = task.wanted_peptides if baseline is None else 0
-        result = else_on_cpu(
-            interface, lambda: tune_in_turns(task, interface.model, data, tune_once, wanted), tunes=True
-        )
+    def _tune(self, task: Task, data: TaskData, baseline: Callable[[Examples], Examples] | None = None) -> pd.DataFrame:
+        interface, settings = self.interface(task.name), replace(self._tune_settings(task.name), baseline=baseline)
+        result = else_on_cpu(interface, lambda: tune_in_folds(task, interface.model, data, settings), tunes=True)
         self.results[task.name] = result
         return result.history
 
@@ -270,10 +256,8 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
                 cast(Ms2Task, self._task("ms2")),
                 self.ms2_model.model,
                 data,
-                self.settings,
-                seed=self._seed("ms2"),
-                better=better,
-                precision=self.precision,
+                self._tune_settings("ms2"),
+                better,
             )
             chosen = self.nce_search.chosen
         else:
@@ -283,9 +267,9 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         self.use_nce(chosen)
         return history
 
-    def score_given(self, name: str, data: TaskData, values: Values) -> GivenScores:
-        """Score what is given for the held-out peptides, beside the tuned model of the last ``finetune_...``."""
-        return score_given(self._task(name), data, self.results[name], values)
+    def score_library_values(self, name: str, data: TaskData, values: Values) -> LibraryScores:
+        """Score the library's own values for held-out peptides, beside the tuned model of the last ``finetune_...``."""
+        return score_library_values(self._task(name), data, self.results[name], values)
 
     def restore_pretrained(self, name: str) -> None:
         """Put the start weights of a model back, and for MS2 the collision energy that was used with them."""

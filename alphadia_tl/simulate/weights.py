@@ -23,7 +23,7 @@ from alphadia_tl.simulate.sample import FRAGMENT_TYPES, Digestion, digest, rando
 from alphadia_tl.tasks import get_task
 from alphadia_tl.tasks.base import Task, TaskData
 from alphadia_tl.tasks.ms2 import Ms2Task
-from alphadia_tl.tasks.tuning import tune
+from alphadia_tl.tasks.tuning import TuneSettings, tune
 from alphadia_tl.training.examples import Batch
 
 logger = logging.getLogger(__name__)
@@ -135,7 +135,8 @@ def train_base_weights(home: Path, instrument: Instrument, training: BaseTrainin
             test_fraction=0.05,
         )
         data = TaskData(rows, fragment_df if name == "ms2" else None)
-        result = tune(task, interface.model, data, settings, seed=training.seed, from_scratch=True, precision="fp32")
+        how = TuneSettings(settings, training.seed, "fp32", from_scratch=True)
+        result = tune(task, interface.model, data, how)
         metrics[name] = result.after
         logger.info("Base %s model: %s in %.0f s", name, result.after, result.seconds)
         network = _with_neutral_losses(interface.model) if name == "ms2" else interface.model

@@ -16,7 +16,7 @@ from alphadia_tl.speclib.given_values import OwnValues
 from alphadia_tl.speclib.storage import load_library
 from alphadia_tl.step.step_settings import StepSettings
 from alphadia_tl.tasks.base import Headline, TaskData
-from alphadia_tl.tasks.held_out import GivenScores
+from alphadia_tl.tasks.held_out import LibraryScores
 
 logger = logging.getLogger(__name__)
 
@@ -48,13 +48,13 @@ def compare_with_library(
     data = TaskData(observations.precursor_df, observations.fragment_intensity_df, observations.fragment_mask_df)
     kept: dict[str, str] = {}
     for number, name in enumerate(judged):
-        scores = manager.score_given(name, data, partial(own.of, name))
+        scores = manager.score_library_values(name, data, partial(own.of, name))
         headline = manager.results[name].headline
         if len(scores.peptides) == 0:
             logger.info(f"{name.upper()}: the library says nothing itself of the held-out peptides.")
             continue
         found = (
-            f"{name.upper()}: {headline.name} {scores.metric_given:.4f} of the library itself, "
+            f"{name.upper()}: {headline.name} {scores.metric_library:.4f} of the library itself, "
             f"{scores.metric_tuned:.4f} of the tuned model, {len(scores.peptides)} held-out peptides"
         )
         generator = settings.generator("given library", number)
@@ -66,11 +66,13 @@ def compare_with_library(
     return LibraryComparison(tuple(kept), tuple(kept.values()))
 
 
-def _surely_better(scores: GivenScores, headline: Headline, confidence: float, generator: np.random.Generator) -> bool:
+def _surely_better(
+    scores: LibraryScores, headline: Headline, confidence: float, generator: np.random.Generator
+) -> bool:
     if len(scores.peptides) < gate.MIN_PEPTIDES:
         return False
     low, _ = gate.improvement_interval(
-        scores.given,
+        scores.library,
         scores.tuned,
         scores.peptides,
         higher_is_better=headline.higher_is_better,

@@ -224,7 +224,7 @@ def _charge_cutoff(
     recall = settings.plugin.charge_filter_recall
     if "charge" not in accepted or recall >= 1:
         return None, ()
-    observed = manager.results["charge"].held_out_observed()
+    observed = manager.results["charge"].observed
     cutoff = choose_charge_cutoff(observed["validation"], recall)
     kept = kept_fraction(observed["test"], cutoff)
     if kept < recall:

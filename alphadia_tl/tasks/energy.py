@@ -11,12 +11,11 @@ import torch
 from numpy.typing import NDArray
 from peptdeep.settings import global_settings
 
-from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks.base import TaskData
 from alphadia_tl.tasks.metrics import FloatArray
 from alphadia_tl.tasks.ms2 import NCE_FACTOR, Ms2Task
 from alphadia_tl.tasks.predict import choose_dtype
-from alphadia_tl.tasks.tuning import split_rows
+from alphadia_tl.tasks.tuning import TuneSettings, split_rows
 from alphadia_tl.training.epoch import infer
 from alphadia_tl.training.examples import Examples
 
@@ -90,45 +89,22 @@ def search_nce(
     task: Ms2Task,
     network: torch.nn.Module,
     data: TaskData,
-    settings: TrainingSettings,
-    *,
-    seed: int,
+    settings: TuneSettings,
     better: Better | None,
-    precision: str = "auto",
     sample_rows: int = SAMPLE_ROWS,
 ) -> NceSearch:
-    """Score the network at a grid of collision energies on training peptides, and choose one.
+    """Score the pretrained network at a grid of collision energies on training peptides, and choose one.
 
-    Parameters
-    ----------
-    task : Ms2Task
-        Its ``nce`` is the configured collision energy.
-    network : torch.nn.Module
-        The pretrained network, on its device.
-    data : TaskData
-        What the model is to be tuned on; a column ``nce`` is ignored.
-    settings : TrainingSettings
-        The split's fractions.
-    seed : int
-        Seed of the split, the one that `tune` gets, so that no held-out peptide is looked at.
-    better : callable
-        Whether the best energy is better than the configured one for more than chance, see `Better`.
-    precision : str
-        "auto", "fp32" or "bf16".
-    sample_rows : int
-        Precursors to score, at most.
-
-    Returns
-    -------
-    NceSearch
+    The configured one is ``task.nce``; a column ``nce`` of the data is ignored. Up to ``sample_rows`` precursors are
+    scored, of the split that `tune` makes with the same settings, so that no held-out peptide is looked at.
     """
     if better is None:
         raise ValueError("a search needs `better`, which tells whether an improvement is more than chance")
     prepared = task.prepare(data)
-    rows = split_rows(task, prepared.sequences, settings, seed)["train"]
-    rows = np.sort(np.random.default_rng([seed, 1]).permutation(rows)[:sample_rows])
+    rows = split_rows(task, prepared.sequences, settings)["train"]
+    rows = np.sort(np.random.default_rng([settings.seed, 1]).permutation(rows)[:sample_rows])
     examples = prepared.examples.select(torch.from_numpy(rows)).to(next(network.parameters()).device)
-    dtype = choose_dtype(task, network, examples, precision)
+    dtype = choose_dtype(task, network, examples, settings.precision)
     scores: dict[float, FloatArray] = {}
     for nce in sorted({*GRID, task.nce}):
         outputs, _ = infer(network, with_nce(examples, nce), task.forward, dtype=dtype)

@@ -50,16 +50,16 @@ class HeldOut:
 
     @classmethod
     def pooled(cls, parts: Sequence[HeldOut]) -> HeldOut:
-        """Join the rows of several turns, and choose again among their spectra."""
+        """Join the rows of several folds, and choose again among their spectra."""
         rows = pd.concat([p.rows for p in parts], ignore_index=True)
-        candidates = [p.spectra.assign(turn=turn) for turn, p in enumerate(parts) if len(p.spectra)]
+        candidates = [p.spectra.assign(fold=fold) for fold, p in enumerate(parts) if len(p.spectra)]
         if not candidates:
             return cls(rows)
         fragments = pd.concat(candidates, ignore_index=True)
-        heads = fragments.drop_duplicates(["turn", "kind", "spectrum"]).reset_index(drop=True)
+        heads = fragments.drop_duplicates(["fold", "kind", "spectrum"]).reset_index(drop=True)
         chosen = choose_spectra(heads, float(rows["score_after"].median()))
         spectra = [
-            fragments.merge(heads.loc[[index], ["turn", "kind", "spectrum"]]).assign(kind=kind, spectrum=number)
+            fragments.merge(heads.loc[[index], ["fold", "kind", "spectrum"]]).assign(kind=kind, spectrum=number)
             for kind, number, index in chosen
         ]
         return cls(rows, pd.concat(spectra, ignore_index=True)[list(SPECTRUM_COLUMNS)])
@@ -177,45 +177,32 @@ class TuneResult:
 
     Parameters
     ----------
-    name : str
-        "rt", "charge", "ms2" or "ccs".
     history : pd.DataFrame
         Long table ``epoch, property, data_split, metric_name, value``.
     before, after : dict of str to float
         Metrics of the pretrained and the tuned model on the same held-out test rows.
-    headline : Headline
-        The deciding metric and its direction.
     scores_before, scores_after : ndarray
         (test rows,) each row's contribution to the headline.
-    test_groups : ndarray
-        (test rows,) stripped sequence of each test row.
-    test_mods : ndarray
-        (test rows,) modifications of each test row, joined by semicolons.
+    test_groups, test_mods : ndarray
+        (test rows,) stripped sequence and modifications, joined by semicolons, of each test row.
     training_mods : dict of str to int
         Distinct stripped sequences in training per modification.
-    sequences : dict of str to ndarray
-        Distinct stripped sequences of each split.
-    n_peptides, n_rows : dict of str to int
-        Distinct stripped sequences and rows of each split.
-    stop_reason : StopReason
-        Why training ended.
-    best_epoch, epochs : int
-        Epoch restored (-1: the start weights), and epochs trained.
-    last_epochs : int
-        Epochs of annealing on training and validation rows after that.
+    sequences, n_peptides, n_rows : dict
+        Distinct stripped sequences of each split, their number, and that of the rows.
+    best_epoch, epochs, last_epochs : int
+        Epoch restored (-1: the start weights), epochs trained, and epochs of annealing on training and validation rows
+        after that.
     seconds : float
         Time of the training.
-    turns : int
+    folds : int
         How often the model was tuned, each time with other test peptides, to score it; the weights and the
-        history are those of the first turn.
+        history are those of the first fold.
     observed : dict of str to ndarray
         Charge model only: probabilities of the charge states that were observed in the validation rows,
         from the weights of the best epoch, which had not learnt from them, and in the test rows.
     measured : dict of str to pd.Series
         Models of one number per row only: measured value of each row of a split, indexed by stripped sequence,
         the test rows in the order of the scores.
-    held_out : HeldOut
-        Test rows with what was predicted for them before and after.
     """
 
     name: str
@@ -236,83 +223,63 @@ class TuneResult:
     epochs: int = 0
     last_epochs: int = 0
     seconds: float = 0.0
-    turns: int = 1
+    folds: int = 1
     observed: dict[str, FloatArray] = field(default_factory=dict)
     measured: dict[str, pd.Series] = field(default_factory=dict)
     held_out: HeldOut = field(default_factory=HeldOut)
 
-    def held_out_observed(self) -> dict[str, FloatArray]:
-        """Return ``observed``; for other models than the charge model the arrays are empty."""
-        return self.observed
-
 
 #: From sequence, mods, mod_sites, charge of n rows to (n,) values or, for MS2, one row per bond of each; NaN: unknown.
 Values = Callable[[pd.DataFrame], FloatArray]
-#: With fewer other rows the calibration is fitted on the held-out ones, in favour of what is given.
+#: With fewer other rows the calibration is fitted on the held-out ones, in favour of the library's values.
 MIN_CALIBRATION_ROWS = 50
 
 
 @dataclass(frozen=True)
-class GivenScores:
-    """Scores of given values and of the tuned model, peptide by peptide.
+class LibraryScores:
+    """Scores of the library's own values and of the tuned model: means of each peptide's rows, and the headlines.
 
-    Parameters
-    ----------
-    peptides : ndarray
-        (p,) held-out stripped sequences with a given value.
-    given, tuned : ndarray
-        (p,) mean score of each peptide's rows.
-    metric_given, metric_tuned : float
-        The headline over all rows of these peptides.
+    The ``peptides`` (p,) are the held-out stripped sequences for which the library has a value.
     """
 
     peptides: NDArray[np.object_]
-    given: FloatArray
+    library: FloatArray
     tuned: FloatArray
-    metric_given: float
+    metric_library: float
     metric_tuned: float
 
 
-def score_given(task: Task, data: TaskData, result: TuneResult, values: Values) -> GivenScores:
-    """Score given values as the tuned model was scored: the same rows, the same metric, a calibration of their own.
+def score_library_values(task: Task, data: TaskData, result: TuneResult, values: Values) -> LibraryScores:
+    """Score the library's values of RT, CCS or MS2 as the tuned model was scored.
 
-    Parameters
-    ----------
-    task : Task
-        RT, CCS or MS2.
-    data : TaskData
-        What the model learnt from and was tested on.
-    result : TuneResult
-        Of the tuned model.
-    values : callable
-        What is given for each row.
+    The same rows, the same metric, a calibration of their own.
     """
     prepared = task.prepare(data)
-    given = np.asarray(values(prepared.precursors))
+    library = np.asarray(values(prepared.precursors))
     counts = np.ones(len(prepared.sequences), dtype=np.int64)
-    if given.ndim == 2:
+    if library.ndim == 2:
         counts = prepared.examples.lengths.cpu().numpy().astype(np.int64) - 1
     owner = np.repeat(np.arange(len(counts)), counts)
     unknown = np.zeros(len(counts), dtype=bool)
-    unknown[owner[~np.isfinite(given.reshape(len(owner), -1)).all(axis=1)]] = True
+    unknown[owner[~np.isfinite(library.reshape(len(owner), -1)).all(axis=1)]] = True
     held_out = np.isin(prepared.sequences, np.unique(result.test_groups))
     test, rest = np.flatnonzero(held_out & ~unknown), np.flatnonzero(~held_out & ~unknown)
     if len(test) == 0:
-        return GivenScores(np.zeros(0, dtype=object), np.zeros(0), np.zeros(0), float("nan"), float("nan"))
+        return LibraryScores(np.zeros(0, dtype=object), np.zeros(0), np.zeros(0), float("nan"), float("nan"))
     if len(rest) < MIN_CALIBRATION_ROWS:
         rest = test
-    of_test, of_rest = (given[np.isin(owner, rows)] for rows in (test, rest))
+    of_test, of_rest = (library[np.isin(owner, rows)] for rows in (test, rest))
     calibration = task.calibrate(of_rest, prepared.examples.select(torch.from_numpy(rest)))
     evaluation = task.evaluate(of_test, prepared.examples.select(torch.from_numpy(test)), calibration)
     own = pd.Series(evaluation.scores, index=prepared.sequences[test], dtype=float)
     tuned = pd.Series(np.asarray(result.scores_after), index=result.test_groups, dtype=float)
     tuned = tuned[tuned.index.isin(own.index)]
     average = np.median if task.headline.use_median else np.mean
-    both = pd.DataFrame({"given": own.groupby(level=0).mean(), "tuned": tuned.groupby(level=0).mean()}).dropna()
-    return GivenScores(
+    both = pd.DataFrame({"library": own.groupby(level=0).mean(), "tuned": tuned.groupby(level=0).mean()}).dropna()
+    return LibraryScores(
         peptides=both.index.to_numpy(dtype=object),
-        given=both["given"].to_numpy(),
+        library=both["library"].to_numpy(),
         tuned=both["tuned"].to_numpy(),
-        metric_given=float(average(own)),
+        metric_library=float(average(own)),
         metric_tuned=float(average(tuned)),
     )

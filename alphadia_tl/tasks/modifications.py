@@ -3,45 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from alphadia_tl.tasks.held_out import TuneResult
+
 MIN_PEPTIDES = 50
 """A modification with fewer distinct training peptides counts as not learnt."""
 COLUMNS = ("modification", "model", "training_peptides", "learnt", "test_peptides", "metric", "before", "after")
 Texts = NDArray[np.object_]
-Floats = NDArray[np.floating[Any]]
-
-
-class Tuned(Protocol):
-    """What is read of a tuning result; see ``tasks.TuneResult``."""
-
-    @property
-    def headline(self) -> Any:
-        """Metric of the scores: ``name``, ``use_median``."""
-
-    @property
-    def scores_before(self) -> Floats:
-        """Score of each test row under the model that tuning started from."""
-
-    @property
-    def scores_after(self) -> Floats:
-        """Score of each test row under the tuned model."""
-
-    @property
-    def test_groups(self) -> Texts:
-        """Stripped sequence of each test row."""
-
-    @property
-    def test_mods(self) -> Texts:
-        """Modifications of each test row, joined by semicolons."""
-
-    @property
-    def training_mods(self) -> dict[str, int]:
-        """Distinct stripped sequences in training per modification."""
 
 
 def split_names(joined: str) -> list[str]:
@@ -69,12 +42,12 @@ def count_peptides(sequences: Texts, mods: Texts) -> dict[str, int]:
     return {str(name): int(n) for name, n in counts.sort_index().items()}
 
 
-def modification_table(results: Mapping[str, Tuned], searched: Iterable[str] = ()) -> pd.DataFrame:
+def modification_table(results: Mapping[str, TuneResult], searched: Iterable[str] = ()) -> pd.DataFrame:
     """Tell for each modification and tuned model what it could learn, and how well it predicts held-out peptides.
 
     Parameters
     ----------
-    results : mapping of str to Tuned
+    results : mapping of str to TuneResult
         Tuning results by model name.
     searched : iterable of str
         Modifications that the library has, also those that no training peptide carries.
@@ -90,7 +63,7 @@ def modification_table(results: Mapping[str, Tuned], searched: Iterable[str] = (
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _row(name: str, model: str, result: Tuned) -> tuple[Any, ...]:
+def _row(name: str, model: str, result: TuneResult) -> tuple[Any, ...]:
     carries = {mods: name in mods.split(";") for mods in set(result.test_mods)}
     rows = np.array([carries[mods] for mods in result.test_mods], dtype=bool)
     training = result.training_mods.get(name, 0)

@@ -85,47 +85,38 @@ class _Scorer:
         return loss, self.task.evaluate(predictions, examples, calibration), calibration
 
 
-def tune(
-    task: Task,
-    network: torch.nn.Module,
-    data: TaskData,
-    settings: TrainingSettings,
-    *,
-    seed: int = 0,
-    precision: str = "auto",
-    turn: int = 0,
-    baseline: Callable[[Examples], Examples] | None = None,
-    from_scratch: bool = False,
-    checkpoints: Path | None = None,
-) -> TuneResult:
-    """Tune ``network`` in place on ``data``.
+@dataclass(frozen=True)
+class TuneSettings:
+    """How a model is tuned.
 
     Parameters
     ----------
-    task : Task
-        Which model it is.
-    network : torch.nn.Module
-        peptdeep's network (the ``model`` of its interface), on its device.
-    data : TaskData
-        Identified precursors, in any order.
-    settings : TrainingSettings
+    training : TrainingSettings
         Split, duration, speed.
     seed : int
         Seed of split, shuffling and dropout.
     precision : str
         "auto", "fp32" or "bf16".
-    turn : int
-        Turns of one seed have different test peptides.
     baseline : callable, optional
         How the rows are put to the pretrained network where it is to be compared as something else asked it before.
     from_scratch : bool
         The network's weights are random: what they predict is not checked.
     checkpoints : Path, optional
         Folder in which a training that was killed has left how far it had come, and in which this one does.
+    """
 
-    Returns
-    -------
-    TuneResult
+    training: TrainingSettings
+    seed: int = 0
+    precision: str = "auto"
+    baseline: Callable[[Examples], Examples] | None = None
+    from_scratch: bool = False
+    checkpoints: Path | None = None
+
+
+def tune(task: Task, network: torch.nn.Module, data: TaskData, settings: TuneSettings, *, fold: int = 0) -> TuneResult:
+    """Tune ``network`` (the ``model`` of peptdeep's interface), on its device, in place on ``data``.
+
+    Folds of one seed have different test peptides.
 
     Raises
     ------
@@ -134,11 +125,12 @@ def tune(
     BaselineError
         When the network's predictions are unusable or unrelated to the data before any training.
     """
+    seed, baseline = settings.seed, settings.baseline
     device = next(network.parameters()).device
     prepared = task.prepare(data)
-    rows = split_rows(task, prepared.sequences, settings, seed, turn)
+    rows = split_rows(task, prepared.sequences, settings, fold)
     parts = {name: prepared.examples.select(torch.from_numpy(r)).to(device) for name, r in rows.items()}
-    dtype = choose_dtype(task, network, parts["train"], precision, training=True)
+    dtype = choose_dtype(task, network, parts["train"], settings.precision, training=True)
     parts["watched"] = _watched(parts["validation"], seed)
     scorer = _Scorer(task, network, parts, dtype)
     history = History(task.name)
@@ -150,12 +142,12 @@ def tune(
     history.add(-1, "validation", {"val_loss": val_loss, **on_validation.metrics})
     history.add(-1, "test", before.metrics)
     _log_metrics(f"Pretrained {task.title} model tested on validation dataset", on_validation.metrics)
-    if not from_scratch and turn == 0:  # further turns have the same data
+    if not settings.from_scratch and fold == 0:  # further folds have the same data
         checked = rows_to_check(rows["validation"], rows["train"])
         examples = prepared.examples.select(torch.from_numpy(checked)).to(device)
         check_pretrained(task, network, examples, prepared.sequences[checked], loss=val_loss, dtype=dtype)
-    fit_settings = fit_settings_of(task, settings, len(parts["train"]))
-    _log_settings(task, settings, fit_settings, parts, dtype)
+    fit_settings = fit_settings_of(task, settings.training, len(parts["train"]))
+    _log_settings(task, settings.training, fit_settings, parts, dtype)
     started = time.perf_counter()
     start_weights = {k: v.clone() for k, v in network.state_dict().items()}
     if task.warm_starts:
@@ -169,9 +161,9 @@ def tune(
 
     learner = Learner(network, task.forward, task.loss, torch.Generator().manual_seed(seed), dtype)
     checkpoint = None
-    if checkpoints is not None:
+    if settings.checkpoints is not None:
         identity = identity_of(network, parts["train"], parts["watched"], fit_settings, task.name, seed, dtype)
-        checkpoint = Checkpoint(checkpoints / f"{task.name}_{turn}.pt", identity)
+        checkpoint = Checkpoint(settings.checkpoints / f"{task.name}_{fold}.pt", identity)
     with as_one_product(network):
         result = fit(
             learner,
@@ -243,18 +235,13 @@ def _measured(parts: dict[str, Examples], sequences: dict[str, NDArray[np.object
 
 
 def split_rows(
-    task: Task, sequences: NDArray[np.object_], settings: TrainingSettings, seed: int, turn: int = 0
+    task: Task, sequences: NDArray[np.object_], settings: TuneSettings, fold: int = 0
 ) -> dict[str, NDArray[np.int64]]:
-    """Return the row numbers of training, validation and test rows.
-
-    Raises
-    ------
-    DataError
-        When one of them has no row.
-    """
-    fractions = (settings.train_fraction, settings.validation_fraction, settings.test_fraction)
-    generator = np.random.default_rng(seed)
-    labels = split_by_peptide(sequences, fractions, generator=generator, turn=turn)
+    """Return the row numbers of training, validation and test rows; DataError when one of them has no row."""
+    training = settings.training
+    fractions = (training.train_fraction, training.validation_fraction, training.test_fraction)
+    generator = np.random.default_rng(settings.seed)
+    labels = split_by_peptide(sequences, fractions, generator=generator, turn=fold)
     rows = {name: np.flatnonzero(labels == i) for i, name in enumerate(SPLITS)}
     empty = [name for name, r in rows.items() if r.size == 0]
     if empty:

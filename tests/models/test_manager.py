@@ -15,6 +15,7 @@ from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.prediction import PredictionParts
 from alphadia_tl.models.weights import new_network
 from alphadia_tl.settings import TrainingSettings
+from alphadia_tl.tasks import folds
 from alphadia_tl.training.side_by_side import run_side_by_side
 
 NAMES = ("rt", "ms2", "charge", "ccs")
@@ -353,7 +354,7 @@ def test_provenance_names_file_and_hash(manager, folder):
 
 def test_a_model_that_does_not_fit_the_gpu_is_tuned_on_the_cpu_from_its_own_weights(manager, monkeypatch, caplog):
     before = {k: v.clone() for k, v in manager.rt_model.model.state_dict().items()}
-    real, calls = finetune.tune, []
+    real, calls = folds.tune, []
 
     def short_of_memory(task, network, data, settings, **kwargs):
         calls.append(all(torch.equal(v, before[k]) for k, v in network.state_dict().items()))
@@ -363,7 +364,7 @@ def test_a_model_that_does_not_fit_the_gpu_is_tuned_on_the_cpu_from_its_own_weig
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return real(task, network, data, settings, **kwargs)
 
-    monkeypatch.setattr(finetune, "tune", short_of_memory)
+    monkeypatch.setattr(folds, "tune", short_of_memory)
     manager.finetune_rt(PEPTIDES)
     assert calls[:2] == [True, True]
     assert "rt" in manager.results

@@ -10,7 +10,7 @@ from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import get_task
 from alphadia_tl.tasks.base import TaskData
 from alphadia_tl.tasks.encode import as_one_product
-from alphadia_tl.tasks.tuning import tune
+from alphadia_tl.tasks.tuning import TuneSettings, tune
 from tasks.made import make_peptides
 
 
@@ -62,6 +62,6 @@ def test_the_network_is_left_as_it_was():
 def test_training_computes_no_gradient_of_a_convolution():
     network, settings = AlphaRTModel(device="cpu").model, TrainingSettings(epochs=1)
     with Convolutions() as counted:
-        tune(get_task("rt"), network, TaskData(make_peptides(120)), settings, from_scratch=True)
+        tune(get_task("rt"), network, TaskData(make_peptides(120)), TuneSettings(settings, from_scratch=True))
     assert counted.backward == 0
     assert gradients_of_convolutions(network) == 3

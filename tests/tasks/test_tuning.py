@@ -13,7 +13,7 @@ from alphadia_tl.tasks.base import TaskData
 from alphadia_tl.tasks.charge import ChargeTask
 from alphadia_tl.tasks.ms2 import Ms2Task
 from alphadia_tl.tasks.scalar import RtTask
-from alphadia_tl.tasks.tuning import tune
+from alphadia_tl.tasks.tuning import TuneSettings, tune
 from alphadia_tl.training.epoch import infer
 from alphadia_tl.training.state import HISTORY_COLUMNS
 from tasks.made import make_fragments, make_peptides
@@ -33,7 +33,9 @@ METRICS = {
 def tuned(name, network=None, data=None, settings=SETTINGS, seed=0, precision="fp32"):
     network = new_network(name, seed=1).model if network is None else network
     data = TaskData(PEPTIDES, FRAGMENTS if name == "ms2" else None) if data is None else data
-    return network, tune(get_task(name), network, data, settings, seed=seed, precision=precision, from_scratch=True)
+    return network, tune(
+        get_task(name), network, data, TuneSettings(settings, seed=seed, precision=precision, from_scratch=True)
+    )
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -85,9 +87,7 @@ def test_a_model_has_its_own_most_epochs_unless_the_user_gives_a_number(monkeypa
             get_task(name),
             network,
             data,
-            TrainingSettings(epochs=given, max_lr=max_lr),
-            precision="fp32",
-            from_scratch=True,
+            TuneSettings(TrainingSettings(epochs=given, max_lr=max_lr), precision="fp32", from_scratch=True),
         )
     assert stopped.value.args == (epochs, get_task(name).max_lr)
 
@@ -182,7 +182,7 @@ def test_copies_of_a_peptide_stay_in_one_split():
 
 def test_charge_result_knows_the_probabilities_of_observed_states():
     _, result = tuned("charge")
-    held_out = result.held_out_observed()
+    held_out = result.observed
     assert set(held_out) == {"validation", "test"}
     assert all(v.ndim == 1 and v.size and np.all((v > 0) & (v < 1)) for v in held_out.values())
 
@@ -194,7 +194,7 @@ class AnnealedCharge(type(get_task("charge"))):
 def test_validation_probabilities_come_from_weights_that_had_not_learnt_from_them():
     settings = TrainingSettings(epochs=2, warmup_epochs=0, max_lr=1e-3, batch_size=32)
     plain, annealed = (
-        tune(task, new_network("charge", seed=1).model, TaskData(PEPTIDES), settings, precision="fp32")
+        tune(task, new_network("charge", seed=1).model, TaskData(PEPTIDES), TuneSettings(settings, precision="fp32"))
         for task in (get_task("charge"), AnnealedCharge())
     )
     assert annealed.last_epochs > plain.last_epochs == 0
@@ -256,7 +256,7 @@ def test_training_that_makes_it_worse_gives_the_start_weights_back(task, max_lr)
         tuned("charge", network, settings=TrainingSettings(epochs=3, warmup_epochs=1, max_lr=1e-3))
     before = {k: v.clone() for k, v in network.state_dict().items()}
     settings = TrainingSettings(epochs=1, warmup_epochs=0, max_lr=max_lr)
-    result = tune(task, network, TaskData(PEPTIDES), settings, precision="fp32", from_scratch=True)
+    result = tune(task, network, TaskData(PEPTIDES), TuneSettings(settings, precision="fp32", from_scratch=True))
     assert result.best_epoch == -1
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
     assert result.after == pytest.approx(result.before)
@@ -294,7 +294,8 @@ def test_no_row_is_predicted_more_often_than_it_takes_to_score_it():
     task = CountingTask(made.charged_frag_types, made.charged_frag_types, 30.0, "Lumos")
     network = new_network("ms2", seed=1).model
     settings = TrainingSettings(epochs=1, warmup_epochs=0, batch_size=32)
-    result = tune(task, network, TaskData(PEPTIDES, FRAGMENTS), settings, precision="fp32", from_scratch=True)
+    how = TuneSettings(settings, precision="fp32", from_scratch=True)
+    result = tune(task, network, TaskData(PEPTIDES, FRAGMENTS), how)
     rows = result.n_rows
     # validation: before, after the epoch, with its weights, after the annealing; test: before and after
     assert task.predicted == 4 * rows["validation"] + 2 * rows["test"]

@@ -8,7 +8,7 @@ from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import get_task
 from alphadia_tl.tasks.base import TaskData
 from alphadia_tl.tasks.energy import GRID, search_nce, with_nce
-from alphadia_tl.tasks.tuning import split_rows, tune
+from alphadia_tl.tasks.tuning import TuneSettings, split_rows, tune
 from tasks.made import fragments_like, make_peptides
 
 PEPTIDES = make_peptides(250, seed=7)
@@ -40,7 +40,12 @@ def _better(before, after, groups, comparisons):
 def _search(network, fragments, nce=30.0, better=_better, seed=0, df=PEPTIDES, **kwargs):
     data = TaskData(df, fragments)
     return search_nce(
-        get_task("ms2", nce=nce), network, data, SETTINGS, seed=seed, better=better, precision="fp32", **kwargs
+        get_task("ms2", nce=nce),
+        network,
+        data,
+        TuneSettings(SETTINGS, seed=seed, precision="fp32"),
+        better=better,
+        **kwargs,
     )
 
 
@@ -80,7 +85,9 @@ def test_the_configured_energy_is_kept_unless_another_is_better_for_more_than_ch
 def test_each_score_is_of_the_peptide_that_it_is_given_for(network):
     """The comparison is made peptide by peptide: the spoilt spectrum's is the lowest score."""
     asked, fragments = [], fragments_like(network, PEPTIDES, nce=35.0)
-    row = split_rows(get_task("ms2"), PEPTIDES["sequence"].to_numpy(dtype=object), SETTINGS, 0)["train"][40]
+    row = split_rows(get_task("ms2"), PEPTIDES["sequence"].to_numpy(dtype=object), TuneSettings(SETTINGS, 0))["train"][
+        40
+    ]
     start, stop = PEPTIDES["frag_start_idx"][row], PEPTIDES["frag_stop_idx"][row]
     fragments.iloc[start:stop] = 0.0
     fragments.iloc[start, 0] = 1.0
@@ -92,7 +99,7 @@ def test_each_score_is_of_the_peptide_that_it_is_given_for(network):
 def test_no_held_out_peptide_is_looked_at(network):
     """Spoilt spectra of all validation and test peptides change nothing at all."""
     fragments = fragments_like(network, PEPTIDES, nce=35.0)
-    rows = split_rows(get_task("ms2"), PEPTIDES["sequence"].to_numpy(dtype=object), SETTINGS, 5)
+    rows = split_rows(get_task("ms2"), PEPTIDES["sequence"].to_numpy(dtype=object), TuneSettings(SETTINGS, 5))
     spoilt = fragments.to_numpy(copy=True)
     for row in np.concatenate([rows["validation"], rows["test"]]):
         start, stop = PEPTIDES["frag_start_idx"][row], PEPTIDES["frag_stop_idx"][row]
@@ -127,7 +134,9 @@ def test_before_is_the_pretrained_model_as_the_first_library_was_predicted(netwo
         ("chosen", 35.0, lambda examples: with_nce(examples, 30.0)),
     ):
         network.load_state_dict(state)
-        results[name] = tune(get_task("ms2", nce=nce), network, data, settings, precision="fp32", baseline=baseline)
+        results[name] = tune(
+            get_task("ms2", nce=nce), network, data, TuneSettings(settings, precision="fp32", baseline=baseline)
+        )
     network.load_state_dict(state)
     assert results["chosen"].before == pytest.approx(results["configured"].before)
     np.testing.assert_allclose(results["chosen"].scores_before, results["configured"].scores_before, atol=1e-5)

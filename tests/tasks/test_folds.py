@@ -5,14 +5,13 @@ import pandas as pd
 import pytest
 import torch
 
-from alphadia_tl.models import manager as finetune
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.weights import new_network
-from alphadia_tl.tasks import get_task
+from alphadia_tl.tasks import folds, get_task
 from alphadia_tl.tasks.base import TaskData
+from alphadia_tl.tasks.folds import add_folds, average_folds, n_folds
 from alphadia_tl.tasks.held_out import TuneResult
 from alphadia_tl.tasks.predict import predict
-from alphadia_tl.tasks.turns import average_turns, n_turns, take_turns
 from tasks.made import make_peptides
 
 PEPTIDES = make_peptides(120, seed=4)
@@ -43,7 +42,7 @@ def made(turn, peptides=20, name="rt"):
     [(5, 50, 100, 5), (20, 200, 100, 5), (60, 600, 100, 2), (100, 1000, 100, 1), (100, 1000, 400, 4), (30, 99, 100, 3)],
 )
 def test_few_held_out_peptides_take_more_turns_but_none_twice(held_out, all_peptides, wanted, turns):
-    assert n_turns(held_out, all_peptides, wanted) == turns
+    assert n_folds(held_out, all_peptides, wanted) == turns
 
 
 @pytest.mark.parametrize(
@@ -51,8 +50,8 @@ def test_few_held_out_peptides_take_more_turns_but_none_twice(held_out, all_pept
     [("rt", "median_abs_error_calibrated", 3.0), ("charge", "ce_loss", 3.0)],
 )
 def test_held_out_rows_of_all_turns_decide(name, headline, before):
-    result = take_turns(made(0, name=name), lambda turn: made(turn, name=name), 100)
-    assert result.turns == 5
+    result = add_folds(made(0, name=name), lambda turn: made(turn, name=name), 100)
+    assert result.folds == 5
     assert len(set(result.test_groups)) == len(result.scores_after) == len(result.measured["test"]) == 100
     assert result.n_peptides["test"] == 100
     assert result.before[headline] == before
@@ -63,7 +62,7 @@ def test_held_out_rows_of_all_turns_decide(name, headline, before):
 
 def test_enough_held_out_peptides_take_one_turn():
     first = made(0, peptides=250)
-    assert take_turns(first, lambda turn: pytest.fail("tuned again"), 100) is first
+    assert add_folds(first, lambda turn: pytest.fail("tuned again"), 100) is first
 
 
 @pytest.mark.parametrize(
@@ -77,7 +76,7 @@ def test_a_clear_result_takes_no_further_turn_unless_the_set_is_small(peptides, 
         result = made(number, peptides, name="charge")
         return replace(result, scores_after=result.scores_before - gain + draw.normal(0, noise, peptides))
 
-    assert take_turns(turn(0), turn, 400).turns == turns
+    assert add_folds(turn(0), turn, 400).folds == turns
 
 
 @pytest.mark.parametrize(
@@ -112,7 +111,7 @@ def test_a_gain_that_may_be_chance_takes_further_turns(name, peptides, gain, out
             scores_after=result.scores_before + direction * gains,
         )
 
-    assert take_turns(turn(0), turn, 100).turns == turns
+    assert add_folds(turn(0), turn, 100).folds == turns
 
 
 def test_no_turn_is_taken_for_a_doubt_where_its_test_peptides_are_not_unseen():
@@ -123,8 +122,8 @@ def test_no_turn_is_taken_for_a_doubt_where_its_test_peptides_are_not_unseen():
         result = made(number, 100)
         return replace(result, scores_after=result.scores_before - 0.15 - noise)
 
-    assert take_turns(turn(0), turn, 100).turns > 1
-    assert take_turns(turn(0), turn, 0).turns == 1
+    assert add_folds(turn(0), turn, 100).folds > 1
+    assert add_folds(turn(0), turn, 0).folds == 1
 
 
 @pytest.mark.parametrize(("rows", "turns"), [(200, 5), (1000, 4), (1333, 3), (2000, 2), (2001, 1), (20000, 1)])
@@ -132,8 +131,8 @@ def test_turns_are_taken_for_their_mean_where_rows_are_few(rows, turns):
     def turn(number):
         return replace(made(number, 250), n_rows={"train": rows - 250, "test": 250})
 
-    assert take_turns(turn(0), turn, 100, 4000).turns == turns
-    assert take_turns(turn(0), turn, 100, 0).turns == 1
+    assert add_folds(turn(0), turn, 100, 4000).folds == turns
+    assert add_folds(turn(0), turn, 100, 0).folds == 1
 
 
 @pytest.mark.parametrize(("name", "averaged"), [("rt", True), ("charge", False)])
@@ -141,7 +140,7 @@ def test_all_turns_start_alike_and_their_mean_is_used(name, averaged, tmp_path, 
     for each in ("rt", "ms2", "charge", "ccs"):
         torch.save(new_network(each, seed=3).model.state_dict(), tmp_path / f"{each}.pth")
     starts, ends, held_out = [], [], []
-    tune = finetune.tune
+    tune = folds.tune
 
     def weights(network):
         return torch.cat([p.detach().flatten() for p in network.parameters()])
@@ -153,11 +152,11 @@ def test_all_turns_start_alike_and_their_mean_is_used(name, averaged, tmp_path, 
         held_out.append(set(result.test_groups))
         return result
 
-    monkeypatch.setattr(finetune, "tune", watched)
+    monkeypatch.setattr(folds, "tune", watched)
     monkeypatch.setattr("alphadia_tl.tasks.tuning.check_pretrained", lambda *a, **k: None)
     manager = FinetuneManager("cpu", {"epochs": 1, "batch_size": 32}, models=tmp_path, precision="fp32")
     getattr(manager, f"finetune_{name}")(PEPTIDES)
-    assert manager.results[name].turns == len(starts) == 5
+    assert manager.results[name].folds == len(starts) == 5
     assert all(torch.equal(s, starts[0]) for s in starts)
     assert not torch.equal(ends[0], ends[1])
     used = torch.stack(ends).mean(dim=0) if averaged else ends[0]
@@ -173,9 +172,9 @@ def test_a_mean_that_left_the_basin_of_the_turns_is_not_used():
         network.rt_decoder.nn[1].weight.data.fill_(-1.0)  # |x|, so that the negated layer below says the same
     data = TaskData(PEPTIDES.assign(rt_norm=predict(task, networks[0], PEPTIDES, "fp32")))
     halves = [PEPTIDES["sequence"].to_numpy(dtype=object)[i::2] for i in range(2)]
-    assert average_turns(task, networks, data, halves)
+    assert average_folds(task, networks, data, halves)
     kept = networks[0].rt_decoder.nn[0].weight.clone()
     for parameter in networks[1].rt_decoder.nn[0].parameters():
         parameter.data.neg_()
-    assert not average_turns(task, networks, data, halves)
+    assert not average_folds(task, networks, data, halves)
     assert torch.equal(networks[0].rt_decoder.nn[0].weight, kept)

@@ -17,106 +17,78 @@ from scipy.stats import mstats, trim_mean
 
 from alphadia_tl.tasks.base import Task, TaskData
 from alphadia_tl.tasks.held_out import HeldOut, TuneResult
+from alphadia_tl.tasks.tuning import TuneSettings, tune
 from alphadia_tl.training.epoch import infer
 
 logger = logging.getLogger(__name__)
 
-MAX_TURNS = 5
+MAX_FOLDS = 5
 ENOUGH_IF_CLEAR = 50
 CLEAR = 3.0
 IN_DOUBT = 2.0
 ENOUGH_IN_DOUBT = 500
 
 
-def tune_in_turns(
-    task: Task,
-    network: torch.nn.Module,
-    data: TaskData,
-    tune_once: Callable[[torch.nn.Module, int], TuneResult],
-    wanted: int,
-) -> TuneResult:
+def tune_in_folds(task: Task, network: torch.nn.Module, data: TaskData, settings: TuneSettings) -> TuneResult:
     """Tune a network, and copies of it with other peptides held out where the set is small or the gain in doubt.
 
-    Parameters
-    ----------
-    task : Task
-        Which model it is.
-    network : torch.nn.Module
-        Holds the start weights, and afterwards those of the first turn or the mean of all.
-    data : TaskData
-        What is learnt from.
-    tune_once : callable
-        Tunes the network that it is given, in the turn given.
-    wanted : int
-        Held-out peptides with which one can tell.
-
-    Returns
-    -------
-    TuneResult
-        With the held-out rows of all turns.
+    The network is left with the weights of the first fold or the mean of all; the result has the held-out rows of all.
     """
     start = copy.deepcopy(network)
     networks: list[torch.nn.Module] = []
     held_out: list[NDArray[Any]] = []
 
-    def turn_of(turn: int) -> TuneResult:
+    def tune_fold(fold: int) -> TuneResult:
         networks.append(copy.deepcopy(start) if networks else network)
-        result = tune_once(networks[-1], turn)
+        result = tune(task, networks[-1], data, settings, fold=fold)
         held_out.append(result.sequences["test"])
         return result
 
-    result = take_turns(turn_of(0), turn_of, wanted, task.averaged_rows)
+    # a collision energy was chosen on the test peptides of further folds
+    wanted = task.wanted_peptides if settings.baseline is None else 0
+    result = add_folds(tune_fold(0), tune_fold, wanted, task.averaged_rows)
     if len(networks) > 1 and task.averages_folds:
-        average_turns(task, networks, data, held_out)
+        average_folds(task, networks, data, held_out)
     return result
 
 
-def n_turns(held_out_peptides: int, all_peptides: int, wanted: int) -> int:
+def n_folds(held_out_peptides: int, all_peptides: int, wanted: int) -> int:
     """Return how often to tune so that the wanted peptides have been held out, none twice; at most five times."""
     possible = all_peptides // max(1, held_out_peptides)
-    return max(1, min(MAX_TURNS, possible, math.ceil(wanted / max(1, held_out_peptides))))
+    return max(1, min(MAX_FOLDS, possible, math.ceil(wanted / max(1, held_out_peptides))))
 
 
-def take_turns(
+def add_folds(
     first: TuneResult, tune_again: Callable[[int], TuneResult], wanted: int, averaged_rows: int = 0
 ) -> TuneResult:
-    """Add held-out scores of further turns to a result.
+    """Add held-out scores of further folds to a result.
 
-    What the turns tell together is whether tuning on this data, with these settings, helps peptides that it has
-    not seen.
-
-    Parameters
-    ----------
-    first : TuneResult
-        Result of turn 0.
-    tune_again : callable
-        Tunes the start weights once more, in the turn given, whose test peptides no other turn has.
-    wanted : int
-        Held-out peptides with which one can tell; 0 where the test peptides of further turns are not unseen.
-    averaged_rows : int
-        Rows of all turns together below which turns are taken for the mean of their weights alone.
+    What the folds tell together is whether tuning on this data, with these settings, helps peptides that it has
+    not seen. ``tune_again`` tunes the start weights once more, in the fold given, whose test peptides no other has.
+    ``wanted`` held-out peptides are enough to tell; 0 where those of further folds are not unseen. With fewer than
+    ``averaged_rows`` rows in all, folds are tuned for the mean of their weights alone.
     """
     held_out, peptides = first.n_peptides["test"], sum(first.n_peptides.values())
     results = [first]
 
-    def until(turns: int, why: str) -> None:
-        if turns > len(results):
+    def until(folds: int, why: str) -> None:
+        if folds > len(results):
             logger.info(
                 "%s: %s; tuning %d more times with other peptides held out",
                 first.name.upper(),
                 why,
-                turns - len(results),
+                folds - len(results),
             )
-        results.extend(tune_again(turn) for turn in range(len(results), turns))
+        results.extend(tune_again(fold) for fold in range(len(results), folds))
 
     if held_out < ENOUGH_IF_CLEAR or not is_clear(first):
-        until(n_turns(held_out, peptides, wanted), f"{held_out} held-out peptides are few to tell whether it helps")
+        until(n_folds(held_out, peptides, wanted), f"{held_out} held-out peptides are few to tell whether it helps")
     rows = sum(first.n_rows.values())
     if averaged_rows // max(1, rows) > 1:
-        turns = min(n_turns(held_out, peptides, peptides), averaged_rows // max(1, rows))
-        until(turns, f"of {rows} rows the mean of several models is better than one")
+        folds = min(n_folds(held_out, peptides, peptides), averaged_rows // max(1, rows))
+        until(folds, f"of {rows} rows the mean of several models is better than one")
     if wanted and is_in_doubt(pooled(results)):
-        until(n_turns(held_out, peptides, ENOUGH_IN_DOUBT), "it seems to help, but that may be chance")
+        until(n_folds(held_out, peptides, ENOUGH_IN_DOUBT), "it seems to help, but that may be chance")
     return pooled(results) if len(results) > 1 else first
 
 
@@ -176,37 +148,21 @@ def pooled(results: list[TuneResult]) -> TuneResult:
         n_peptides=first.n_peptides | {"test": sum(r.n_peptides["test"] for r in results)},
         n_rows=first.n_rows | {"test": sum(r.n_rows["test"] for r in results)},
         seconds=sum(r.seconds for r in results),
-        turns=len(results),
+        folds=len(results),
         measured=measured,
         held_out=HeldOut.pooled([r.held_out for r in results]),
     )
 
 
-def average_turns(
+def average_folds(
     task: Task, networks: Sequence[torch.nn.Module], data: TaskData, held_out: Sequence[NDArray[np.object_]]
 ) -> bool:
-    """Put the mean of all turns' weights into the first network, unless it left their common basin.
+    """Put the mean of all folds' weights into the first network, unless it left their common basin; tell whether.
 
     Weights tuned from the same start average well (Wortsman et al. 2022, model soups): the chance of the split and
     of the steps averages out. The mean, which has learnt from nearly all rows, must fit them at least as well as the
-    turns fit the rows that they have not learnt from. (What the turns have learnt by heart the mean has not, so that
-    their loss on it would be no fair limit.)
-
-    Parameters
-    ----------
-    task : Task
-        Which model it is.
-    networks : sequence of torch.nn.Module
-        One tuned network per turn.
-    data : TaskData
-        The rows of all turns.
-    held_out : sequence of ndarray
-        Stripped sequences that each turn has not learnt from.
-
-    Returns
-    -------
-    bool
-        False: the first network's weights are those of the first turn.
+    folds fit the rows that they have not learnt from, those of the sequences ``held_out``. (What the folds have learnt
+    by heart the mean has not, so that their loss on it would be no fair limit.)
     """
     prepared = task.prepare(data)
     device = next(networks[0].parameters()).device
@@ -216,10 +172,10 @@ def average_turns(
         return infer(network, examples, task.forward, loss=task.loss)[1]
 
     mean = copy.deepcopy(networks[0])
-    turns = [dict(network.named_parameters()) for network in networks]
+    folds = [dict(network.named_parameters()) for network in networks]
     with torch.no_grad():
         for name, parameter in mean.named_parameters():
-            parameter.copy_(torch.stack([turn[name] for turn in turns]).mean(dim=0))
+            parameter.copy_(torch.stack([fold[name] for fold in folds]).mean(dim=0))
     unseen = [np.flatnonzero(np.isin(prepared.sequences, list(sequences))) for sequences in held_out]
     limit = float(np.mean([loss(n, rows) for n, rows in zip(networks, unseen, strict=True)]))
     of_mean = loss(mean, np.arange(len(prepared.sequences)))
