@@ -151,7 +151,7 @@ def test_copies_of_one_peptide_pass(start):
 
 def _tune(name, network, df):
     data = TaskData(df, fragments_like(new_network("ms2", seed=1).model, df) if name == "ms2" else None)
-    return tune(get_task(name), network, data, TuneSettings(ONE_EPOCH, precision="fp32")
+    return tune(get_task(name), network, data, TuneSettings(ONE_EPOCH, precision="fp32"))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -180,7 +180,7 @@ def test_tuning_checks_the_validation_rows_of_ms2():
     start = _own()
     data = TaskData(start.precursors, start.fragments[["y_z1", "y_z2", "b_z1", "b_z2"]].set_axis(TYPES, axis=1))
     with pytest.raises(BaselineError):
-        tune(start.task, start.network, data, TuneSettings(ONE_EPOCH, precision="fp32")
+        tune(start.task, start.network, data, TuneSettings(ONE_EPOCH, precision="fp32"))
 
 
 def test_training_rows_make_up_for_few_validation_rows(monkeypatch):
@@ -196,11 +196,11 @@ def test_training_rows_make_up_for_few_validation_rows(monkeypatch):
         check_pretrained(task, network, examples, sequences, **kwargs)
 
     monkeypatch.setattr("alphadia_tl.tasks.tuning.check_pretrained", check)
-    tuned = tune(start.task, copy.deepcopy(start.network), data, TuneSettings(ONE_EPOCH, precision="fp32")
+    tuned = tune(start.task, copy.deepcopy(start.network), data, TuneSettings(ONE_EPOCH, precision="fp32"))
     assert seen == [tuned.n_rows["validation"] + tuned.n_rows["train"]]
     monkeypatch.setattr(sanity, "ENOUGH_ROWS", 0)
     with pytest.raises(BaselineError):
-        tune(start.task, start.network, data, TuneSettings(ONE_EPOCH, precision="fp32")
+        tune(start.task, start.network, data, TuneSettings(ONE_EPOCH, precision="fp32"))
     assert seen[1:] == [tuned.n_rows["validation"]]
 
 
