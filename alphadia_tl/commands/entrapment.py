@@ -21,8 +21,7 @@ from alphadia_tl.entrapment.digest import (
     require_unmarked,
     write_proteins,
 )
-from alphadia_tl.entrapment.foreign import foreign_peptides
-from alphadia_tl.entrapment.twins import make_twins
+from alphadia_tl.entrapment.twins import foreign_peptides, make_twins
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.files import write_stats, write_yaml
 

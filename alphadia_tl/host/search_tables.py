@@ -13,13 +13,7 @@ import pyarrow.parquet as pq
 
 from alphadia_tl.errors import QuantificationError
 from alphadia_tl.host.contract import CONFIG_FILE, LIBRARY_STEP, PRECURSORS_STEM
-from alphadia_tl.host.search_output import (
-    read_mapping,
-    read_provenance,
-    read_run_rows,
-    stage_seconds,
-    targets_at,
-)
+from alphadia_tl.host.search_output import read_mapping, read_provenance, read_run_rows, stage_seconds, targets_at
 
 ADVICE = "Give the output folder of a finished alphaDIA search."
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alphadia_tl.comparison.agreement import quantity_agreement, rt_agreement, shared_table, variation
+from alphadia_tl.comparison.compare import quantity_agreement, rt_agreement, shared_table, variation
 
 
 def rows(numbers, *, run="run_1", rt_shift=0.0, factor=1.0):

@@ -4,8 +4,7 @@ from alphabase.protein.fasta import Digest
 
 from alphadia_tl.entrapment import twins as twins_module
 from alphadia_tl.entrapment.digest import DigestSettings, i_as_l
-from alphadia_tl.entrapment.foreign import foreign_peptides
-from alphadia_tl.entrapment.twins import MAX_SHARED_LADDER, make_twins, shared_ladder
+from alphadia_tl.entrapment.twins import MAX_SHARED_LADDER, foreign_peptides, make_twins, shared_ladder
 from alphadia_tl.errors import DataError, SettingsError
 from alphadia_tl.simulate.sample import random_proteome
 
