@@ -47,11 +47,11 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         with temporary.open("rb+") as handle:  # Windows flushes only what may be written
             os.fsync(handle.fileno())
         temporary.replace(path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # h5py tells of a full disk in several ways
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise OutputError(
-            f"{path} could not be written: {error.strerror or error}.",
+            f"{path} could not be written: {getattr(error, 'strerror', None) or error}.",
             "Check permissions and free space of the output folder, then run again.",
         ) from error
     except BaseException:

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from alphadia_tl.errors import TransferLearningError
 
 if TYPE_CHECKING:
@@ -78,8 +81,29 @@ def user_error_class() -> type[Exception]:
     return CustomError  # type: ignore[no-any-return]
 
 
-class LibraryPredictor(Protocol):
-    """A manager of the four models, as peptdeep's."""
+FloatArray = NDArray[np.floating[Any]]
+
+
+class Predictor(Protocol):
+    """The four models: peptdeep's methods that alphaDIA calls, and arrays in the row order of what is given.
+
+    The tables have the columns ``sequence, mods, mod_sites, charge, nAA`` and, for mobility, ``precursor_mz``.
+    """
+
+    charged_frag_types: list[str]
+    """Names of the columns of `predict_ms2_array`, in their order."""
+
+    def predict_rt_array(self, df: pd.DataFrame) -> FloatArray:
+        """Return normalised retention times, shape (n,)."""
+
+    def predict_ccs_array(self, df: pd.DataFrame) -> FloatArray:
+        """Return collision cross sections in Å², shape (n,)."""
+
+    def predict_charge_probabilities(self, df: pd.DataFrame) -> FloatArray:
+        """Return the probability of charge j + 1 in column j, shape (n, 10)."""
+
+    def predict_ms2_array(self, df: pd.DataFrame) -> FloatArray:
+        """Return fragment intensities, shape (sum(nAA - 1), len(charged_frag_types))."""
 
     def predict_all(
         self, precursor_df: pd.DataFrame, *, predict_items: Sequence[str], frag_types: list[str]
@@ -96,7 +120,7 @@ class LibraryPredictor(Protocol):
         """Return one row per peptidoform and charge state above the cut-off."""
 
 
-def with_charges(df: pd.DataFrame, predictor: LibraryPredictor, least_probability: float) -> pd.DataFrame:
+def with_charges(df: pd.DataFrame, predictor: Predictor, least_probability: float) -> pd.DataFrame:
     """Return the precursors with probable charge states, in the range of those that there are, else from 1 to 10."""
     lowest, highest = (int(df["charge"].min()), int(df["charge"].max())) if "charge" in df.columns else (1, 10)
     probable = predictor.predict_charge(df, lowest, highest, least_probability)
@@ -104,12 +128,12 @@ def with_charges(df: pd.DataFrame, predictor: LibraryPredictor, least_probabilit
     return probable
 
 
-def prediction_class(predictor: LibraryPredictor) -> type:
+def prediction_class(predictor: Predictor) -> type:
     """Return a subclass of alphaDIA's prediction step that asks a predictor.
 
     Parameters
     ----------
-    predictor : LibraryPredictor
+    predictor : Predictor
         Has the models, collision energy and instrument that the step would load.
     """
     from alphabase.peptide.fragment import get_charged_frag_types

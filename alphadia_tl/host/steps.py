@@ -19,7 +19,7 @@ from alphadia_tl.host.contract import (
     check_attributes,
 )
 from alphadia_tl.host.hooks import (
-    LibraryPredictor,
+    Predictor,
     classifiers_that_fail_start_again,
     prediction_class,
     replaced,
@@ -184,7 +184,7 @@ def first_pass_output() -> Iterator[list[Path]]:
         yield searched
 
 
-def run_first_pass(step: Any, predictor: LibraryPredictor | None = None) -> tuple[list[tuple[str, str]], list[Path]]:
+def run_first_pass(step: Any, predictor: Predictor | None = None) -> tuple[list[tuple[str, str]], list[Path]]:
     """Run a search step without alphaDIA building its own transfer library; a run without precursors is no error.
 
     What each raw file says about its acquisition is left in its quantification folder (`run_facts`).
@@ -193,7 +193,7 @@ def run_first_pass(step: Any, predictor: LibraryPredictor | None = None) -> tupl
     ----------
     step : alphadia.search_step.SearchStep
         Step whose ``transfer_library.enabled`` is true, so that all fragments are quantified.
-    predictor : LibraryPredictor, optional
+    predictor : Predictor, optional
         Predicts the library, where one is predicted, instead of alphaDIA's own prediction.
 
     Returns
@@ -209,7 +209,7 @@ def run_first_pass(step: Any, predictor: LibraryPredictor | None = None) -> tupl
 
 
 @contextmanager
-def predicted_by(predictor: LibraryPredictor | None) -> Iterator[None]:
+def predicted_by(predictor: Predictor | None) -> Iterator[None]:
     """Let a predictor, where one is given, predict libraries instead of alphaDIA's own prediction."""
     import alphadia.search_step
 
@@ -219,7 +219,7 @@ def predicted_by(predictor: LibraryPredictor | None) -> Iterator[None]:
         yield
 
 
-def run_search(step: Any, predictor: LibraryPredictor | None) -> list[tuple[str, str]]:
+def run_search(step: Any, predictor: Predictor | None) -> list[tuple[str, str]]:
     """Run a search step; a predictor, where one is given, predicts its library instead of alphaDIA's own prediction.
 
     Returns
@@ -277,14 +277,14 @@ def _digested_once(folder: Path) -> Iterator[None]:
         yield
 
 
-def precursors_to_predict(step: Any, predictor: LibraryPredictor, digest: Path) -> pd.DataFrame:
+def precursors_to_predict(step: Any, predictor: Predictor, digest: Path) -> pd.DataFrame:
     """Return the precursors whose properties a search step would let a predictor predict, nothing predicted yet.
 
     Parameters
     ----------
     step : alphadia.search_step.SearchStep
         Not run yet.
-    predictor : LibraryPredictor
+    predictor : Predictor
         Predicts charge states, where the config asks for it.
     digest : Path
         Folder in which the digest is left for the next call, or found.
@@ -307,14 +307,14 @@ def precursors_to_predict(step: Any, predictor: LibraryPredictor, digest: Path) 
     return with_charges(df, predictor, config["min_charge_probability"]) if config["predict_charge"] else df
 
 
-def make_library(step: Any, predictor: LibraryPredictor | None, digest: Path) -> list[Path]:
+def make_library(step: Any, predictor: Predictor | None, digest: Path) -> list[Path]:
     """Make the library of a search step, as far as all of its searches share it: digested, predicted, with decoys.
 
     Parameters
     ----------
     step : alphadia.search_step.SearchStep
         Not run yet.
-    predictor : LibraryPredictor or None
+    predictor : Predictor or None
         Predicts the library, where one is predicted; None leaves it to alphaDIA.
     digest : Path
         Folder in which the digest is left for the next call, or found.

@@ -10,8 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from alphadia_tl.errors import DataError
+from alphadia_tl.host.contract import PEPTIDOFORM
 
 Keys = npt.NDArray[np.uint64]
+Rows = npt.NDArray[np.intp]
 
 KEY_COLUMN = "_key"
 """Holds :func:`precursor_keys` in tables that are compared again and again."""
@@ -28,6 +30,12 @@ def precursor_keys(precursor_df: pd.DataFrame) -> Keys:
         known: Keys = precursor_df[KEY_COLUMN].to_numpy(np.uint64)
         return known
     return _hash(_peptidoforms(precursor_df) + "|" + precursor_df["charge"].astype(str).to_numpy(dtype=object))
+
+
+def peptidoform_groups(precursor_df: pd.DataFrame) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return the first row of each peptidoform, and for each row the number of its peptidoform."""
+    group = precursor_df.groupby(PEPTIDOFORM, sort=False).ngroup().to_numpy()
+    return np.unique(group, return_index=True)[1], group
 
 
 def draw_salt(generator: np.random.Generator) -> str:
@@ -51,9 +59,6 @@ def _peptidoforms(precursor_df: pd.DataFrame) -> npt.NDArray[Any]:
 
 def _hash(values: npt.NDArray[Any]) -> Keys:
     return pd.util.hash_array(values, categorize=False)
-
-
-Rows = npt.NDArray[np.intp]
 
 
 def top_observations(precursor_df: pd.DataFrame, top_k: int) -> Rows:

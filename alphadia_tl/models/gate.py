@@ -1,56 +1,25 @@
-"""Accept a tuned model only where it beats the pretrained one on the same held-out peptides."""
+"""Whether something is better: a tuned model than the pretrained one or a library's values, a collision energy."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import trim_mean
 
+from alphadia_tl.host.hooks import FloatArray
+from alphadia_tl.tasks.base import Headline
+from alphadia_tl.tasks.energy import Better
+from alphadia_tl.tasks.held_out import LibraryScores, TuneResult
+from alphadia_tl.tasks.ms2 import Ms2Task
+
 N_BOOTSTRAP = 1000
 MIN_PEPTIDES = 10
-# Relative gain of the headline below which another search is not worth its time.
 MIN_GAIN = 0.005
-FloatArray = NDArray[np.floating[Any]]
-
-
-class Scored(Protocol):
-    """What the gate reads of a tuning result; see ``tasks.TuneResult``."""
-
-    @property
-    def name(self) -> str:
-        """Name of the model."""
-
-    @property
-    def headline(self) -> Any:
-        """Metric that decides: ``name``, ``higher_is_better``, ``trimmed``."""
-
-    @property
-    def before(self) -> dict[str, float]:
-        """Metrics of the pretrained model on the test rows."""
-
-    @property
-    def after(self) -> dict[str, float]:
-        """Metrics of the tuned model on the test rows."""
-
-    @property
-    def scores_before(self) -> FloatArray:
-        """Score of each test row under the pretrained model."""
-
-    @property
-    def scores_after(self) -> FloatArray:
-        """Score of each test row under the tuned model."""
-
-    @property
-    def test_groups(self) -> NDArray[Any]:
-        """Stripped sequence of each test row."""
-
-    @property
-    def n_peptides(self) -> dict[str, int]:
-        """Distinct peptides of each split."""
+"""Relative gain of the headline below which another search is not worth its time."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +78,8 @@ def improvement_interval(
     before: FloatArray,
     after: FloatArray,
     groups: NDArray[Any],
+    headline: Headline,
     *,
-    higher_is_better: bool,
-    trimmed: float,
     confidence: float,
     generator: np.random.Generator,
 ) -> tuple[float, float]:
@@ -126,10 +94,8 @@ def improvement_interval(
         Score per held-out row under the pretrained and the tuned model.
     groups : ndarray, shape (n,)
         Stripped sequence per row: rows of one peptide are averaged and resampled together.
-    higher_is_better : bool
-        Direction of the score.
-    trimmed : float
-        Fraction of the peptides that is left out at either end.
+    headline : Headline
+        Direction of the score, and the fraction of the peptides that is left out at either end.
     confidence : float
         One-sided confidence; the interval spans the quantiles ``1 - confidence`` and ``confidence``.
     generator : numpy.random.Generator
@@ -144,32 +110,43 @@ def improvement_interval(
     _, peptide = np.unique(groups[valid], return_inverse=True)
     if peptide.size == 0:
         return float("nan"), float("nan")
-    sign = 1.0 if higher_is_better else -1.0
+    sign = 1.0 if headline.higher_is_better else -1.0
     gain = sign * np.bincount(peptide, weights=(after - before)[valid]) / np.bincount(peptide)
     improvements = np.empty(N_BOOTSTRAP)
     for i in range(N_BOOTSTRAP):
-        improvements[i] = trim_mean(gain[generator.integers(0, gain.size, gain.size)], trimmed)
+        improvements[i] = trim_mean(gain[generator.integers(0, gain.size, gain.size)], headline.trimmed)
     low, high = np.quantile(improvements, [1 - confidence, confidence])
     return float(low), float(high)
 
 
-def decide(result: Scored, *, confidence: float, generator: np.random.Generator) -> Decision:
+def better_energy(confidence: float, generator: np.random.Generator) -> Better:
+    """Return the test that another collision energy has to pass: the gate's, for the best of several comparisons."""
+
+    def better(before: FloatArray, after: FloatArray, groups: NDArray[Any], comparisons: int) -> bool:
+        each = 1 - (1 - confidence) / comparisons
+        low, _ = improvement_interval(before, after, groups, Ms2Task.headline, confidence=each, generator=generator)
+        return low > 0
+
+    return better
+
+
+def better_than_given(
+    scores: LibraryScores, headline: Headline, *, confidence: float, generator: np.random.Generator
+) -> bool:
+    """Whether a tuned model is surely better than the values that a library has itself."""
+    if len(scores.peptides) < MIN_PEPTIDES:
+        return False
+    low, _ = improvement_interval(
+        scores.library, scores.tuned, scores.peptides, headline, confidence=confidence, generator=generator
+    )
+    return low > 0
+
+
+def decide(result: TuneResult, *, confidence: float, generator: np.random.Generator) -> Decision:
     """Compare a tuned model with the pretrained one on the test peptides.
 
-    Parameters
-    ----------
-    result : Scored
-        Result of one fine-tuning.
-    confidence : float
-        Confidence with which the tuned model must be better.
-    generator : numpy.random.Generator
-        Source of the bootstrap.
-
-    Returns
-    -------
-    Decision
-        Accepted only if the headline is better by 0.5 % of itself, and the lower bound of the paired improvement is
-        above zero.
+    It is accepted only if the headline is better by 0.5 % of itself, and the lower bound of the paired improvement is
+    above zero with the given confidence.
     """
     headline = result.headline
     before, after = result.before[headline.name], result.after[headline.name]
@@ -177,8 +154,7 @@ def decide(result: Scored, *, confidence: float, generator: np.random.Generator)
         np.asarray(result.scores_before, dtype=float),
         np.asarray(result.scores_after, dtype=float),
         np.asarray(result.test_groups),
-        higher_is_better=headline.higher_is_better,
-        trimmed=headline.trimmed,
+        headline,
         confidence=confidence,
         generator=generator,
     )

@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from alphadia_tl.errors import DataError
-from alphadia_tl.speclib.predictor import PEPTIDOFORM, FloatArray
+from alphadia_tl.host.contract import PEPTIDOFORM
+from alphadia_tl.host.hooks import FloatArray
 
 
 def _checked(probabilities: FloatArray) -> FloatArray:

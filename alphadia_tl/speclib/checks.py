@@ -13,7 +13,8 @@ from peptdeep import settings as peptdeep_settings
 from scipy import stats
 
 from alphadia_tl.errors import LibraryError, PredictionError
-from alphadia_tl.speclib.predictor import FloatArray
+from alphadia_tl.host.contract import PRECURSOR
+from alphadia_tl.host.hooks import FloatArray
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ def check_library(precursor_df: pd.DataFrame) -> None:
         If a needed column is missing, a sequence is not plain upper-case letters, or PeptDeep has no features for a
         modification; the message names them.
     """
-    needed = {"sequence", "mods", "mod_sites", "charge", "frag_start_idx", "frag_stop_idx"}
+    needed = {*PRECURSOR, "frag_start_idx", "frag_stop_idx"}
     missing = sorted(needed - set(precursor_df.columns))
     if missing:
         raise LibraryError(f"The spectral library lacks the precursor columns {', '.join(missing)}.")
@@ -88,14 +89,7 @@ def check_values(values: FloatArray, what: str) -> None:
 
 
 def rank_correlation(new: FloatArray, replaced: pd.Series) -> float:
-    """Return Spearman's rank correlation with the values replaced; NaN where these say nothing.
-
-    Parameters
-    ----------
-    new : ndarray of float, shape (n,)
-    replaced : pandas.Series, shape (n,)
-        May hold text or gaps; only numbers count.
-    """
+    """Return Spearman's rank correlation with the numbers among the values replaced; NaN where these say nothing."""
     old = pd.to_numeric(replaced, errors="coerce").to_numpy(dtype=np.float64)
     valid = np.isfinite(old) & np.isfinite(new)
     if valid.sum() < MIN_ROWS_TO_JUDGE or np.ptp(old[valid]) == 0 or np.ptp(new[valid]) == 0:
@@ -138,23 +132,14 @@ def spectrum_correlations(
 
 def median_correlation(correlations: FloatArray) -> float:
     """Return the median over precursors, NaN where too few can be judged."""
-    if np.isfinite(correlations).sum() < MIN_ROWS_TO_JUDGE:
-        return float("nan")
-    return float(np.nanmedian(correlations))
+    enough = np.isfinite(correlations).sum() >= MIN_ROWS_TO_JUDGE
+    return float(np.nanmedian(correlations)) if enough else float("nan")
 
 
 def check_correlation(model: str, correlation: float, n_precursors: int, replaced: str) -> None:
     """Check that predictions have something to do with what they replace.
 
-    Parameters
-    ----------
-    model : str
-        Key of ``CORRELATION_FLOORS``.
-    correlation : float
-        NaN means that the old values say nothing (constant, missing, too few): logged, not judged.
-    n_precursors : int
-    replaced : str
-        Name of what is replaced, for the message.
+    NaN means that the old values say nothing (constant, missing, too few): logged, not judged. ``replaced`` names them.
 
     Raises
     ------

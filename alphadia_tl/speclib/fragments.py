@@ -1,9 +1,8 @@
-"""Dense fragment frames: their layout, their m/z values, and predicted intensities for them."""
+"""Dense fragment frames: their order, their m/z values, and predicted intensities for them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,77 +12,39 @@ from alphabase.spectral_library.base import SpecLibBase
 from numpy.typing import NDArray
 
 from alphadia_tl.errors import LibraryError, PredictionError
+from alphadia_tl.host.contract import PRECURSOR
+from alphadia_tl.host.hooks import Predictor
+from alphadia_tl.library.fragments import Ints, block_rows, with_blocks
 from alphadia_tl.speclib.checks import check_values, spectrum_correlations
-from alphadia_tl.speclib.predictor import Predictor, chunks, model_input
 
-IntArray = NDArray[np.int64]
-MAX_FRACTION_WITHOUT_FRAGMENTS = 0.01
+MAX_EMPTY_FRACTION = 0.01
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Where the fragment rows of each precursor lie in a dense frame.
-
-    Attributes
-    ----------
-    start, stop : ndarray of int64, shape (n,)
-        Half-open row range per precursor.
-    """
-
-    start: IntArray
-    stop: IntArray
-
-    @classmethod
-    def of(cls, precursor_df: pd.DataFrame, n_rows: int) -> Layout:
-        """Read the layout of a library and check it against peptide lengths and the number of fragment rows."""
-        start = precursor_df["frag_start_idx"].to_numpy(dtype=np.int64)
-        stop = precursor_df["frag_stop_idx"].to_numpy(dtype=np.int64)
-        wrong = (stop - start != precursor_df["nAA"].to_numpy() - 1) | (start < 0) | (stop > n_rows)
-        if wrong.any():
-            raise LibraryError(
-                f"{int(wrong.sum()):,} precursors of the spectral library do not own nAA - 1 fragment rows, "
-                f"the first is {precursor_df['sequence'].to_numpy()[wrong][0]}.",
-                "The library file is damaged or of another format; save it again with alphabase.",
-            )
-        return cls(start, stop)
-
-    @classmethod
-    def dense(cls, lengths: NDArray[np.integer[Any]]) -> Layout:
-        """Lay precursors out one after the other."""
-        stop = np.cumsum(lengths, dtype=np.int64)
-        return cls(stop - lengths, stop)
-
-    @property
-    def is_dense(self) -> bool:
-        """True if precursors follow each other without gaps, in order."""
-        return bool(len(self.start) == 0 or (self.start[0] == 0 and (self.start[1:] == self.stop[:-1]).all()))
-
-    def take(self, rows: Any) -> Layout:
-        """Return the layout of some of the precursors in the same frame."""
-        return Layout(self.start[rows], self.stop[rows])
-
-    def fragment_rows(self) -> IntArray:
-        """Return the fragment row numbers of all precursors, one precursor after the other."""
-        lengths = self.stop - self.start
-        first = np.cumsum(lengths) - lengths
-        return np.asarray(np.repeat(self.start - first, lengths) + np.arange(lengths.sum()))
-
-    def write_to(self, precursor_df: pd.DataFrame) -> None:
-        """Set ``frag_start_idx`` and ``frag_stop_idx``."""
-        precursor_df["frag_start_idx"] = self.start
-        precursor_df["frag_stop_idx"] = self.stop
+def fragment_bounds(precursor_df: pd.DataFrame, n_rows: int) -> tuple[Ints, Ints]:
+    """Return first and last (exclusive) fragment row of each precursor, checked against lengths and number of rows."""
+    start = precursor_df["frag_start_idx"].to_numpy(dtype=np.int64)
+    stop = precursor_df["frag_stop_idx"].to_numpy(dtype=np.int64)
+    wrong = (stop - start != precursor_df["nAA"].to_numpy() - 1) | (start < 0) | (stop > n_rows)
+    if wrong.any():
+        raise LibraryError(
+            f"{int(wrong.sum()):,} precursors of the spectral library do not own nAA - 1 fragment rows, "
+            f"the first is {precursor_df['sequence'].to_numpy()[wrong][0]}.",
+            "The library file is damaged or of another format; save it again with alphabase.",
+        )
+    return start, stop
 
 
 def make_dense(library: SpecLibBase) -> None:
     """Bring the fragment rows into the order of the precursors and drop those nobody uses, in place."""
-    layout = Layout.of(library._precursor_df, len(library._fragment_mz_df))
-    if layout.is_dense and (len(layout.stop) == 0 or layout.stop[-1] == len(library._fragment_mz_df)):
+    n_rows = len(library._fragment_mz_df)
+    start, stop = fragment_bounds(library._precursor_df, n_rows)
+    if np.array_equal(start[1:], stop[:-1]) and start[0] == 0 and stop[-1] == n_rows:
         return
-    rows = layout.fragment_rows()
+    rows = block_rows(start, stop)
     for name in ("_fragment_mz_df", "_fragment_intensity_df"):
         frame = getattr(library, name)
         setattr(library, name, pd.DataFrame(frame.to_numpy()[rows], columns=frame.columns))
-    Layout.dense(layout.stop - layout.start).write_to(library._precursor_df)
+    library._precursor_df = with_blocks(library._precursor_df)
 
 
 def fit_columns(library: SpecLibBase, charged_frag_types: Sequence[str]) -> None:
@@ -96,6 +57,12 @@ def fit_columns(library: SpecLibBase, charged_frag_types: Sequence[str]) -> None
     library.charged_frag_types = wanted
 
 
+def model_input(precursor_df: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns that models read, with a fresh RangeIndex."""
+    columns = [c for c in (*PRECURSOR, "nAA", "precursor_mz") if c in precursor_df.columns]
+    return precursor_df[columns].reset_index(drop=True)
+
+
 def predict_intensities(
     library: SpecLibBase, predictor: Predictor, *, chunk_rows: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], int]:
@@ -104,13 +71,8 @@ def predict_intensities(
     Fragments of zero m/z (no neutral loss, charge above the precursor's) get zero intensity; the highest remaining
     fragment of a precursor is 1.
 
-    Parameters
-    ----------
-    library : SpecLibBase
-        Dense, with the wanted columns in ``fragment_mz_df``; not changed.
-    predictor : Predictor
-    chunk_rows : int
-        Precursors per call.
+    The library is dense, with the wanted columns in ``fragment_mz_df``, and not changed; ``chunk_rows`` precursors are
+    predicted per call.
 
     Returns
     -------
@@ -141,15 +103,16 @@ def predict_intensities(
     where_shared = [columns.index(c) for c in shared]
     replaced = library._fragment_intensity_df.to_numpy()
     from_shared = [library._fragment_intensity_df.columns.get_loc(c) for c in shared]
-    layout = Layout.of(library._precursor_df, len(exists))
+    start, stop = fragment_bounds(library._precursor_df, len(exists))
     intensities = np.empty(exists.shape, dtype=np.float32)
     correlations = np.full(len(df), np.nan, dtype=np.float32)
     n_empty = 0
-    for where, chunk in chunks(df, chunk_rows):
-        first = int(layout.start[where.start])
-        rows = slice(first, int(layout.stop[where.stop - 1]))
-        starts = layout.start[where] - first
-        values = _checked_chunk(np.asarray(predictor.predict_ms2_array(chunk)), exists[rows], picked, len(known))
+    for begin in range(0, len(df), chunk_rows):
+        where = slice(begin, min(begin + chunk_rows, len(df)))
+        rows = slice(int(start[where][0]), int(stop[where][-1]))
+        starts = start[where] - rows.start
+        predicted = np.asarray(predictor.predict_ms2_array(df.iloc[where].reset_index(drop=True)))
+        values = _checked_chunk(predicted, exists[rows], picked, len(known))
         n_empty += _scale(values, starts)
         intensities[rows] = values
         if shared:
@@ -157,7 +120,7 @@ def predict_intensities(
                 values[:, where_shared], replaced[rows][:, from_shared], exists[rows][:, where_shared], starts
             )
     check_values(intensities, "fragment intensity")
-    if n_empty > MAX_FRACTION_WITHOUT_FRAGMENTS * len(df):
+    if n_empty > MAX_EMPTY_FRACTION * len(df):
         raise PredictionError(
             f"{n_empty:,} of {len(df):,} precursors have no predicted fragment at all.",
             "Check that the charged fragment types are those the MS2 model was trained on.",
@@ -181,7 +144,7 @@ def _checked_chunk(
     return np.where(exists, np.maximum(values, 0), 0).astype(np.float32)
 
 
-def _scale(values: NDArray[np.float32], starts: IntArray) -> int:
+def _scale(values: NDArray[np.float32], starts: Ints) -> int:
     """Scale each precursor's highest fragment to 1 in place; return how many have none."""
     top = np.maximum.reduceat(values.max(axis=1), starts)
     lengths = np.diff(np.append(starts, len(values)))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,13 +17,15 @@ from alphabase.spectral_library.base import SpecLibBase
 from numpy.typing import NDArray
 
 from alphadia_tl.errors import PredictionError
+from alphadia_tl.host.hooks import Predictor
+from alphadia_tl.library.selection import peptidoform_groups
 from alphadia_tl.models.prediction import CHUNK_ROWS
+from alphadia_tl.settings import MODEL_NAMES
 from alphadia_tl.speclib import checks
 from alphadia_tl.speclib.charge import probability_of_own_charge, renumber, rows_to_keep
-from alphadia_tl.speclib.fragments import Layout, fit_columns, make_dense, predict_intensities
-from alphadia_tl.speclib.given_values import MOBILITY_COLUMNS, RT_COLUMNS, first_of, own_ccs
-from alphadia_tl.speclib.predictor import PEPTIDOFORM, Predictor, model_input, predict_rows
-from alphadia_tl.speclib.storage import load_library, save_library
+from alphadia_tl.speclib.fragments import fit_columns, fragment_bounds, make_dense, model_input, predict_intensities
+from alphadia_tl.speclib.library_values import MOBILITY_COLUMNS, ccs_of_mobility, first_of
+from alphadia_tl.speclib.storage import RT_COLUMNS, load_library, save_library
 
 logger = logging.getLogger(__name__)
 
@@ -81,8 +83,37 @@ class RegenerationSummary:
         return cls(**{**values, "accepted": tuple(values["accepted"])})
 
 
-ACCEPTABLE = ("rt", "charge", "ms2", "ccs")
 N_CHARGES = 10
+
+
+@dataclass(frozen=True)
+class TunedModels:
+    """What the library is predicted with.
+
+    Attributes
+    ----------
+    predictor : Predictor
+        The tuned models.
+    accepted : collection of str
+        Models to use, out of ``rt, charge, ms2, ccs``.
+    charged_frag_types : sequence of str
+        Fragment types of the new library, like ``b_z1``; the predictor must know them all.
+    charge_cutoff : float or None
+        Drop charge states of a lower probability, if ``charge`` is accepted; None drops nothing.
+    chunk_rows : int
+        Precursors whose fragments are predicted at once.
+    """
+
+    predictor: Predictor
+    accepted: Collection[str]
+    charged_frag_types: Sequence[str]
+    charge_cutoff: float | None = None
+    chunk_rows: int = CHUNK_ROWS
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.accepted) - set(MODEL_NAMES))
+        if unknown:
+            raise ValueError(f"unknown models {unknown}: expected a subset of {MODEL_NAMES}")
 
 
 @dataclass
@@ -90,10 +121,7 @@ class _Job:
     """State of one regeneration: the library and what is noted on the way."""
 
     library: SpecLibBase
-    predictor: Predictor
-    charged_frag_types: Sequence[str]
-    charge_cutoff: float | None
-    chunk_rows: int
+    models: TunedModels
     notes: dict[str, Any] = field(default_factory=dict)
     correlation: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -104,8 +132,8 @@ class _Job:
         return df
 
     def replace_columns(self, old: Sequence[str], new: Mapping[str, Any]) -> None:
-        kept = self.df.drop(columns=[c for c in old if c in self.df.columns])
-        self.library._precursor_df = kept.assign(**new)
+        remaining = self.df.drop(columns=[c for c in old if c in self.df.columns])
+        self.library._precursor_df = remaining.assign(**new)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -113,29 +141,33 @@ class _Job:
         yield
         self.seconds[stage] = time.perf_counter() - begin
 
-    def predict(self, df: pd.DataFrame, method: Callable[..., Any], stage: str, n_columns: int | None = None) -> Any:
-        return predict_rows(df, method, stage, chunk_rows=self.chunk_rows, n_columns=n_columns)
 
-    def predict_per_peptidoform(self, method: Callable[..., Any], stage: str, n_columns: int | None = None) -> Any:
-        """Predict once per peptidoform what does not depend on the charge, and spread it over the precursors."""
-        peptidoforms, group = _peptidoforms(self.df)
-        return self.predict(peptidoforms, method, stage, n_columns)[group]
+def _predict(df: pd.DataFrame, method: Callable[[pd.DataFrame], Any], model: str, *columns: int) -> NDArray[np.float32]:
+    """Predict one value, or one row of so many columns, per row of what `model_input` returned."""
+    values = np.asarray(method(df), dtype=np.float32)
+    if values.shape != (len(df), *columns):
+        raise PredictionError(
+            f"The {model} model returned an array of shape {values.shape} for {len(df):,} rows "
+            f"instead of {(len(df), *columns)}.",
+            "This is a defect of the predictor, not of the data.",
+        )
+    return values
 
 
-def _peptidoforms(df: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.integer[Any]]]:
-    """Return the input of models that do not look at the charge, and the row in it of each precursor."""
-    group = df.groupby(PEPTIDOFORM, sort=False).ngroup().to_numpy()
-    first = np.unique(group, return_index=True)[1]
-    return model_input(cast(pd.DataFrame, df.iloc[first])), group
+def _predict_peptidoforms(job: _Job, method: Callable[..., Any], model: str, *columns: int) -> NDArray[np.float32]:
+    """Predict once per peptidoform what does not depend on the charge, and spread it over the precursors."""
+    first, group = peptidoform_groups(job.df)
+    spread: NDArray[np.float32] = _predict(model_input(job.df.iloc[first]), method, model, *columns)[group]
+    return spread
 
 
 def _apply_charge(job: _Job) -> None:
-    if job.charge_cutoff is None:
+    if job.models.charge_cutoff is None:
         return
-    probabilities = job.predict_per_peptidoform(job.predictor.predict_charge_probabilities, "charge", N_CHARGES)
+    probabilities = _predict_peptidoforms(job, job.models.predictor.predict_charge_probabilities, "charge", N_CHARGES)
     checks.check_values(probabilities, "charge probability")
     charge = job.df["charge"].to_numpy()
-    keep = rows_to_keep(job.df, probability_of_own_charge(probabilities, charge), job.charge_cutoff)
+    keep = rows_to_keep(job.df, probability_of_own_charge(probabilities, charge), job.models.charge_cutoff)
     charges, counts = np.unique(charge[~keep], return_counts=True)
     job.notes["dropped_charge_states"] = {int(z): int(n) for z, n in zip(charges, counts, strict=True)}
     if keep.all():
@@ -146,7 +178,7 @@ def _apply_charge(job: _Job) -> None:
 
 
 def _apply_rt(job: _Job) -> None:
-    rt = job.predict_per_peptidoform(job.predictor.predict_rt_array, "rt")
+    rt = _predict_peptidoforms(job, job.models.predictor.predict_rt_array, "rt")
     column = first_of(RT_COLUMNS, job.df)
     _judge(job, "rt", rt, None if column is None else job.df[column], f"column '{column}'")
     job.replace_columns(RT_COLUMNS, {"rt_pred": rt, "rt_norm_pred": rt})
@@ -155,9 +187,10 @@ def _apply_rt(job: _Job) -> None:
 def _apply_ccs(job: _Job) -> None:
     if "precursor_mz" not in job.df.columns:
         job.library.calc_precursor_mz()
-    ccs = job.predict(model_input(job.df), job.predictor.predict_ccs_array, "ccs")
+    ccs = _predict(model_input(job.df), job.models.predictor.predict_ccs_array, "ccs")
     column = first_of(MOBILITY_COLUMNS, job.df)
-    replaced = None if column is None else own_ccs(job.df, column)  # the mobility's rank is mostly that of the charge
+    # not the mobility itself: its rank is mostly that of the charge
+    replaced = None if column is None else ccs_of_mobility(job.df, column)
     _judge(job, "ccs", ccs, replaced, f"column '{column}'")
     mobility = ccs_to_mobility_for_df(job.df.assign(ccs_pred=ccs), "ccs_pred").astype(np.float32)
     job.replace_columns(MOBILITY_COLUMNS, {"ccs_pred": ccs, "mobility_pred": mobility})
@@ -174,14 +207,17 @@ def _judge(job: _Job, model: str, values: Any, replaced: pd.Series | None, name:
 
 def _apply_ms2(job: _Job) -> None:
     make_dense(job.library)
-    fit_columns(job.library, job.charged_frag_types)
-    intensities, correlations, n_empty = predict_intensities(job.library, job.predictor, chunk_rows=job.chunk_rows)
+    models = job.models
+    fit_columns(job.library, models.charged_frag_types)
+    intensities, correlations, n_empty = predict_intensities(
+        job.library, models.predictor, chunk_rows=models.chunk_rows
+    )
     job.correlation["ms2"] = checks.median_correlation(correlations)
     checks.check_correlation("ms2", job.correlation["ms2"], len(job.df), "fragment intensities")
     job.notes["precursors_without_fragments"] = n_empty
     if n_empty:
         logger.warning("%d precursors have no predicted fragment and cannot be found.", n_empty)
-    job.library._fragment_intensity_df = pd.DataFrame(intensities, columns=list(job.charged_frag_types))
+    job.library._fragment_intensity_df = pd.DataFrame(intensities, columns=list(models.charged_frag_types))
 
 
 # In this order: what the charge model drops need not be predicted.
@@ -193,35 +229,17 @@ _APPLY: dict[str, Callable[[_Job], None]] = {
 }
 
 
-def _load(job: _Job, path: Path) -> None:
-    job.library = load_library(path)
+def _load(path: Path, models: TunedModels) -> _Job:
+    job = _Job(load_library(path), models)
     checks.check_library(job.df)
     if "nAA" not in job.df.columns:
         job.df["nAA"] = job.df["sequence"].str.len().astype(np.int32)
-    Layout.of(job.df, len(job.library._fragment_mz_df))
+    fragment_bounds(job.df, len(job.library._fragment_mz_df))
+    return job
 
 
-def _known(accepted: Collection[str]) -> list[str]:
-    unknown = sorted(set(accepted) - set(ACCEPTABLE))
-    if unknown:
-        raise ValueError(f"unknown models {unknown}: expected a subset of {ACCEPTABLE}")
-    return [name for name in _APPLY if name in accepted]
-
-
-def tables_to_predict(
-    library_path: Path,
-    *,
-    predictor: Predictor,
-    accepted: Collection[str],
-    charged_frag_types: Sequence[str],
-    charge_cutoff: float | None = None,
-) -> dict[str, pd.DataFrame]:
+def tables_to_predict(library_path: Path, models: TunedModels) -> dict[str, pd.DataFrame]:
     """Return what `regenerate` will ask the models beside the charge model, whose filter is applied here.
-
-    Parameters
-    ----------
-    library_path, predictor, accepted, charged_frag_types, charge_cutoff
-        As in `regenerate`.
 
     Returns
     -------
@@ -229,26 +247,16 @@ def tables_to_predict(
         By model: one row per peptidoform for ``rt``, one per precursor for ``ccs`` and ``ms2``, in the order in which
         they are asked for.
     """
-    job = _Job(SpecLibBase(), predictor, charged_frag_types, charge_cutoff, CHUNK_ROWS)
-    _load(job, Path(library_path))
-    wanted = _known(accepted)
-    if "charge" in wanted:
+    job = _load(library_path, models)
+    if "charge" in models.accepted:
         with _blamed("charge"):
             _apply_charge(job)
-    tables = {"rt": _peptidoforms(job.df)[0]} if "rt" in wanted else {}
-    return tables | {name: model_input(job.df) for name in ("ccs", "ms2") if name in wanted}
+    first, _ = peptidoform_groups(job.df)
+    tables = {"rt": model_input(job.df.iloc[first])} if "rt" in models.accepted else {}
+    return tables | {name: model_input(job.df) for name in ("ccs", "ms2") if name in models.accepted}
 
 
-def regenerate(
-    library_path: Path,
-    output_path: Path,
-    *,
-    predictor: Predictor,
-    accepted: Collection[str],
-    charged_frag_types: Sequence[str],
-    charge_cutoff: float | None = None,
-    chunk_rows: int = CHUNK_ROWS,
-) -> RegenerationSummary:
+def regenerate(library_path: Path, output_path: Path, models: TunedModels) -> RegenerationSummary:
     """Write the library of the second pass: accepted models predict, the rest stays what the first pass used.
 
     Parameters
@@ -257,20 +265,8 @@ def regenerate(
         Dense alphabase library, as alphaDIA saves it in the first pass (``speclib.hdf``).
     output_path : Path
         File to write; replaced in one step if it exists.
-    predictor : Predictor
-        The tuned models.
-    accepted : collection of str
-        Models to use, out of ``rt, charge, ms2, ccs``.
-    charged_frag_types : sequence of str
-        Fragment types of the new library, like ``b_z1``; the predictor must know them all.
-    charge_cutoff : float or None
-        Drop charge states of a lower probability, if ``charge`` is accepted; None drops nothing.
-    chunk_rows : int
-        Precursors per prediction.
-
-    Returns
-    -------
-    RegenerationSummary
+    models : TunedModels
+        What predicts, and what of it is used.
 
     Raises
     ------
@@ -281,26 +277,26 @@ def regenerate(
     OutputError
         If the library cannot be written.
     """
-    stages = _known(accepted)
-    job = _Job(SpecLibBase(), predictor, charged_frag_types, charge_cutoff, chunk_rows)
-    with job.timed("load"):
-        _load(job, Path(library_path))
+    begin = time.perf_counter()
+    job = _load(library_path, models)
+    job.seconds["load"] = time.perf_counter() - begin
     before = _counts(job.library)
+    stages = [name for name in _APPLY if name in models.accepted]
     for name in stages:
         with job.timed(name), _blamed(name):
             _APPLY[name](job)
     with job.timed("write"):
-        save_library(job.library, Path(output_path))
+        save_library(job.library, output_path)
     after = _counts(job.library)
     return RegenerationSummary(
         library_path=str(library_path),
         output_path=str(output_path),
-        accepted=tuple(name for name in ACCEPTABLE if name in accepted),
+        accepted=tuple(name for name in MODEL_NAMES if name in models.accepted),
         precursors_before=before[0],
         precursors_after=after[0],
         fragments_before=before[1],
         fragments_after=after[1],
-        charge_cutoff=charge_cutoff if "charge" in accepted else None,
+        charge_cutoff=models.charge_cutoff if "charge" in models.accepted else None,
         correlation=job.correlation,
         seconds=job.seconds,
         rates={n: (before if n == "charge" else after)[0] / max(job.seconds[n], 1e-9) for n in stages},

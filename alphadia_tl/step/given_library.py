@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from alphadia_tl.library.transfer_library import TransferLibrary
 from alphadia_tl.models import gate
 from alphadia_tl.models.manager import FinetuneManager
-from alphadia_tl.speclib.given_values import OwnValues
+from alphadia_tl.speclib.library_values import LibraryValues
 from alphadia_tl.speclib.storage import load_library
 from alphadia_tl.step.step_settings import StepSettings
-from alphadia_tl.tasks.base import Headline, TaskData
-from alphadia_tl.tasks.held_out import LibraryScores
+from alphadia_tl.tasks.base import TaskData
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +41,7 @@ def compare_with_library(
     judged = [name for name in accepted if name != "charge"]
     if not judged:
         return LibraryComparison()
-    own = OwnValues(load_library(given), manager.charged_frag_types)
+    own = LibraryValues(load_library(given), manager.charged_frag_types)
     data = TaskData(observations.precursor_df, observations.fragment_intensity_df, observations.fragment_mask_df)
     kept: dict[str, str] = {}
     for number, name in enumerate(judged):
@@ -58,26 +55,10 @@ def compare_with_library(
             f"{scores.metric_tuned:.4f} of the tuned model, {len(scores.peptides)} held-out peptides"
         )
         generator = settings.generator("given library", number)
-        if _surely_better(scores, headline, settings.plugin.gate_confidence, generator):
+        confidence = settings.plugin.gate_confidence
+        if gate.better_than_given(scores, headline, confidence=confidence, generator=generator):
             logger.info(f"{found}: they are replaced")
         else:
             kept[name] = f"{found}: the model is not surely better: the library's own values stay in it"
             logger.info(kept[name])
     return LibraryComparison(tuple(kept), tuple(kept.values()))
-
-
-def _surely_better(
-    scores: LibraryScores, headline: Headline, confidence: float, generator: np.random.Generator
-) -> bool:
-    if len(scores.peptides) < gate.MIN_PEPTIDES:
-        return False
-    low, _ = gate.improvement_interval(
-        scores.library,
-        scores.tuned,
-        scores.peptides,
-        higher_is_better=headline.higher_is_better,
-        trimmed=headline.trimmed,
-        confidence=confidence,
-        generator=generator,
-    )
-    return low > 0

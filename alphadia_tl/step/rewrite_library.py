@@ -8,7 +8,7 @@ from pathlib import Path
 
 from alphadia_tl.errors import PredictionError
 from alphadia_tl.models.manager import FinetuneManager
-from alphadia_tl.speclib.regenerate import regenerate
+from alphadia_tl.speclib.regenerate import TunedModels, regenerate
 from alphadia_tl.step.outcome import StepOutcome, collision_energy, save_models
 from alphadia_tl.step.step_settings import StepSettings
 
@@ -40,20 +40,14 @@ def _predicted_again(
         told = not outcome.accepted or outcome.library_values_kept
         return outcome if told else outcome.with_warnings(UNCHANGED)
     try:
-        summary = regenerate(
-            speclib,
-            outcome.bundle.tuned_library,
-            predictor=manager,
-            accepted=outcome.changing,
-            charged_frag_types=settings.predicted_frag_types,
-            charge_cutoff=outcome.charge_cutoff,
-        )
+        models = TunedModels(manager, outcome.changing, settings.predicted_frag_types, outcome.charge_cutoff)
+        summary = regenerate(speclib, outcome.bundle.tuned_library, models)
     except PredictionError as error:
         if error.model is None:
             raise
         manager.restore_pretrained(error.model)
         energy = collision_energy(settings, manager, outcome.provenance.get("nce_curve"))
-        models = save_models(manager, outcome.bundle)
-        outcome = outcome.without(error.model, error.what).with_provenance(**energy, models=models)
+        hashes = save_models(manager, outcome.bundle)
+        outcome = outcome.without(error.model, error.what).with_provenance(**energy, models=hashes)
         return _predicted_again(settings, manager, outcome, speclib)
     return replace(outcome, regeneration=summary)

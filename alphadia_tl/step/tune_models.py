@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from numpy.typing import NDArray
 
 from alphadia_tl.errors import BaselineError
 from alphadia_tl.library.transfer_library import TransferLibrary
@@ -26,32 +25,11 @@ from alphadia_tl.step.given_library import LibraryComparison, compare_with_libra
 from alphadia_tl.step.outcome import accepted_models, collision_energy
 from alphadia_tl.step.rt_diagnosis import by_retention_time, choose_rt_tolerance
 from alphadia_tl.step.step_settings import StepSettings
-from alphadia_tl.tasks.energy import Better
 from alphadia_tl.tasks.held_out import TuneResult
-from alphadia_tl.tasks.ms2 import Ms2Task
 from alphadia_tl.tasks.scalar import has_ccs
 from alphadia_tl.training.side_by_side import run_side_by_side
 
 logger = logging.getLogger(__name__)
-
-
-def better_than_chance(settings: StepSettings) -> Better:
-    """Return the test that another collision energy has to pass: the gate's, for the best of several comparisons."""
-    generator = settings.generator("collision energy")
-
-    def better(before: NDArray[Any], after: NDArray[Any], groups: NDArray[Any], comparisons: int) -> bool:
-        low, _ = gate.improvement_interval(
-            before,
-            after,
-            groups,
-            higher_is_better=True,
-            trimmed=Ms2Task.headline.trimmed,
-            confidence=1 - (1 - settings.plugin.gate_confidence) / comparisons,
-            generator=generator,
-        )
-        return low > 0
-
-    return better
 
 
 #: Without dropout, so that it draws nothing from torch's global random state; it takes as long as the others together.
@@ -184,7 +162,7 @@ def _tuners(
             matched_intensity_df=library.fragment_intensity_df,
             fragment_mask_df=library.fragment_mask_df,
             nce=settings.plugin.nce,
-            better=better_than_chance(settings),
+            better=gate.better_energy(settings.plugin.gate_confidence, settings.generator("collision energy")),
         ),
         "ccs": lambda: manager.finetune_ccs(df),
     }

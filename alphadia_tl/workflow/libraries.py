@@ -20,7 +20,7 @@ from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.prediction import CHUNK_ROWS, PredictionParts
 from alphadia_tl.search.passes import manager_of
 from alphadia_tl.search.plan import TransferLearningPlan
-from alphadia_tl.speclib.regenerate import tables_to_predict
+from alphadia_tl.speclib.regenerate import TunedModels, tables_to_predict
 from alphadia_tl.step.outcome import StepOutcome
 from alphadia_tl.step.rewrite_library import rewrite_library
 from alphadia_tl.step.step import first_predictor
@@ -116,13 +116,9 @@ def _tuned_tables(plan: JobPlan) -> Tables:
     if not outcome.changing:
         return {}
     try:
-        return tables_to_predict(
-            plan.passes.first_library,
-            predictor=_manager(plan, host.LIBRARY_STEP),
-            accepted=outcome.changing,
-            charged_frag_types=settings.predicted_frag_types,
-            charge_cutoff=outcome.charge_cutoff,
-        )
+        manager = _manager(plan, host.LIBRARY_STEP)
+        models = TunedModels(manager, outcome.changing, settings.predicted_frag_types, outcome.charge_cutoff)
+        return tables_to_predict(plan.passes.first_library, models)
     except PredictionError as error:
         logger.warning(f"The library will be predicted by one job: {error}")
         return {}

@@ -117,3 +117,12 @@ def test_decisions_hold_plain_values_for_yaml():
     values = _decide(Result(ERRORS, ERRORS * 0.5)).to_mapping()
     assert isinstance(values["interval"], list)
     assert all(isinstance(v, float) for v in values["interval"])
+
+
+def test_noise_is_not_better_than_chance():
+    better, rng = gate.better_energy(0.95, np.random.default_rng([0, 3])), np.random.default_rng(0)
+    before = rng.uniform(0.3, 0.7, 400)
+    peptides = np.array([f"PEPTIDE{i // 2}K" for i in range(400)], dtype=object)
+    told = [better(before, before + rng.normal(0, 0.05, 400), peptides, 5) for _ in range(20)]
+    assert not any(told)
+    assert better(before, before + rng.normal(0.03, 0.05, 400), peptides, 5)

@@ -7,7 +7,7 @@ from alphabase.peptide.fragment import create_fragment_mz_dataframe
 from alphabase.peptide.mobility import ccs_to_mobility_for_df
 
 from alphadia_tl.errors import LibraryError, PredictionError
-from alphadia_tl.speclib.regenerate import regenerate, tables_to_predict
+from alphadia_tl.speclib.regenerate import TunedModels, regenerate, tables_to_predict
 
 from .conftest import FRAG_TYPES, MadePredictor, load, make_library, spectrum
 
@@ -16,8 +16,8 @@ PRECURSOR = ["sequence", "mods", "mod_sites", "charge"]
 
 def run(path, predictor, accepted, **options):
     out = path.with_name("speclib.tuned.hdf")
-    options = {"charged_frag_types": FRAG_TYPES, **options}
-    return regenerate(path, out, predictor=predictor, accepted=accepted, **options), load(out)
+    models = TunedModels(predictor, accepted, **{"charged_frag_types": FRAG_TYPES, **options})
+    return regenerate(path, out, models), load(out)
 
 
 def assert_spectra(library, frag_types=FRAG_TYPES):
@@ -78,7 +78,7 @@ def test_what_will_be_asked_is_known_beforehand(library_path, accepted, cutoff):
 
     options = {"charged_frag_types": FRAG_TYPES, "charge_cutoff": cutoff}
     run(library_path, Noting(), accepted, **options)
-    tables = tables_to_predict(library_path, predictor=MadePredictor(), accepted=accepted, **options)
+    tables = tables_to_predict(library_path, TunedModels(MadePredictor(), accepted, **options))
     assert set(tables) == set(accepted) - {"charge"}
     for name, table in tables.items():
         pd.testing.assert_frame_equal(table, pd.concat(asked[name], ignore_index=True))

@@ -10,7 +10,7 @@ from alphadia.libtransform.flatten import FlattenLibrary, InitFlatColumns
 from alphadia.libtransform.harmonize import AnnotateFasta, IsotopeGenerator, PrecursorInitializer, RTNormalization
 from alphadia.libtransform.loader import DynamicLoader
 
-from alphadia_tl.speclib.regenerate import regenerate
+from alphadia_tl.speclib.regenerate import TunedModels, regenerate
 
 from .conftest import FRAG_TYPES, MadePredictor, make_library, spectrum
 
@@ -48,10 +48,7 @@ def test_the_search_sees_the_tuned_predictions(tmp_path, first_pass, stale, cuto
         library._precursor_df[stale] = library._precursor_df["rt_pred"].to_numpy() * 100
         library.save_hdf(str(path))
     out = tmp_path / "speclib.tuned.hdf"
-    regenerate(
-        path, out, predictor=MadePredictor(), accepted=("rt", "ccs", "ms2", "charge"),
-        charged_frag_types=FRAG_TYPES, charge_cutoff=cutoff,
-    )  # fmt: skip
+    regenerate(path, out, TunedModels(MadePredictor(), ("rt", "ccs", "ms2", "charge"), FRAG_TYPES, cutoff))
     flat = prepare()(harmonize(fasta)(DynamicLoader()(out)))
     targets = flat.precursor_df[flat.precursor_df["decoy"] == 0]
     n_peptidoforms = len(targets.groupby(["sequence", "mods", "mod_sites"]))

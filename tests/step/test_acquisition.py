@@ -21,7 +21,6 @@ from alphadia_tl.settings import PluginSettings, TrainingSettings
 from alphadia_tl.step.acquisition import read_acquisition, without_own_conditions
 from alphadia_tl.step.step import run_step, start_manager
 from alphadia_tl.step.step_settings import step_settings
-from alphadia_tl.step.tune_models import better_than_chance
 
 NAMES = ("rt", "ms2", "charge", "ccs")
 PEPTIDES = make_peptides(200, seed=6).sort_values("nAA", kind="stable", ignore_index=True)
@@ -84,15 +83,6 @@ def _better(before, after, groups, comparisons):
 def test_the_configured_energy_reaches_the_models(settings, tmp_path):
     manager = start_manager(replace(settings, nce=27.0))
     assert (manager.nce, manager.instrument) == (27.0, settings.instrument)
-
-
-def test_noise_is_not_better_than_chance(settings):
-    better, rng = better_than_chance(settings), np.random.default_rng(0)
-    before = rng.uniform(0.3, 0.7, 400)
-    peptides = np.array([f"PEPTIDE{i // 2}K" for i in range(400)], dtype=object)
-    told = [better(before, before + rng.normal(0, 0.05, 400), peptides, 5) for _ in range(20)]
-    assert not any(told)
-    assert better(before, before + rng.normal(0.03, 0.05, 400), peptides, 5)
 
 
 def test_a_step_says_that_it_leaves_out_the_librarys_own_energies(settings, tmp_path, acquired_at_35):

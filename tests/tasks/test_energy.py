@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from alphadia_tl.models.gate import improvement_interval
+from alphadia_tl.models.gate import better_energy
 from alphadia_tl.models.weights import new_network
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import get_task
@@ -24,17 +24,8 @@ def network():
     return network
 
 
-def _better(before, after, groups, comparisons):
-    low, _ = improvement_interval(
-        before,
-        after,
-        groups,
-        higher_is_better=True,
-        trimmed=0.25,
-        confidence=1 - 0.05 / comparisons,
-        generator=np.random.default_rng(0),
-    )
-    return low > 0
+def _better(*scores):
+    return better_energy(0.95, np.random.default_rng(0))(*scores)
 
 
 def _search(network, fragments, nce=30.0, better=_better, seed=0, df=PEPTIDES, **kwargs):
