@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
+import numpy as np
 import pandas as pd
 import yaml
 
 from alphadia_tl.bundle import Bundle
 from alphadia_tl.errors import ResultsError
+from alphadia_tl.files import read_yaml
 
 DASH = "–"
 MODELS = {"rt": "Retention time", "charge": "Charge states", "ms2": "Fragment intensities", "ccs": "Ion mobility (CCS)"}
@@ -100,15 +102,20 @@ def value(item: Any) -> str:
 
 def as_yaml(values: Any) -> str:
     """Write nested values as YAML, anything it does not know as text."""
-    return str(yaml.safe_dump(_plain(values), sort_keys=False, allow_unicode=True, width=110))
+    return str(yaml.safe_dump(plain(values), sort_keys=False, allow_unicode=True, width=110))
 
 
-def _plain(item: Any) -> Any:
+def plain(item: Any) -> Any:
+    """Turn nested values into what YAML and JSON know: numbers that are not finite become null, other things text."""
     if isinstance(item, Mapping):
-        return {str(k): _plain(v) for k, v in item.items()}
+        return {str(k): plain(v) for k, v in item.items()}
     if isinstance(item, list | tuple | set | frozenset):
-        return [_plain(v) for v in item]
-    return item if isinstance(item, bool | int | float | str) or item is None else str(item)
+        return [plain(v) for v in item]
+    if isinstance(item, np.generic):
+        item = item.item()
+    if isinstance(item, float):
+        return item if math.isfinite(item) else None
+    return item if isinstance(item, bool | int | str) or item is None else str(item)
 
 
 _WORDS = (count, number, together, percent, duration, model_name, metric, label, value, as_yaml)
@@ -176,89 +183,51 @@ class ModificationFacts(TypedDict, total=False):
 
 
 class Facts(TypedDict, total=False):
-    """Input of the report; every key may be missing.
+    """Input of the report; every key may be missing."""
 
-    Attributes
-    ----------
-    decisions : sequence of DecisionFacts
-        One per model, in the order to show.
-    training : mapping of str to TrainingFacts
-        By model name; models that were not trained are missing.
-    history : pandas.DataFrame
-        Long table ``epoch, property, data_split, metric_name, value``; the curves are the rows ``train_loss`` and
-        ``lr`` of split "train" and ``val_loss`` of split "validation"; epoch -1 is before training.
-    identified : mapping
-        ``first_pass`` and ``second_pass``: PassFacts or None where there is no table.
-    runs : sequence of str
-        Names of the runs.
-    transfer_library : mapping
-        Counts by name, shown as they are.
-    regeneration : mapping or None
-        Summary of the library regeneration; None where no library was written.
-    modifications : sequence of ModificationFacts
-        One per modification and tuned model.
-    seconds : mapping of str to float
-        Wall time per stage; a stage whose name continues another's ("tuning rt" after "tuning") is part of it.
-    rt_bins : sequence of mapping
-        Rows along the gradient: ``rt_from``, ``rt_to``, ``training_peptides``, ``held_out_peptides``,
-        ``median_abs_error_before``, ``median_abs_error_after``, ``note``; empty where there are none.
-    nce : NceFacts
-        Collision energies.
-    held_out : pandas.DataFrame
-        Held-out rows of all models, columns as in ``tasks.held_out.ROW_COLUMNS``.
-    spectra : pandas.DataFrame
-        A few held-out spectra, columns as in ``tasks.held_out.SPECTRUM_COLUMNS``.
-    warnings : sequence of str
-        What a user should know.
-    provenance : mapping
-        Versions, seeds, weight hashes and effective settings, nested as for YAML.
-    configs : mapping of str to str
-        Text of alphaDIA's effective config by name of the pass.
-    """
-
-    decisions: Sequence[DecisionFacts]
-    training: Mapping[str, TrainingFacts]
-    history: pd.DataFrame
-    identified: Mapping[str, PassFacts | None]
+    decisions: Sequence[DecisionFacts]  # in the order to show
+    training: Mapping[str, TrainingFacts]  # by model; those that were not trained are missing
+    history: pd.DataFrame  # epoch, property, data_split, metric_name, value; epoch -1 is before training
+    identified: Mapping[str, PassFacts | None]  # first_pass and second_pass; None where there is no table
+    between_passes: Mapping[str, int]  # precursors, run by run: kept, gained, lost
     runs: Sequence[str]
-    transfer_library: Mapping[str, Any]
-    regeneration: Mapping[str, Any] | None
+    transfer_library: Mapping[str, Any]  # counts, shown as they are
+    regeneration: Mapping[str, Any] | None  # None where no library was written
     modifications: Sequence[ModificationFacts]
-    seconds: Mapping[str, float]
-    rt_bins: Sequence[Mapping[str, Any]]
+    seconds: Mapping[str, float]  # a stage whose name continues another's ("tuning rt", "tuning") is part of it
+    rt_bins: Sequence[Mapping[str, Any]]  # rows along the gradient, keys as in TABLES["rt_bins"]
     nce: NceFacts
-    held_out: pd.DataFrame
-    spectra: pd.DataFrame
+    held_out: pd.DataFrame  # columns as in tasks.held_out.ROW_COLUMNS
+    spectra: pd.DataFrame  # columns as in tasks.held_out.SPECTRUM_COLUMNS
     warnings: Sequence[str]
-    provenance: Mapping[str, Any]
-    configs: Mapping[str, str]
+    provenance: Mapping[str, Any]  # versions, seeds, hashes and settings, nested as for YAML
+    configs: Mapping[str, str]  # text of alphaDIA's effective config by pass
 
 
 KEYS: dict[str, type] = {
     "decisions": list, "training": dict, "identified": dict, "transfer_library": dict, "regeneration": dict,
-    "warnings": list, "seconds": dict, "runs": list,
+    "warnings": list, "seconds": dict, "runs": list, "between_passes": dict,
 }  # fmt: skip
 FROZEN_CONFIG = "frozen_config.yaml"
-HELD_OUT_COLUMNS = {"model", "sequence", "mods", "charge", "observed", "before", "after", "score_before", "score_after"}
-SPECTRUM_COLUMNS = HELD_OUT_COLUMNS - {"model"} | {"kind", "spectrum", "ion", "mz"}
-HISTORY_COLUMNS = {"epoch", "property", "data_split", "metric_name", "value"}
-RT_BIN_COLUMNS = {
-    "rt_from", "rt_to", "training_peptides", "held_out_peptides", "median_abs_error_before", "median_abs_error_after",
-    "note",
+SPECTRUM = {"sequence", "mods", "charge", "observed", "before", "after", "score_before", "score_after"}
+TABLES = {
+    "history": {"epoch", "property", "data_split", "metric_name", "value"},
+    "rt_bins": {
+        "rt_from", "rt_to", "training_peptides", "held_out_peptides", "median_abs_error_before",
+        "median_abs_error_after", "note",
+    },
+    "modifications": {
+        "model", "modification", "training_peptides", "learnt", "test_peptides", "metric", "before", "after",
+    },
+    "held_out": SPECTRUM | {"model"},
+    "spectra": SPECTRUM | {"kind", "spectrum", "ion", "mz"},
 }  # fmt: skip
-MODIFICATION_COLUMNS = {
-    "model", "modification", "training_peptides", "learnt", "test_peptides", "metric", "before", "after",
-}  # fmt: skip
+"""Columns that each table must have."""
 ADVICE = "Give the output folder of a search with alphadia_tl: {enabled: true}, or its folder 'transfer'."
 
 
 def find_bundle(folder: Path) -> Bundle:
-    """Return the bundle of a run.
-
-    Parameters
-    ----------
-    folder : Path
-        Output folder of a search, or the bundle itself.
+    """Return the bundle in the output folder of a search, or the one that the folder is itself.
 
     Raises
     ------
@@ -267,7 +236,7 @@ def find_bundle(folder: Path) -> Bundle:
     """
     for place in (folder / "transfer", folder):
         bundle = Bundle(place)
-        if bundle.provenance.is_file() and "decisions" in _mapping(bundle.provenance):
+        if bundle.provenance.is_file() and "decisions" in read_yaml(bundle.provenance, error=ResultsError):
             return bundle
     if not folder.is_dir():
         raise ResultsError(f"{folder} is no folder.", ADVICE)
@@ -275,19 +244,14 @@ def find_bundle(folder: Path) -> Bundle:
 
 
 def read_facts(bundle: Bundle) -> Facts:
-    """Read everything that the report shows; files that are not there are left out.
-
-    Parameters
-    ----------
-    bundle : Bundle
-        Must have its provenance file.
+    """Read everything that the report shows; files but the provenance that are not there are left out.
 
     Raises
     ------
     ResultsError
         If a file cannot be read or lacks columns.
     """
-    known = _mapping(bundle.provenance)
+    known = read_yaml(bundle.provenance, error=ResultsError)
     facts: dict[str, Any] = {key: known.pop(key) for key in KEYS if known.get(key) is not None}
     if wrong := [key for key, value in facts.items() if not isinstance(value, KEYS[key])]:
         raise ResultsError(f"{bundle.provenance}: '{wrong[0]}' is not as the transfer-learning step writes it.")
@@ -298,16 +262,10 @@ def read_facts(bundle: Bundle) -> Facts:
         "curve": known.pop("nce_curve", None),
     }
     facts["provenance"] = known
-    tables: tuple[tuple[str, Path, set[str], Callable[[Path], pd.DataFrame]], ...] = (
-        ("history", bundle.stats, HISTORY_COLUMNS, _read_tsv),
-        ("rt_bins", bundle.rt_bins, RT_BIN_COLUMNS, _read_tsv),
-        ("modifications", bundle.modifications, MODIFICATION_COLUMNS, _read_tsv),
-        ("held_out", bundle.held_out, HELD_OUT_COLUMNS, pd.read_parquet),
-        ("spectra", bundle.spectra, SPECTRUM_COLUMNS, pd.read_parquet),
-    )
-    for name, path, columns, read in tables:
+    for name, columns in TABLES.items():
+        path: Path = bundle.stats if name == "history" else getattr(bundle, name)
         if path.is_file():
-            facts[name] = _table(path, columns, read)
+            facts[name] = _table(path, columns)
     for name in ("rt_bins", "modifications"):
         if name in facts:
             facts[name] = facts[name].fillna({"note": ""}).to_dict("records")
@@ -316,13 +274,9 @@ def read_facts(bundle: Bundle) -> Facts:
     return cast(Facts, facts)
 
 
-def _read_tsv(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, sep="\t")
-
-
-def _table(path: Path, columns: set[str], read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
+def _table(path: Path, columns: set[str]) -> pd.DataFrame:
     try:
-        table = read(path)
+        table = pd.read_csv(path, sep="\t") if path.suffix == ".tsv" else pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pandas' and pyarrow's own errors are ValueErrors
         raise ResultsError(f"{path} cannot be read: {error}.", "Delete it to get a report without it.") from error
     if missing := sorted(columns - set(table.columns)):
@@ -335,13 +289,3 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise ResultsError(f"{path} cannot be read: {error}.") from error
-
-
-def _mapping(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(_text(path))
-    except yaml.YAMLError as error:
-        raise ResultsError(f"{path} is no YAML: {error}.") from error
-    if not isinstance(values, dict):
-        raise ResultsError(f"{path} is no mapping of keys to values.")
-    return values

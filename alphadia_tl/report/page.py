@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from alphadia_tl.report.facts import (
     count,
     model_name,
     percent,
+    plain,
     read_facts,
 )
 from alphadia_tl.report.figures import (
@@ -55,7 +55,7 @@ def to_json(facts: Facts) -> str:
     values = {"format": FORMAT, **{k: v for k, v in facts.items() if k not in TABLES}}
     if (held_out := facts.get("held_out")) is not None:
         values["held_out"] = {str(model): _scores(rows) for model, rows in held_out.groupby("model", sort=False)}
-    return json.dumps(_plain(values), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(plain(values), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _scores(rows: pd.DataFrame) -> dict[str, Any]:
@@ -65,18 +65,6 @@ def _scores(rows: pd.DataFrame) -> dict[str, Any]:
         if rows[f"score_{side}"].notna().any()
     }
     return {"rows": len(rows), "score_quantiles": quantiles}
-
-
-def _plain(item: Any) -> Any:
-    if isinstance(item, Mapping):
-        return {str(k): _plain(v) for k, v in item.items()}
-    if isinstance(item, list | tuple | set | frozenset):
-        return [_plain(v) for v in item]
-    if isinstance(item, np.generic):
-        item = item.item()
-    if isinstance(item, float):
-        return item if math.isfinite(item) else None
-    return item if isinstance(item, bool | int | str) or item is None else str(item)
 
 
 QUANTITIES = (
@@ -100,36 +88,24 @@ class Stage:
 
 
 def stages(seconds: Mapping[str, float]) -> list[Stage]:
-    """Order stages with their parts below them.
-
-    Parameters
-    ----------
-    seconds : mapping of str to float
-        A stage whose name continues another's ("tuning rt" and "tuning") is part of it.
-
-    Returns
-    -------
-    list of Stage
-        ``share`` is the fraction of the total, which counts no part.
-    """
-
-    def parent(name: str) -> str | None:
-        return next((other for other in seconds if name != other and name.startswith(f"{other} ")), None)
-
+    """Order stages with their parts below them; the total, of which each has its share, counts no part."""
     total = total_seconds(seconds) or 1.0
     result = []
     for name in seconds:
-        if parent(name) is None:
-            parts = [n for n in seconds if parent(n) == name]
+        if _whole(name, seconds) is None:
+            parts = [n for n in seconds if _whole(n, seconds) == name]
             result += [Stage(n, seconds[n], n != name, seconds[n] / total) for n in (name, *parts)]
     return result
 
 
+def _whole(name: str, seconds: Mapping[str, float]) -> str | None:
+    """Return the stage that a stage is part of: the one whose name it continues ("tuning rt", "tuning")."""
+    return next((other for other in seconds if name.startswith(f"{other} ")), None)
+
+
 def total_seconds(seconds: Mapping[str, float]) -> float:
     """Add up the stages that are not part of another."""
-    return sum(
-        s for name, s in seconds.items() if not any(name != other and name.startswith(f"{other} ") for other in seconds)
-    )
+    return sum(s for name, s in seconds.items() if _whole(name, seconds) is None)
 
 
 def headline(decisions: Sequence[DecisionFacts], first: PassFacts | None, second: PassFacts | None) -> str:
@@ -145,22 +121,27 @@ def headline(decisions: Sequence[DecisionFacts], first: PassFacts | None, second
     return f"{found}: {change(before, after)}. {used}"
 
 
-def _pass_rows(first: PassFacts | None, second: PassFacts | None) -> list[dict[str, str]]:
-    one, two = cast(Mapping[str, Any], first or {}), cast(Mapping[str, Any], second or {})
+def _pass_rows(facts: Facts) -> list[dict[str, str]]:
+    """Return the lines of the table of both passes; none where neither has a table."""
+    identified = cast(Mapping[str, Mapping[str, Any] | None], facts.get("identified", {}))
+    one, two = (identified.get(name) or {} for name in ("first_pass", "second_pass"))
+    if not (one or two):
+        return []
+
+    def row(name: str, first: str, second: str, difference: str = "") -> dict[str, str]:
+        return {"name": name, "first": first, "second": second, "change": difference}
+
     rows = [
-        {
-            "name": name,
-            "first": count(one.get(key)),
-            "second": count(two.get(key)),
-            "change": change(one.get(key), two.get(key)),
-        }
+        row(name, count(one.get(key)), count(two.get(key)), change(one.get(key), two.get(key)))
         for key, name in QUANTITIES
         if key in {*one, *two, "precursors", "proteins"}
     ]
+    if between := facts.get("between_passes"):
+        lost, gained, kept = (f"{count(between.get(k))} {k}" for k in ("lost", "gained", "kept"))
+        rows.insert(1, row("run by run", lost, gained, kept))
     if any(p.get("fdp") is not None for p in (one, two)):
-        shown = [_error(p) for p in (one, two)]
-        rows.append({"name": "Estimated FDP", "first": shown[0][0], "second": shown[1][0], "change": ""})
-        rows.append({"name": "Claimed FDR holds?", "first": shown[0][1], "second": shown[1][1], "change": ""})
+        estimates, verdicts = zip(*(_error(p) for p in (one, two)), strict=True)
+        rows += [row("Estimated FDP", *estimates), row("Claimed FDR holds?", *verdicts)]
     return rows
 
 
@@ -213,19 +194,9 @@ def templates() -> Environment:
 
 
 def render_report(facts: Facts, drawings: Mapping[str, Sequence[Drawing]]) -> str:
-    """Return the page as HTML text.
+    """Return the page as HTML text, with the figures of each model; what is missing from the facts is left out.
 
-    Parameters
-    ----------
-    facts : Facts
-        See :class:`alphadia_tl.report.facts.Facts`; whatever is missing is left out.
-    drawings : mapping of str to sequence of Drawing
-        Figures by model.
-
-    Returns
-    -------
-    str
-        Every text of ``facts`` is escaped; plotly.js is embedded once if there is a figure.
+    Every text of the facts is escaped; plotly.js is embedded once if there is a figure.
     """
     environment = templates()
     identified = facts.get("identified", {})
@@ -238,7 +209,8 @@ def render_report(facts: Facts, drawings: Mapping[str, Sequence[Drawing]]) -> st
         plotly_js=Markup(get_plotlyjs()) if any(m["figures"] for m in models) else None,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         headline=headline(facts.get("decisions", ()), first, second),
-        pass_rows=_pass_rows(first, second) if first or second else [],
+        pass_rows=_pass_rows(facts),
+        between_passes=facts.get("between_passes"),
         claimed_fdr=percent(provenance.get("fdr", 0.01)),
         fdp_measured=any((p or {}).get("fdp") is not None for p in (first, second)),
         models=models,
@@ -282,12 +254,7 @@ def all_drawings(facts: Facts) -> dict[str, list[Drawing]]:
 
 
 def write_report(bundle: Bundle) -> None:
-    """Write ``report.html`` and ``report.json`` from a bundle's other files.
-
-    Parameters
-    ----------
-    bundle : Bundle
-        Has at least its provenance file.
+    """Write ``report.html`` and ``report.json`` from a bundle's other files, of which one must be the provenance.
 
     Raises
     ------

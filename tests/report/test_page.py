@@ -128,6 +128,11 @@ def test_first_screen_says_what_came_out(facts):
     assert order == sorted(order)
 
 
+def test_what_was_kept_gained_and_lost_between_the_passes_stands_beside_their_counts(facts):
+    text = " ".join(re.sub("<[^>]+>", " ", render_report(facts)).split())
+    assert "Precursors 16,412 18,950 +2,538 (+15.5 %) run by run 1,392 lost 4,011 gained 15,020 kept Protein" in text
+
+
 def test_modifications_are_shown_with_what_was_learnt(facts):
     html = " ".join(render_report(facts).split())
     phospho, oxidation = (
@@ -177,8 +182,8 @@ def test_measured_fdp_stands_beside_the_counts(facts):
 
 
 @pytest.mark.parametrize("missing", [
-    "decisions", "training", "history", "identified", "runs", "transfer_library", "regeneration", "modifications",
-    "rt_bins", "seconds", "warnings", "provenance", "held_out", "spectra", "nce",
+    "decisions", "training", "history", "identified", "between_passes", "runs", "transfer_library", "regeneration",
+    "modifications", "rt_bins", "seconds", "warnings", "provenance", "held_out", "spectra", "nce",
 ])  # fmt: skip
 def test_whatever_is_missing_is_left_out(facts, missing):
     del facts[missing]

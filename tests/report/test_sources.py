@@ -24,7 +24,8 @@ def test_what_is_written_is_read_again(bundle, facts):
     (bundle.folder.parent / "frozen_config.yaml").write_text("second: 2\n")
     found = read_facts(bundle)
     assert found["configs"] == {"first pass": "first: 1\n", "second pass": "second: 2\n"}
-    for key in ("decisions", "training", "identified", "runs", "warnings", "seconds", "transfer_library", "nce"):
+    same = {"decisions", "training", "identified", "between_passes", "runs", "warnings", "seconds", "transfer_library"}
+    for key in same | {"nce"}:
         assert found[key] == facts[key], key
     for key in ("history", "held_out", "spectra"):
         pd.testing.assert_frame_equal(found[key], facts[key], check_dtype=False)
@@ -63,9 +64,9 @@ def test_a_run_in_which_every_model_was_skipped_has_a_report(tmp_path):
         ("stats", b"epoch\tvalue\n1\t2\n", r"lacks the column\(s\) data_split, metric_name, property"),
         ("stats", b"", "cannot be read"),
         ("provenance", b"decisions: 1\n", "'decisions' is not as"),
-        ("provenance", b"a: [1,", "is no YAML"),
+        ("provenance", b"a: [1,", "is no valid YAML"),
         ("provenance", b"- 1\n", "no mapping"),
-        ("provenance", b"\xff\xfe\x00", "cannot be read"),
+        ("provenance", b"\xff\xfe\x00", "is UTF-16 text"),
     ],
 )
 def test_a_damaged_file_is_named(bundle, file, content, problem):
@@ -92,7 +93,7 @@ def test_json_says_what_the_facts_say(bundle, facts):
     write_report(bundle)
     summary = json.loads(bundle.report_json.read_text(encoding="utf-8"))
     assert summary["format"] == 1
-    for key in ("decisions", "training", "identified", "runs", "warnings", "seconds"):
+    for key in ("decisions", "training", "identified", "between_passes", "runs", "warnings", "seconds"):
         assert summary[key] == facts[key], key
     assert summary["rt_bins"][9]["median_abs_error_after"] is None  # NaN
     assert summary["transfer_library"]["charges"] == {"2": 11000, "3": 6500, "4": 1250}

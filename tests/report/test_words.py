@@ -61,4 +61,4 @@ def test_value(item, expected):
 
 
 def test_yaml_of_values_it_does_not_know():
-    assert words.as_yaml({"a": np.float32(0.5), 1: (1, None), "p": {"x"}}) == "a: '0.5'\n'1':\n- 1\n- null\np:\n- x\n"
+    assert words.as_yaml({"a": np.float32(0.5), 1: (1, None), "p": {"x"}}) == "a: 0.5\n'1':\n- 1\n- null\np:\n- x\n"
