@@ -1,6 +1,7 @@
-"""What the start-up file of ``alphadia-tl register`` calls, in every Python process of the environment.
+"""What comes before anything is loaded: the environment of the threads, and alphaDIA's own command with the plugin.
 
-It must cost nothing elsewhere: nothing is imported here but what Python itself has imported already.
+The start-up file of ``alphadia-tl register`` calls `begin` in every Python process of the environment. It must cost
+nothing elsewhere: nothing is imported here but what Python itself has imported already.
 """
 
 from __future__ import annotations
@@ -20,13 +21,7 @@ PLAN_MODULE = "alphadia.search_plan"
 
 
 def is_alphadia(command: Sequence[str]) -> bool:
-    """Return whether a command line (as ``sys.orig_argv``) runs alphaDIA's own command.
-
-    Parameters
-    ----------
-    command : sequence of str
-        The interpreter, its options, then the script, or ``-m`` and a module, and their arguments.
-    """
+    """Return whether a command line (interpreter, options, script or ``-m`` and module) runs alphaDIA's own command."""
     options = iter(command[1:])
     for word in options:
         if word == "-m":
@@ -70,10 +65,7 @@ class _PlanLoader:
 def use_plan(module: ModuleType) -> None:
     """Put the plan with transfer learning in the place of alphaDIA's.
 
-    Raises
-    ------
-    SystemExit
-        With the error's text (exit code 1) where the installed alphaDIA does not fit: no other search is run silently.
+    Where the installed alphaDIA does not fit, the program ends with the error's text: no other search runs silently.
     """
     from alphadia_tl import host
     from alphadia_tl.errors import TransferLearningError
@@ -87,7 +79,16 @@ def use_plan(module: ModuleType) -> None:
     module.SearchPlan = TransferLearningPlan  # type: ignore[attr-defined]
 
 
+def let_threads_sleep() -> None:
+    """Have waiting threads sleep, here and in what is started from here; they would spin and slow a shared machine.
+
+    It counts for torch, numba and what else comes with OpenMP and is loaded afterwards. The user's choice stays.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
 def begin() -> None:
     """Have the plan replaced when alphaDIA's command imports it; in any other program do nothing."""
     if is_alphadia(sys.orig_argv):
+        let_threads_sleep()
         sys.meta_path.insert(0, _PlanFinder())

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alphadia_tl.commands.finetune import read_config
+from alphadia_tl.commands.common import make_parser, read_config, say
 from alphadia_tl.comparison.compare import compare
 from alphadia_tl.comparison.errors import has_entrapment
 from alphadia_tl.comparison.searches import run_searches, search_configs, wall_seconds
@@ -29,9 +28,9 @@ DESCRIPTION = (
 
 
 def _parser(*, searches: bool) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="alphadia-tl compare",
-        description=DESCRIPTION,
+    parser = make_parser(
+        "compare",
+        DESCRIPTION,
         allow_abbrev=False,
         usage="%(prog)s FOLDER FOLDER [FOLDER ...] -o OUT [options]\n"
         "       %(prog)s --config CONFIG -o OUT [--stock] [options] [alphaDIA's flags]",
@@ -54,13 +53,7 @@ def _parser(*, searches: bool) -> argparse.ArgumentParser:
 
 
 def search_names(folders: Sequence[Path]) -> dict[str, Path]:
-    """Name folders by as few of their last parts as tell them apart.
-
-    Raises
-    ------
-    SettingsError
-        If a folder is given twice or there are fewer than two.
-    """
+    """Name folders by as few of their last parts as tell them apart; at least two different ones are needed."""
     whole = [f.resolve() for f in folders]
     if len(whole) < 2 or len(set(whole)) < len(whole):
         raise SettingsError("A comparison needs at least two different folders.", "See alphadia-tl compare --help.")
@@ -79,13 +72,6 @@ def find_entrapment(
     Flags count before what ``alphadia-tl entrapment`` wrote beside a search's FASTA, and that before what a search with
     the plugin wrote down. A search with neither of the latter two has entrapment if it found any, or if its database is
     that of a search that has.
-
-    Raises
-    ------
-    SettingsError
-        If flags say something about an entrapment that has no prefix, or a value is impossible.
-    DataError, QuantificationError
-        If a table cannot be read.
     """
     flags = {
         "prefix": options.entrapment_prefix,
@@ -129,11 +115,6 @@ def _written_of(output: SearchOutput, flags: Mapping[str, Any]) -> EntrapmentSet
     return written if flags.get("prefix") in (None, written.prefix) else EntrapmentSettings()
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
 def _compare(folders: Mapping[str, Path], options: argparse.Namespace, wall: Mapping[str, float], write: Write) -> None:
     outputs, notes = read_outputs(folders)
     outputs = [
@@ -145,8 +126,8 @@ def _compare(folders: Mapping[str, Path], options: argparse.Namespace, wall: Map
     write(f"\n{render_text(comparison)}\nWritten: {table}, {page}\n")
 
 
-def main(arguments: Sequence[str], write: Write = _say) -> int:
-    """Run the sub-command.
+def main(arguments: Sequence[str], write: Write = say) -> int:
+    """Run the sub-command; the exit code is that of the search that failed.
 
     Parameters
     ----------
@@ -154,16 +135,6 @@ def main(arguments: Sequence[str], write: Write = _say) -> int:
         Command line after ``compare``.
     write : callable, optional
         Takes the text for the user; default standard output, at once.
-
-    Returns
-    -------
-    int
-        0, or the exit code of the search that failed.
-
-    Raises
-    ------
-    TransferLearningError
-        If a folder, file or flag is wrong.
     """
     searches = any(a.split("=")[0] in CONFIG_FLAGS for a in arguments)
     parser = _parser(searches=searches)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from alphadia_tl.commands.finetune import read_config
+from alphadia_tl.commands.common import make_parser, read_config
 from alphadia_tl.entrapment.database import FACTS, LEFT_OUT, TWINS, beside
 from alphadia_tl.entrapment.digest import (
     PREFIX,
@@ -33,7 +33,7 @@ DESCRIPTION = (
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="alphadia-tl entrapment", description=DESCRIPTION)
+    parser = make_parser("entrapment", DESCRIPTION)
     parser.add_argument("--fasta", "-f", type=Path, required=True, help="Target proteins.")
     parser.add_argument("--output", "-o", type=Path, required=True, help="FASTA with targets and entrapment.")
     parser.add_argument("--foreign", type=Path, help="Proteins of a species not in the sample, instead of twins.")
@@ -110,13 +110,7 @@ def _write_foreign(options: argparse.Namespace, proteins: Mapping[str, Protein],
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the sub-command; what was written goes to standard output.
-
-    Returns
-    -------
-    int
-        0; errors are raised as :class:`TransferLearningError`.
-    """
+    """Run the sub-command; what was written goes to standard output."""
     options = _parser().parse_args(arguments)
     settings = DigestSettings.from_config(
         read_config(options.config),

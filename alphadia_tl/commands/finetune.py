@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from alphadia_tl import host
-from alphadia_tl.errors import QuantificationError, SettingsError, TransferLearningError
+from alphadia_tl.commands.common import make_parser, read_config, run_logged
+from alphadia_tl.errors import QuantificationError, SettingsError
 from alphadia_tl.host.contract import PSM_FILE
 from alphadia_tl.settings import PluginSettings
-
-logger = logging.getLogger(__name__)
 
 DESCRIPTION = (
     "Tune the models on the quantification folders of a first pass (searched with transfer_library.enabled: true), "
@@ -24,7 +19,7 @@ DESCRIPTION = (
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="alphadia-tl finetune", description=DESCRIPTION)
+    parser = make_parser("finetune", DESCRIPTION)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--quant-dir",
@@ -40,13 +35,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def quant_folders(quant_directories: Sequence[Path]) -> list[Path]:
-    """Return the folders of single runs inside quantification directories, sorted by name.
-
-    Raises
-    ------
-    QuantificationError
-        If a directory does not exist or holds no run.
-    """
+    """Return the folders of single runs inside quantification directories, sorted by name."""
     folders: list[Path] = []
     for directory in quant_directories:
         runs = sorted(p for p in directory.glob("*/") if (p / PSM_FILE).exists()) if directory.is_dir() else []
@@ -59,26 +48,7 @@ def quant_folders(quant_directories: Sequence[Path]) -> list[Path]:
     return folders
 
 
-def read_config(path: Path | None) -> dict[str, Any]:
-    """Read a YAML config.
-
-    Raises
-    ------
-    SettingsError
-        If the file is missing or is no YAML mapping.
-    """
-    if path is None:
-        return {}
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise SettingsError(f"The config {path} cannot be read: {error}.") from error
-    if not isinstance(config, dict):
-        raise SettingsError(f"The config {path} is no mapping of keys to values.")
-    return config
-
-
-def _run(options: argparse.Namespace) -> None:
+def _finetune(options: argparse.Namespace) -> int:
     from alphadia_tl.step.step import preflight, run_step
     from alphadia_tl.step.step_settings import step_settings
 
@@ -101,22 +71,10 @@ def _run(options: argparse.Namespace) -> None:
         transfer_library=options.transfer_library,
         speclib=options.library,
     )
+    return 0
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the sub-command.
-
-    Returns
-    -------
-    int
-        0, or 1 for an error that the user can mend.
-    """
+    """Run the sub-command; return its exit code."""
     options = _parser().parse_args(arguments)
-    host.check_host()
-    host.start_logging(options.output)
-    try:
-        _run(options)
-    except (TransferLearningError, host.user_error_class()) as error:
-        logger.error(f"{getattr(error, 'code', '')} {error}".strip())
-        return host.EXIT_USER_ERROR
-    return 0
+    return run_logged(lambda: _finetune(options), options.output)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
 from alphadia_tl import host
+from alphadia_tl.commands.common import make_parser
 from alphadia_tl.errors import OutputError
-from alphadia_tl.files import write_whole
+from alphadia_tl.files import write_text
 
 STEM = "alphadia_tl_register"
 # The guard comes first: in all other programs nothing of this package is imported. The package may be gone.
@@ -28,10 +28,7 @@ ENTRY_POINT = "alphadia_tl.startup:begin"
 def start_up_files(version: tuple[int, ...] = sys.version_info[:2]) -> dict[Path, str]:
     """Return the start-up files of the running Python's environment and their text.
 
-    Parameters
-    ----------
-    version : tuple of int
-        Python's; from 3.15 on a ``.start`` file takes the place of the line in the ``.pth`` file (PEP 829).
+    From Python 3.15 on a ``.start`` file takes the place of the line in the ``.pth`` file (PEP 829).
     """
     folder = Path(sysconfig.get_path("purelib"))
     files = {folder / f"{STEM}.pth": LINE + "\n"}
@@ -47,18 +44,10 @@ def is_registered() -> bool:
 
 
 def register(arguments: Sequence[str]) -> int:
-    """Run ``alphadia-tl register``.
-
-    Raises
-    ------
-    HostError
-        If the installed alphaDIA does not fit.
-    OutputError
-        If the file cannot be written.
-    """
-    parser = argparse.ArgumentParser(
-        prog="alphadia-tl register",
-        description="Make the plain 'alphadia' command of this environment, and a GUI that starts it, honour "
+    """Run ``alphadia-tl register``."""
+    parser = make_parser(
+        "register",
+        "Make the plain 'alphadia' command of this environment, and a GUI that starts it, honour "
         "'alphadia_tl: {enabled: true}' in the config. Undo it with 'alphadia-tl unregister', also before this package "
         "is uninstalled.",
     )
@@ -70,22 +59,14 @@ def register(arguments: Sequence[str]) -> int:
         return 0
     host.check_host()
     for path, text in start_up_files().items():
-        write_whole(path, lambda part, text=text: part.write_text(text, encoding="utf-8"))  # type: ignore[misc]
+        write_text(path, text)
     print(f"Written: {names}")
     return 0
 
 
 def unregister(arguments: Sequence[str]) -> int:
-    """Run ``alphadia-tl unregister``.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be removed.
-    """
-    argparse.ArgumentParser(
-        prog="alphadia-tl unregister", description="Remove the start-up file that 'alphadia-tl register' wrote."
-    ).parse_args(arguments)
+    """Run ``alphadia-tl unregister``."""
+    make_parser("unregister", "Remove the start-up file that 'alphadia-tl register' wrote.").parse_args(arguments)
     found = [path for path in start_up_files(version=(3, 15)) if path.exists()]
     for path in found:
         try:

@@ -17,83 +17,108 @@ from types import FrameType
 import filelock
 
 from alphadia_tl import __version__, host
-from alphadia_tl.commands.finetune import read_config
-from alphadia_tl.errors import HostError, OutputError, TransferLearningError
+from alphadia_tl.commands.common import make_parser, read_config, run_logged
+from alphadia_tl.errors import HostError, OutputError
 from alphadia_tl.files import write_text
 from alphadia_tl.search.done import LOCK_NAME
 from alphadia_tl.workflow import jobs, libraries
-from alphadia_tl.workflow.jobs import failed_runs
 from alphadia_tl.workflow.layout import Layout
 from alphadia_tl.workflow.libraries import JobPlan
 from alphadia_tl.workflow.plan_file import make_plan
 
 logger = logging.getLogger(__name__)
 
+DESCRIPTION = (
+    "The two-pass search as a Snakemake workflow: on this machine, or with Snakemake's executors on a cluster. The "
+    "config is that of a search on one machine. All other flags are Snakemake's, such as --cores 16, --dry-run or "
+    "--profile; without any of --cores, --jobs, --executor and --profile, all cores of this machine are used."
+)
 SNAKEFILE = Path(__file__).parents[1] / "workflow" / "Snakefile"
 LOCKS = Path(".snakemake", "locks")
 HOW_MANY = ("--cores", "-c", "--jobs", "-j", "--executor", "-e", "--profile", "--workflow-profile")
 
 
-def snakemake_command(output: Path, flags: Sequence[str]) -> list[str]:
-    """Return the command that runs the workflow in a folder.
+def main(arguments: Sequence[str]) -> int:
+    """Run the workflow; exit code 1 also where a job failed or raw files were left out."""
+    parser = make_parser(
+        "workflow",
+        DESCRIPTION,
+        allow_abbrev=False,
+        usage="%(prog)s --config FILE -o FOLDER [--tune-again] [Snakemake flags]",
+    )
+    parser.add_argument("--config", type=Path, required=True, help="The alphaDIA config.")
+    parser.add_argument("--output", "-o", type=Path, required=True, help="Output folder.")
+    parser.add_argument(
+        "--tune-again",
+        action="store_true",
+        help="Where raw files were added to a finished workflow: tune the models again, and search all files with the "
+        "new library. Without it the models stay, and only the new files are searched.",
+    )
+    options, flags = parser.parse_known_args(arguments)
+    output: Path = options.output.expanduser().absolute()
+    return run_logged(lambda: _run_workflow(options, output, flags), output)
 
-    Parameters
-    ----------
-    output : Path
-        Output folder, with a plan in it.
-    flags : sequence of str
-        Snakemake's, from the user.
-    """
-    given = {flag.split("=")[0] for flag in flags}
-    cores = [] if given & set(HOW_MANY) else ["--cores", "all"]
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(output)]
-    own = ["--configfile", str(Layout(output).plan), "--rerun-incomplete", "--show-failed-logs"]
-    return [*command, *own, *cores, *flags]
+
+def _run_workflow(options: argparse.Namespace, output: Path, flags: Sequence[str]) -> int:
+    if importlib.util.find_spec("snakemake") is None:
+        raise HostError("Snakemake is not installed.", "Run: pip install 'alphadia_tl[workflow]'.")
+    config = read_config(options.config)
+    with driving(output) as alone:
+        if alone:
+            make_plan(config, output, tune_again=options.tune_again)
+        code = run_snakemake(output, flags)
+    if code != 0:
+        logger.error("The workflow has not finished; the same command goes on where it stopped.")
+        return host.EXIT_USER_ERROR
+    layout = Layout(output)
+    if not layout.reported.is_file():  # such as --dry-run
+        return 0
+    failed = jobs.failed_runs(JobPlan(output, read_config(layout.config)))
+    for step, path, reason in failed:
+        logger.warning(f"{path} failed at step '{step}': {reason}")
+    if failed:
+        logger.error("Some raw files had errors. They are left out; a changed file is searched by the same command.")
+        return host.EXIT_USER_ERROR
+    return 0
 
 
 @contextmanager
 def driving(output: Path) -> Iterator[bool]:
-    """Hold an output folder while its workflow is planned and runs.
+    """Hold an output folder while its workflow is planned and runs; give False where another workflow runs in it.
 
-    Snakemake keeps a second workflow out of a folder with a lock that outlives it when it is killed. Whether the one
-    that left it is still alive is known from a lock of the operating system; where it is not, Snakemake's is removed.
-
-    Yields
-    ------
-    bool
-        False where another workflow runs in the folder: Snakemake says so.
+    Snakemake keeps a second workflow out of a folder, and says so, with a lock that outlives it when it is killed.
+    Whether the one that left it is still alive is known from a lock of the operating system; where it is not,
+    Snakemake's is removed.
 
     Raises
     ------
     OutputError
         If a search that is no workflow runs in the folder, or it cannot be written.
     """
-    with _held(output) as held:
-        locks = output / LOCKS
-        locked = locks.is_dir() and any(locks.iterdir())
-        if not held and not locked:
+    lock = filelock.FileLock(output / LOCK_NAME)
+    left = list((output / LOCKS).glob("*"))
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        if not left:
             raise OutputError(
                 f"Another search is running in {output}.", "Wait until it has ended, or choose another output folder."
-            )
-        if held:
-            if locked and _started_here(output):
-                logger.info("The workflow that ran here before was killed: its lock is removed.")
-                for lock in locks.iterdir():
-                    lock.unlink()
-            write_text(_driver(output), socket.gethostname())
-        yield held
-
-
-def run_snakemake(output: Path, flags: Sequence[str]) -> int:
-    """Run the workflow in a folder to its end, and hand on the signals to stop.
-
-    Returns
-    -------
-    int
-        Snakemake's exit code.
-    """
-    with subprocess.Popen(snakemake_command(output, flags)) as process, _handed_on(process):
-        return process.wait()
+            ) from error
+        yield False
+        return
+    except OSError as error:
+        raise OutputError(
+            f"{output} cannot be written: {error.strerror or error}.", "Check its permissions."
+        ) from error
+    try:
+        if left and _started_here(output):
+            logger.info("The workflow that ran here before was killed: its lock is removed.")
+            for path in left:
+                path.unlink()
+        write_text(_driver(output), socket.gethostname())
+        yield True
+    finally:
+        lock.release()
 
 
 def _driver(output: Path) -> Path:
@@ -103,34 +128,30 @@ def _driver(output: Path) -> Path:
 def _started_here(output: Path) -> bool:
     """Return whether the last workflow ran on this machine: locks may not reach over a shared file system."""
     driver = _driver(output)
-    host = driver.read_text(encoding="utf-8") if driver.is_file() else ""
-    if host != socket.gethostname():
-        logger.warning(f"The workflow that ran here before was started on {host or 'an unknown machine'}.")
+    machine = driver.read_text(encoding="utf-8") if driver.is_file() else ""
+    if machine != socket.gethostname():
+        logger.warning(f"The workflow that ran here before was started on {machine or 'an unknown machine'}.")
         logger.warning("If it does not run any more, add --unlock to this command once.")
         return False
     return True
 
 
-@contextmanager
-def _held(output: Path) -> Iterator[bool]:
-    lock = filelock.FileLock(output / LOCK_NAME)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        yield False
-        return
-    except OSError as error:
-        raise OutputError(
-            f"{output} cannot be written: {error.strerror or error}.", "Check its permissions."
-        ) from error
-    try:
-        yield True
-    finally:
-        lock.release()
+def snakemake_command(output: Path, flags: Sequence[str]) -> list[str]:
+    """Return the command that runs the workflow in a folder that has a plan, with Snakemake's flags from the user."""
+    cores = [] if {flag.split("=")[0] for flag in flags} & set(HOW_MANY) else ["--cores", "all"]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(output)]
+    own = ["--configfile", str(Layout(output).plan), "--rerun-incomplete", "--show-failed-logs"]
+    return [*command, *own, *cores, *flags]
+
+
+def run_snakemake(output: Path, flags: Sequence[str]) -> int:
+    """Run the workflow in a folder to its end, hand on the signals to stop, and return Snakemake's exit code."""
+    with subprocess.Popen(snakemake_command(output, flags)) as process, _signals_go_to(process):
+        return process.wait()
 
 
 @contextmanager
-def _handed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def _signals_go_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """Let Snakemake decide on what to do about a signal: on the first it waits for its jobs."""
 
     def hand_on(number: int, _: FrameType | None) -> None:
@@ -160,17 +181,28 @@ JOBS: dict[str, tuple[str, Run]] = {
     "tune": ("tune the models", lambda plan, _: jobs.tune(plan)),
     "report": ("write the report", lambda plan, _: jobs.report(plan)),
 }
-WITH_STEP = ("prepare", "predict", "library", "search", "combine")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="alphadia-tl job", description=JOB_DESCRIPTION)
+def job(arguments: Sequence[str]) -> int:
+    """Run one job of the workflow."""
+    options = _job_parser().parse_args(arguments)
+
+    def do() -> int:
+        logger.info(f"alphadia_tl {__version__}: job {' '.join(arguments)}")
+        JOBS[options.job][1](JobPlan(options.output.resolve(), read_config(options.config)), options)
+        return 0
+
+    return run_logged(do)
+
+
+def _job_parser() -> argparse.ArgumentParser:
+    parser = make_parser("job", JOB_DESCRIPTION)
     subs = parser.add_subparsers(dest="job", required=True, metavar="JOB")
     for name, (text, _) in JOBS.items():
         sub = subs.add_parser(name, help=text, description=text)
         sub.add_argument("--config", "-c", type=Path, required=True, help="The alphaDIA config, raw_paths included.")
         sub.add_argument("--output", "-o", type=Path, required=True, help="Output folder of the whole search.")
-        if name in WITH_STEP:
+        if name not in ("tune", "report"):
             steps = (host.TRANSFER_STEP, host.LIBRARY_STEP, host.MBR_STEP)
             sub.add_argument("--step", choices=steps, required=True, help="Pass that the job belongs to.")
         if name == "predict":
@@ -179,87 +211,3 @@ def _parser() -> argparse.ArgumentParser:
         if name == "search":
             sub.add_argument("--run", required=True, help="The run: its raw file's name without ending.")
     return parser
-
-
-def job_main(arguments: Sequence[str]) -> int:
-    """Do a job.
-
-    Returns
-    -------
-    int
-        0, or 1 for an error that the user can mend.
-    """
-    options = _parser().parse_args(arguments)
-    host.check_host()
-    host.start_logging()
-    logger.info(f"alphadia_tl {__version__}: job {' '.join(arguments)}")
-    try:
-        plan = JobPlan(options.output.resolve(), read_config(options.config))
-        JOBS[options.job][1](plan, options)
-    except (TransferLearningError, host.user_error_class()) as error:
-        logger.error(f"{getattr(error, 'code', '')} {error}".strip())
-        return host.EXIT_USER_ERROR
-    return 0
-
-
-DESCRIPTION = (
-    "The two-pass search as a Snakemake workflow: on this machine, or with Snakemake's executors on a cluster. The "
-    "config is that of a search on one machine. All other flags are Snakemake's, such as --cores 16, --dry-run or "
-    "--profile; without any of --cores, --jobs, --executor and --profile, all cores of this machine are used."
-)
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run the workflow.
-
-    Returns
-    -------
-    int
-        0; 1 for an error that the user can mend, a job that failed, or raw files that were left out.
-    """
-    parser = argparse.ArgumentParser(
-        prog="alphadia-tl workflow",
-        description=DESCRIPTION,
-        allow_abbrev=False,
-        usage="%(prog)s --config FILE -o FOLDER [--tune-again] [Snakemake flags]",
-    )
-    parser.add_argument("--config", type=Path, required=True, help="The alphaDIA config.")
-    parser.add_argument("--output", "-o", type=Path, required=True, help="Output folder.")
-    parser.add_argument(
-        "--tune-again",
-        action="store_true",
-        help="Where raw files were added to a finished workflow: tune the models again, and search all files with the "
-        "new library. Without it the models stay, and only the new files are searched.",
-    )
-    options, flags = parser.parse_known_args(arguments)
-    output: Path = options.output.expanduser().absolute()
-    host.check_host()
-    host.start_logging(output)
-    try:
-        if importlib.util.find_spec("snakemake") is None:
-            raise HostError("Snakemake is not installed.", "Run: pip install 'alphadia_tl[workflow]'.")
-        config = read_config(options.config)
-        with driving(output) as alone:
-            if alone:
-                make_plan(config, output, tune_again=options.tune_again)
-            code = run_snakemake(output, flags)
-        if code != 0:
-            logger.error("The workflow has not finished; the same command goes on where it stopped.")
-            return host.EXIT_USER_ERROR
-        return _tell(output)
-    except (TransferLearningError, host.user_error_class()) as error:
-        logger.error(f"{getattr(error, 'code', '')} {error}".strip())
-        return host.EXIT_USER_ERROR
-
-
-def _tell(output: Path) -> int:
-    layout = Layout(output)
-    if not layout.reported.is_file():  # such as --dry-run
-        return 0
-    failed = failed_runs(JobPlan(output, read_config(layout.config)))
-    for step, path, reason in failed:
-        logger.warning(f"{path} failed at step '{step}': {reason}")
-    if failed:
-        logger.error("Some raw files had errors. They are left out; a changed file is searched by the same command.")
-        return host.EXIT_USER_ERROR
-    return 0

@@ -2,44 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from alphadia_tl.errors import ResultsError
+from alphadia_tl.files import read_yaml, write_yaml
 from alphadia_tl.host import deep_merge
 from alphadia_tl.simulate.experiment import DEMO, Experiment, make_experiment
 from alphadia_tl.simulate.truth import Score, score_search
 
-logger = logging.getLogger(__name__)
-
-LOG_LINES_ON_FAILURE = 25
-
 
 @dataclass(frozen=True)
 class SearchResult:
-    """One search of the demo.
+    """One search of the demo: exit code and wall time of its command, what was found, seconds of the plugin's stages.
 
-    Attributes
-    ----------
-    title : str
-        Row of the table.
-    code : int
-        Exit code of the command.
-    seconds : float
-        Wall time of the command.
-    score : Score or None
-        Counted against the truth; None where the search failed.
-    stages : dict[str, float]
-        Seconds of the stages of the transfer-learning step, if there was one.
+    There is no score where the search failed, and there are no stages without the plugin.
     """
 
     title: str
@@ -52,26 +35,15 @@ class SearchResult:
 def run_search(
     experiment: Experiment, output: Path, title: str, changes: Mapping[str, Any], *, oracle: bool = False
 ) -> SearchResult:
-    """Run the ``alphadia-tl`` command on an experiment and score its output.
+    """Run the ``alphadia-tl`` command on an experiment, its config updated with `changes`, and score its output.
 
-    Parameters
-    ----------
-    experiment : Experiment
-        What is searched.
-    output : Path
-        Output folder, emptied first; the command's output goes to ``<output>.log`` beside it.
-    title : str
-        Row of the table.
-    changes : Mapping
-        What the config is updated with.
-    oracle : bool, default False
-        Search with the perfect library.
+    The output folder is emptied first; what the command says goes to ``<output>.log`` beside it. With `oracle` the
+    perfect library is searched.
     """
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
-    config = deep_merge(experiment.config(oracle=oracle), changes)
     config_path = output.with_suffix(".yaml")
-    config_path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    write_yaml(config_path, deep_merge(experiment.config(oracle=oracle), changes))
     command = [sys.executable, "-m", "alphadia_tl.cli", "--config", str(config_path), "-o", str(output)]
     started = time.perf_counter()
     with output.with_suffix(".log").open("w", encoding="utf-8") as log:
@@ -80,112 +52,73 @@ def run_search(
         ).returncode
     seconds = time.perf_counter() - started
     score = score_search(output, experiment.read_truth()) if code == 0 else None
-    return SearchResult(title, code, seconds, score, _stages(output))
-
-
-def _stages(output: Path) -> dict[str, float]:
-    path = output / "transfer" / "alphadia_tl.yaml"
-    if not path.is_file():
-        return {}
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return dict(content.get("seconds") or {})
+    provenance = output / "transfer" / "alphadia_tl.yaml"
+    stages = read_yaml(provenance, error=ResultsError).get("seconds") if provenance.is_file() else None
+    return SearchResult(title, code, seconds, score, stages or {})
 
 
 def format_table(results: list[SearchResult]) -> str:
     """Return the results as a text table, and the stages of each search below it."""
-    head = ("search", "precursors", "true", "true FDP", "proteins", "true", "seconds")
-    rows = [head]
+    rows = [("search", "precursors", "true", "true FDP", "proteins", "true", "seconds")]
     for r in results:
-        s = r.score
-        cells = ("failed", "", "", "", "") if s is None else _cells(s)
+        cells = ("failed", "", "", "", "")
+        if s := r.score:
+            cells = (f"{s.reported:,}", f"{s.true:,}", f"{s.fdp:.2%}", f"{s.proteins:,}", f"{s.true_proteins:,}")
         rows.append((r.title, *cells, f"{r.seconds:.0f}"))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    lines = ["  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
-             for row in rows]  # fmt: skip
-    lines.insert(1, "  ".join("-" * w for w in widths))
-    for r in results:
-        if r.stages:
-            lines.append(f"{r.title}: " + ", ".join(f"{k} {v:.0f} s" for k, v in r.stages.items()))
-    return "\n".join(lines)
-
-
-def _cells(s: Score) -> tuple[str, str, str, str, str]:
-    return f"{s.reported:,}", f"{s.true:,}", f"{s.fdp:.2%}", f"{s.proteins:,}", f"{s.true_proteins:,}"
+    first, *others = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join([title.ljust(first), *(c.rjust(w) for c, w in zip(cells, others, strict=True))])
+        for title, *cells in rows
+    ]
+    lines.insert(1, "  ".join("-" * w for w in (first, *others)))
+    told = [f"{r.title}: " + ", ".join(f"{k} {v:.0f} s" for k, v in r.stages.items()) for r in results if r.stages]
+    return "\n".join([*lines, *told])
 
 
 def run_demo(
     output: Path,
+    write: Callable[[str], object],
     *,
     mzml: bool = False,
     oracle: bool = False,
     stock_transfer: bool = False,
-    write: Callable[[str], object] | None = None,
 ) -> int:
-    """Make the demo experiment, search it without and with transfer learning, and print one table.
+    """Make the demo experiment, search it without and with transfer learning, and give one table to `write`.
 
-    Parameters
-    ----------
-    output : Path
-        Folder of the demo. The experiment in it is reused by the next call; the searches are not.
-    mzml : bool, default False
-        Write the raw file as mzML instead of alphaRaw HDF5.
-    oracle : bool, default False
-        Also search with the perfect library: how much there is to gain.
-    stock_transfer : bool, default False
-        Also run alphaDIA's own transfer step.
-    write : callable, optional
-        Takes the text for the user; default standard output, at once.
+    The experiment in the folder is reused by the next call; the searches are not. On request the perfect library is
+    searched too (how much there is to gain), and with alphaDIA's own transfer step.
 
     Returns
     -------
     int
         0, or the exit code of the first search that failed; the others are run all the same.
     """
-    write = write or _say
     write(f"Making the experiment in {output} (reused when it is there) ...\n")
     started = time.perf_counter()
-    with _quiet():  # the base models' epochs are not the demo's story
-        experiment = make_experiment(output / "experiment", DEMO, mzml=mzml)
-    facts = yaml.safe_load((experiment.folder / "experiment.yaml").read_text(encoding="utf-8"))
+    experiment = make_experiment(output / "experiment", DEMO, mzml=mzml)
+    facts = read_yaml(experiment.folder / "experiment.yaml", error=ResultsError)
     write(
         f"  {facts['true_precursors']:,} precursors in the sample, {facts['library_precursors']:,} in the FASTA's "
         f"library; {time.perf_counter() - started:.0f} s\n"
     )
-    plugin = {"alphadia_tl": {"enabled": True}}
-    stock = {"general": {"transfer_step_enabled": True}}
-    searches: list[tuple[str, str, dict[str, Any], bool]] = [
-        ("off", "alphaDIA, base models", {}, False),
-        ("on", "with alphadia_tl", plugin, False),
-        *([("stock_transfer", "alphaDIA's own transfer step", stock, False)] if stock_transfer else []),
-        *([("oracle", "alphaDIA, perfect library", {}, True)] if oracle else []),
+    searches: list[tuple[str, str, dict[str, Any]]] = [
+        ("off", "alphaDIA, base models", {}),
+        ("on", "with alphadia_tl", {"alphadia_tl": {"enabled": True}}),
     ]
+    if stock_transfer:
+        stock = {"general": {"transfer_step_enabled": True}}
+        searches.append(("stock_transfer", "alphaDIA's own transfer step", stock))
+    if oracle:
+        searches.append(("oracle", "alphaDIA, perfect library", {}))
     results = []
-    for name, title, changes, perfect in searches:
+    for name, title, changes in searches:
         write(f"Searching: {title} ...\n")
-        result = run_search(experiment, output / name, title, changes, oracle=perfect)
+        result = run_search(experiment, output / name, title, changes, oracle=name == "oracle")
         if result.code != 0:
-            write(_failure(result, output / f"{name}.log"))
+            log = output / f"{name}.log"
+            tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-25:]
+            head = f"The search '{title}' ended with exit code {result.code}; end of {log}:"
+            write("\n".join([head, *tail, ""]))
         results.append(result)
     write("\n" + format_table(results) + "\n")
     return next((r.code for r in results if r.code != 0), 0)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    package = logging.getLogger("alphadia_tl")
-    level = package.level
-    package.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        package.setLevel(level)
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
-def _failure(result: SearchResult, log: Path) -> str:
-    tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES_ON_FAILURE:]
-    return "\n".join([f"The search '{result.title}' ended with exit code {result.code}; end of {log}:", *tail, ""])

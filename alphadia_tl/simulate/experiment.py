@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from alphadia_tl.files import write_yaml
 from alphadia_tl.simulate.instrument import LAB, REFERENCE, Instrument
 from alphadia_tl.simulate.render import render_run
 from alphadia_tl.simulate.run_file import Acquisition
@@ -28,26 +29,9 @@ logger = logging.getLogger(__name__)
 class Preset:
     """All settings of an experiment.
 
-    Attributes
-    ----------
-    n_proteins : int
-        Proteins in the FASTA file, a quarter of them absent from the sample.
-    digestion : Digestion
-        Search space.
-    acquisition : Acquisition
-        How the run is measured.
-    training : BaseTraining
-        How the base weights are trained.
-    peptide_fraction : float
-        Fraction of the present proteins' peptides that are in the sample.
-    n_runs : int
-        Rendered runs; they share the sample's contents, not its noise, and their abundances differ a little.
-    optimization_lock_target : int
-        alphaDIA's ``calibration.optimization_lock_target``.
-    instrument, reference : Instrument
-        The truth of the run; the truth that the base weights are trained on.
-    seed : int
-        Seed of proteome, sample and run.
+    A quarter of the proteins in the FASTA file and a fraction of the others' peptides are absent from the sample. The
+    runs share the sample's contents, not its noise, and their abundances differ a little. The base weights are trained
+    on the instrument `reference`; `instrument` is the truth of the runs.
     """
 
     n_proteins: int
@@ -86,17 +70,7 @@ SMALL = Preset(
 
 @dataclass(frozen=True)
 class Experiment:
-    """Files of an experiment.
-
-    Attributes
-    ----------
-    folder : Path
-        Where they are.
-    preset : Preset
-        How they were made.
-    suffix : str
-        Ending of the raw files.
-    """
+    """Files of an experiment."""
 
     folder: Path
     preset: Preset
@@ -180,20 +154,22 @@ def make_experiment(
     home = experiment.home if weights_folder is None else weights_folder
     make_weights(home, preset)
     if home != experiment.home:
-        _share(model_zip_path(home), model_zip_path(experiment.home))
+        own = model_zip_path(experiment.home)
+        own.parent.mkdir(parents=True, exist_ok=True)
+        own.unlink(missing_ok=True)
+        own.symlink_to(model_zip_path(home).resolve())
     return experiment
 
 
 def make_weights(home: Path, preset: Preset) -> None:
     """Train the base weights of a preset under `home`, unless the same settings and code have done so before."""
-    made = {"training": asdict(preset.training), "reference": asdict(preset.reference)}
     home.mkdir(parents=True, exist_ok=True)
-    _once(
-        home / "weights.yaml",
-        made,
-        [model_zip_path(home)],
-        lambda: {"metrics": train_base_weights(home, preset.reference, preset.training)},
-    )
+    made = {"training": asdict(preset.training), "reference": asdict(preset.reference)}
+
+    def train() -> dict[str, Any]:
+        return {"metrics": train_base_weights(home, preset.reference, preset.training)}
+
+    _once(home / "weights.yaml", made, [model_zip_path(home)], train)
 
 
 def _render(experiment: Experiment) -> dict[str, Any]:
@@ -212,28 +188,17 @@ def _render(experiment: Experiment) -> dict[str, Any]:
     return {"library_precursors": len(library_df), "true_precursors": len(truth)}
 
 
-def _share(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    target.symlink_to(source.resolve())
-
-
 def _once(stamp: Path, settings: dict[str, Any], files: list[Path], make: Callable[[], dict[str, Any]]) -> None:
     """Call `make` unless its files exist and `stamp` records the same settings and the same simulation code."""
-    key = _key(settings)
+    sources = [
+        p for p in sorted(Path(__file__).parent.glob("*.py")) if p.name not in ("demo.py", "truth.py", "experiment.py")
+    ]
+    content = repr(settings).encode() + b"".join(p.read_bytes() for p in sources)
+    key = hashlib.sha256(content).hexdigest()[:16]
     if stamp.is_file() and all(f.is_file() for f in files):
         recorded = yaml.safe_load(stamp.read_text(encoding="utf-8"))
         if isinstance(recorded, dict) and recorded.get("key") == key:
             logger.info("Reusing %s", ", ".join(f.name for f in files))
             return
     stamp.unlink(missing_ok=True)
-    result = make()
-    stamp.write_text(yaml.safe_dump({"key": key, **result}, sort_keys=False), encoding="utf-8")
-
-
-def _key(settings: dict[str, Any]) -> str:
-    digest_of = hashlib.sha256(repr(settings).encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        if path.name not in ("demo.py", "truth.py", "experiment.py"):
-            digest_of.update(path.read_bytes())
-    return digest_of.hexdigest()[:16]
+    write_yaml(stamp, {"key": key, **make()})

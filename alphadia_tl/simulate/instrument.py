@@ -38,14 +38,8 @@ _DIMETHYLATED = {"Dimethyl@Any_N-term"}
 class Residues:
     """Residue codes of peptidoforms.
 
-    Attributes
-    ----------
-    codes : np.ndarray
-        uint8, shape (n, longest peptide): index into :data:`ALPHABET`, :data:`PAD` behind the C-terminus.
-    length : np.ndarray
-        int64, shape (n,): number of residues.
-    acetylated, dimethylated : np.ndarray
-        bool, shape (n,): N-terminus is acetylated, or dimethylated.
+    `codes` is uint8, shape (n, longest peptide): index into :data:`ALPHABET`, :data:`PAD` behind the C-terminus. The
+    others have one entry per peptidoform: number of residues, whether the N-terminus is acetylated or dimethylated.
     """
 
     codes: NDArray[Any]
@@ -70,13 +64,7 @@ class Residues:
 
 
 def encode(precursor_df: pd.DataFrame) -> Residues:
-    """Encode the columns sequence, mods and mod_sites.
-
-    Raises
-    ------
-    DataError
-        For an empty table, an unknown residue, or a modification that the truth model does not know.
-    """
+    """Encode the columns sequence, mods and mod_sites."""
     if len(precursor_df) == 0:
         raise DataError("The truth model got an empty precursor table.", "Give it at least one precursor.")
     sequences = precursor_df["sequence"].to_numpy(dtype=object)
@@ -98,12 +86,9 @@ def encode(precursor_df: pd.DataFrame) -> Residues:
             elif mod in _DIMETHYLATED:
                 dimethylated[row] = True
             else:
-                raise DataError(f"The truth model does not know the modification '{mod}'.", f"Known: {_known()}.")
+                known = ", ".join(sorted([*_MODIFIED, *_ACETYLATED, *_DIMETHYLATED]))
+                raise DataError(f"The truth model does not know the modification '{mod}'.", f"Known: {known}.")
     return Residues(codes, length, acetylated, dimethylated)
-
-
-def _known() -> str:
-    return ", ".join(sorted([*_MODIFIED, *_ACETYLATED, *_DIMETHYLATED]))
 
 
 def string_hash(precursor_df: pd.DataFrame, columns: list[str]) -> NDArray[Any]:
@@ -202,15 +187,7 @@ BASICITY = {"K": 0.9, "R": 1.0, "H": 0.55}
 
 @dataclass(frozen=True)
 class Instrument:
-    """What an instrument does to a peptide; the same peptide always gets the same answer.
-
-    Attributes
-    ----------
-    name : str
-        For logs and hashes.
-    retention, fragmentation, charging
-        The numbers of the three models.
-    """
+    """What an instrument does to a peptide; the same peptide always gets the same answer."""
 
     name: str
     retention: Retention
@@ -218,18 +195,7 @@ class Instrument:
     charging: Charging
 
     def retention_time(self, precursor_df: pd.DataFrame) -> NDArray[Any]:
-        """Return the retention time as a fraction of the gradient, shape (n,), in [0, 1].
-
-        Parameters
-        ----------
-        precursor_df : pd.DataFrame
-            Columns sequence, mods, mod_sites.
-
-        Raises
-        ------
-        DataError
-            For an unknown residue or modification.
-        """
+        """Return the retention time of peptidoforms as a fraction of the gradient, shape (n,), in [0, 1]."""
         r = self.retention
         peptides = encode(precursor_df)
         from_n = np.arange(peptides.codes.shape[1])
@@ -265,19 +231,10 @@ class Instrument:
         return np.asarray(above - below)
 
     def fragment_intensities(self, precursor_df: pd.DataFrame, charged_frag_types: list[str]) -> NDArray[Any]:
-        """Return max-normalised fragment intensities.
+        """Return max-normalised fragment intensities of precursors.
 
-        Parameters
-        ----------
-        precursor_df : pd.DataFrame
-            Columns sequence, mods, mod_sites, charge.
-        charged_frag_types : list[str]
-            Column names as in alphabase; types other than b_z1, b_z2, y_z1, y_z2 are never formed.
-
-        Returns
-        -------
-        np.ndarray
-            float32, shape (sum(nAA - 1), n_types), in the row order of the table, bonds from the N-terminus.
+        They are float32, shape (sum(nAA - 1), n_types), in the row order of the table, bonds from the N-terminus.
+        Fragment types are named as in alphabase; others than b_z1, b_z2, y_z1, y_z2 are never formed.
         """
         peptides = encode(precursor_df)
         charge = precursor_df["charge"].to_numpy(dtype=float)

@@ -6,7 +6,7 @@ All intensities are expected ion counts; counting is Poisson. Peaks closer than 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -21,27 +21,32 @@ from alphadia_tl.simulate.run_file import Acquisition, DiaRun
 _NEEDED = [*PRECURSOR, "nAA", "precursor_mz", "rt", "abundance", "frag_start_idx"]
 _ISOTOPE_DISTANCE = 1.0033548378
 _PROTON = 1.007276467
-_BATCH = 2000
 _SHAPE_REACH = 3.2
 
 
 @dataclass(frozen=True)
 class _Peaks:
+    """Peaks of spectra by number, m/z and counts, one entry each."""
+
     spectrum: NDArray[Any]
     mz: NDArray[Any]
     counts: NDArray[Any]
 
 
+@dataclass(frozen=True)
+class _Elution:
+    """When precursors elute (apex and sigma in seconds), and where in the cycle their spectrum is, one entry each."""
+
+    apex: NDArray[Any]
+    sigma: NDArray[Any]
+    slot: NDArray[Any]
+
+
 def isotope_fractions(mass: NDArray[Any]) -> NDArray[Any]:
-    """Return the isotope envelope of an average peptide, shape (n, 4), relative to all isotopes.
+    """Return the isotope envelope of average peptides of neutral masses, shape (n, 4), relative to all isotopes.
 
     A compound Poisson approximation of averagine (Senko et al. 1995, J Am Soc Mass Spectrom 6, 229): 5.3e-4 heavy
     atoms of one extra neutron and 4.3e-5 of two per dalton.
-
-    Parameters
-    ----------
-    mass : np.ndarray
-        Neutral masses in dalton, shape (n,).
     """
     one, two = 5.31e-4 * mass, 4.3e-5 * mass
     none = np.exp(-one - two)
@@ -66,11 +71,6 @@ def render_run(
         Settings of the run.
     generator : np.random.Generator
         Source of all randomness.
-
-    Raises
-    ------
-    DataError
-        For missing columns or values that are not finite.
     """
     _check(precursor_df, fragment_intensity_df)
     edges = acquisition.window_edges
@@ -80,25 +80,14 @@ def render_run(
     intensity = fragment_intensity_df.to_numpy(dtype=np.float32)
     chunks = [_noise(acquisition, generator)]
     own_stop = np.cumsum(df["nAA"].to_numpy() - 1)
-    for start in range(0, len(df), _BATCH):
-        rows = df.iloc[start : start + _BATCH]
+    for start in range(0, len(df), 2000):
+        rows = df.iloc[start : start + 2000]
         own = slice(own_stop[start] - (rows["nAA"].iloc[0] - 1), own_stop[start + len(rows) - 1])
-        batch_mz = fragment_mz[own]
         batch_intensity = intensity[_ranges(rows["frag_start_idx"].to_numpy(), rows["nAA"].to_numpy() - 1)]
-        chunks.extend(_precursor_peaks(rows, batch_mz, batch_intensity, acquisition, generator))
-    spectrum = np.concatenate([c.spectrum for c in chunks])
-    merged = _centroid(
-        _Peaks(spectrum, np.concatenate([c.mz for c in chunks]), np.concatenate([c.counts for c in chunks])),
-        acquisition.resolution,
-    )
-    return DiaRun.from_peaks(
-        spectrum=merged.spectrum,
-        mz=merged.mz,
-        intensity=merged.counts,
-        n_cycles=acquisition.n_cycles,
-        window_edges=edges,
-        cycle_seconds=acquisition.cycle_seconds,
-    )
+        chunks.extend(_precursor_peaks(rows, fragment_mz[own], batch_intensity, acquisition, generator))
+    peaks = _Peaks(*(np.concatenate([getattr(c, f.name) for c in chunks]) for f in fields(_Peaks)))
+    merged = _centroid(peaks, acquisition.resolution)
+    return DiaRun.from_peaks(merged.spectrum, merged.mz, merged.counts, acquisition)
 
 
 def _check(precursor_df: pd.DataFrame, fragment_intensity_df: pd.DataFrame) -> None:
@@ -158,20 +147,19 @@ def _precursor_peaks(
     for (row, mz, share), slot, limits in zip((survey, fragment), slots, (a.survey_mz, a.fragment_mz), strict=True):
         ion_height = height[row] * share
         keep = (ion_height > 0.3 * a.detection_limit) & (mz > limits[0]) & (mz < limits[1])
-        yield _chromatograms(row[keep], mz[keep], ion_height[keep], slot, apex, sigma, a, generator)
+        yield _chromatograms(row[keep], mz[keep], ion_height[keep], _Elution(apex, sigma, slot), a, generator)
 
 
 def _chromatograms(
     row: NDArray[Any],
     mz: NDArray[Any],
     height: NDArray[Any],
-    slot: NDArray[Any],
-    apex: NDArray[Any],
-    sigma: NDArray[Any],
+    elution: _Elution,
     a: Acquisition,
     generator: np.random.Generator,
 ) -> _Peaks:
-    """Spread ions over the cycles of their chromatographic peaks, and count them."""
+    """Spread ions, given by the row of their precursor, over the cycles of their chromatographic peaks, and count."""
+    apex, sigma, slot = elution.apex, elution.sigma, elution.slot
     per_cycle = a.n_windows + 1
     delay = slot * a.cycle_seconds / per_cycle
     first = np.ceil((apex - _SHAPE_REACH * sigma - delay) / a.cycle_seconds).astype(np.int64)

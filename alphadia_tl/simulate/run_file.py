@@ -91,9 +91,6 @@ class Acquisition:
         return np.asarray((self.margin + (1.0 - 2.0 * self.margin) * rt) * self.gradient_minutes * 60.0)
 
 
-_ISOLATION = ["precursor_mz", "isolation_lower_mz", "isolation_upper_mz"]
-
-
 @dataclass(frozen=True)
 class DiaRun:
     """Spectra of a DIA run in acquisition order: one MS1 spectrum and then all windows, cycle by cycle.
@@ -111,16 +108,10 @@ class DiaRun:
 
     @classmethod
     def from_peaks(
-        cls,
-        *,
-        spectrum: NDArray[Any],
-        mz: NDArray[Any],
-        intensity: NDArray[Any],
-        n_cycles: int,
-        window_edges: NDArray[Any],
-        cycle_seconds: float,
+        cls, spectrum: NDArray[Any], mz: NDArray[Any], intensity: NDArray[Any], acquisition: Acquisition
     ) -> DiaRun:
         """Build the tables from peaks that are sorted by spectrum number and m/z."""
+        n_cycles, window_edges = acquisition.n_cycles, acquisition.window_edges
         per_cycle = len(window_edges)
         n_spectra = n_cycles * per_cycle
         stops = np.searchsorted(spectrum, np.arange(n_spectra), side="right")
@@ -131,7 +122,7 @@ class DiaRun:
                 "spec_idx": np.arange(n_spectra, dtype=np.int64),
                 "peak_start_idx": np.concatenate([[0], stops[:-1]]).astype(np.int64),
                 "peak_stop_idx": stops.astype(np.int64),
-                "rt": np.arange(n_spectra) * cycle_seconds / per_cycle / 60.0,
+                "rt": np.arange(n_spectra) * acquisition.cycle_seconds / per_cycle / 60.0,
                 "precursor_mz": np.tile((lower + upper) / 2.0, n_cycles),
                 "precursor_charge": np.zeros(n_spectra, dtype=np.int8),
                 "isolation_lower_mz": np.tile(lower, n_cycles),
@@ -143,36 +134,27 @@ class DiaRun:
         return cls(spectrum_df, peak_df)
 
     def save(self, path: Path) -> None:
-        """Write the run in the format of the file name's ending: ``.hdf`` (alphaRaw) or ``.mzML``.
-
-        Raises
-        ------
-        OutputError
-            For another ending.
-        """
-        writers = {".hdf": self._save_hdf, ".mzml": self._save_mzml}
-        if path.suffix.lower() not in writers:
+        """Write the run in the format of the file name's ending: ``.hdf`` (alphaRaw) or ``.mzML``."""
+        if path.suffix.lower() == ".hdf":
+            data = MSData_Base(centroided=True)
+            data.spectrum_df, data.peak_df = self.spectrum_df, self.peak_df
+            data.raw_file_path, data.file_type, data.instrument = path.name, "simulated", "simulated"
+            data.save_hdf(str(path))
+        elif path.suffix.lower() == ".mzml":
+            with path.open("w", encoding="utf-8") as handle:
+                handle.write(_MZML_HEAD.format(n=len(self.spectrum_df)))
+                handle.writelines(self._mzml_spectra())
+                handle.write("    </spectrumList>\n  </run>\n</mzML>\n")
+        else:
             raise OutputError(f"A run cannot be written as '{path.name}'.", "Use a name that ends in .hdf or .mzML.")
-        writers[path.suffix.lower()](path)
-
-    def _save_hdf(self, path: Path) -> None:
-        data = MSData_Base(centroided=True)
-        data.spectrum_df, data.peak_df = self.spectrum_df, self.peak_df
-        data.raw_file_path, data.file_type, data.instrument = path.name, "simulated", "simulated"
-        data.save_hdf(str(path))
-
-    def _save_mzml(self, path: Path) -> None:
-        with path.open("w", encoding="utf-8") as handle:
-            handle.write(_MZML_HEAD.format(n=len(self.spectrum_df)))
-            handle.writelines(self._mzml_spectra())
-            handle.write("    </spectrumList>\n  </run>\n</mzML>\n")
 
     def _mzml_spectra(self) -> Iterator[str]:
         mz = self.peak_df["mz"].to_numpy()
         intensity = self.peak_df["intensity"].to_numpy()
-        columns = ["peak_start_idx", "peak_stop_idx", "ms_level", "rt", *_ISOLATION]
+        isolation = ["precursor_mz", "isolation_lower_mz", "isolation_upper_mz"]
+        columns = ["peak_start_idx", "peak_stop_idx", "ms_level", "rt", *isolation]
         rows = zip(*(self.spectrum_df[c].tolist() for c in columns), strict=True)
-        for index, (start, stop, level, rt, *isolation) in enumerate(rows):
+        for index, (start, stop, level, rt, centre, lower, upper) in enumerate(rows):
             peaks = slice(start, stop)
             yield _MZML_SPECTRUM.format(
                 index=index,
@@ -181,14 +163,12 @@ class DiaRun:
                 level=level,
                 kind='MS:1000579" name="MS1 spectrum' if level == 1 else 'MS:1000580" name="MSn spectrum',
                 rt=rt,
-                precursor="" if level == 1 else _precursor(*isolation),
+                precursor=""
+                if level == 1
+                else _MZML_PRECURSOR.format(centre=centre, below=centre - lower, above=upper - centre),
                 mz=_array(mz[peaks], 'MS:1000514" name="m/z array'),
                 intensity=_array(intensity[peaks], 'MS:1000515" name="intensity array'),
             )
-
-
-def _precursor(centre: float, lower: float, upper: float) -> str:
-    return _MZML_PRECURSOR.format(centre=centre, below=centre - lower, above=upper - centre)
 
 
 def _array(values: NDArray[Any], term: str) -> str:

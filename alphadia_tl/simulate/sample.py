@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +23,13 @@ RESIDUE_FREQUENCIES: dict[str, float] = {
 
 #: Protein accessions that start with this letter are in the FASTA but not in the sample (entrapment).
 ABSENT_PREFIX = "E"
-#: Median of the log-normal distribution of protein lengths, in residues.
-MEDIAN_LENGTH = 260.0
 
 
 @dataclass(frozen=True)
 class Proteome:
-    """Proteins of a FASTA file, and which of them the sample contains.
+    """Proteins of a FASTA file with UniProt-like accessions and names, and which of them the sample contains.
 
-    Attributes
-    ----------
-    accessions : tuple[str, ...]
-        UniProt-like accessions; entrapment proteins begin with :data:`ABSENT_PREFIX`.
-    names : tuple[str, ...]
-        Entry names, ``SIM00001`` or ``ENTRAP_00001``.
-    sequences : tuple[str, ...]
-        Amino acid sequences.
-    present : np.ndarray
-        Bool, True for proteins that are in the sample.
+    Entrapment proteins are named ``ENTRAP_00001``; their accessions begin with :data:`ABSENT_PREFIX`.
     """
 
     accessions: tuple[str, ...]
@@ -57,26 +46,11 @@ class Proteome:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def random_proteome(
-    n_proteins: int,
-    generator: np.random.Generator,
-    *,
-    absent_fraction: float = 0.25,
-) -> Proteome:
-    """Draw proteins residue by residue from the natural frequencies.
-
-    Parameters
-    ----------
-    n_proteins : int
-        Number of proteins, absent ones included.
-    generator : np.random.Generator
-        Source of all randomness.
-    absent_fraction : float, default 0.25
-        Fraction of the proteins that are not in the sample.
-    """
+def random_proteome(n_proteins: int, generator: np.random.Generator, *, absent_fraction: float = 0.25) -> Proteome:
+    """Draw proteins residue by residue from the natural frequencies; a fraction of them is absent from the sample."""
     residues = np.array(list(RESIDUE_FREQUENCIES))
     weights = np.array(list(RESIDUE_FREQUENCIES.values()))
-    lengths = np.clip(generator.lognormal(np.log(MEDIAN_LENGTH), 0.5, n_proteins), 60, 1500).astype(int)
+    lengths = np.clip(generator.lognormal(np.log(260.0), 0.5, n_proteins), 60, 1500).astype(int)
     text = "".join(generator.choice(residues, size=int(lengths.sum()), p=weights / weights.sum()))
     stops = np.cumsum(lengths)
     sequences = tuple("M" + text[a + 1 : b] for a, b in zip(stops - lengths, stops, strict=True))
@@ -92,8 +66,6 @@ def random_proteome(
 
 
 FRAGMENT_TYPES = ["b_z1", "b_z2", "y_z1", "y_z2"]
-#: Charge states that fewer of a peptidoform's ions carry are not in the sample.
-MIN_CHARGE_FRACTION = 0.05
 #: Abundance of a peptide with one missed cleavage, or one oxidised methionine, relative to the one without.
 MISSED_CLEAVAGE_FACTOR, OXIDATION_FACTOR = 0.08, 0.08
 
@@ -113,16 +85,8 @@ class Digestion:
 
     def to_config(self) -> dict[str, object]:
         """Return the matching keys of alphaDIA's ``library_prediction`` section."""
-        return {
-            "enzyme": self.enzyme,
-            "missed_cleavages": self.missed_cleavages,
-            "max_var_mod_num": self.max_var_mod_num,
-            "variable_modifications": ";".join(self.variable_modifications),
-            "fixed_modifications": ";".join(self.fixed_modifications),
-            "precursor_len": list(self.precursor_len),
-            "precursor_charge": list(self.precursor_charge),
-            "precursor_mz": list(self.precursor_mz),
-        }
+        lists = {k: list(v) if k.startswith("precursor") else v for k, v in asdict(self).items()}
+        return {k: ";".join(v) if k.endswith("modifications") else v for k, v in lists.items()}
 
 
 @dataclass(frozen=True)
@@ -192,18 +156,8 @@ def make_sample(
 ) -> Sample:
     """Draw the contents of a sample from a digest.
 
-    Parameters
-    ----------
-    library_df : pd.DataFrame
-        Output of :func:`digest`.
-    instrument : Instrument
-        Gives retention times, charge states and fragment intensities.
-    generator : np.random.Generator
-        Source of all randomness.
-    protein_spread, peptide_spread : float
-        Standard deviations of ln(protein abundance) and of ln(peptide response).
-    peptide_fraction : float
-        Fraction of the stripped sequences that ionise at all.
+    The abundance is log-normal in proteins and in peptides, with the given standard deviations of its logarithm; it is
+    shared by a peptidoform's charge states. A fraction of the stripped sequences ionises at all.
     """
     df = library_df[~library_df["proteins"].str.startswith(ABSENT_PREFIX)].reset_index(drop=True)
     first_protein = df["proteins"].str.split(";").str[0]
@@ -219,7 +173,7 @@ def make_sample(
     df["abundance"] = np.exp(log_abundance) * MISSED_CLEAVAGE_FACTOR**missed * OXIDATION_FACTOR**oxidised * fractions
     df["rt"] = instrument.retention_time(df)
     columns = [*PEPTIDOFORM, "charge", "nAA", "precursor_mz", "proteins", "rt", "abundance"]
-    df = df.loc[ionises & (fractions >= MIN_CHARGE_FRACTION), columns].reset_index(drop=True)
+    df = df.loc[ionises & (fractions >= 0.05), columns].reset_index(drop=True)
     set_fragment_pointers(df)
     intensities = instrument.fragment_intensities(df, FRAGMENT_TYPES)
     return Sample(df, pd.DataFrame(intensities, columns=FRAGMENT_TYPES))

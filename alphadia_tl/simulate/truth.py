@@ -22,20 +22,10 @@ _COLUMNS = {f"precursor.{c}": c for c in [*PRECURSOR, "qval", "rt.observed"]} | 
 class Score:
     """Outcome of a search, counted against the truth.
 
-    Attributes
-    ----------
-    reported : int
-        Precursors at the q-value limit, in all runs together.
-    true : int
-        Of these, in the sample and within the time tolerance of the true apex.
-    absent, misplaced : int
-        Of these, not in the sample at all; in the sample, but found elsewhere in the run.
-    entrapment : int
-        Of these, from entrapment proteins only (part of `absent`).
-    fdp : float
-        True false discovery proportion, ``1 - true / reported``; 0 when nothing is reported.
-    proteins, true_proteins : int
-        Protein groups reported; those with a protein of the sample.
+    Of the reported precursors at the q-value limit, in all runs together, `true` ones are in the sample and near their
+    true apex, `misplaced` ones were found elsewhere in the run, and `absent` ones are not in the sample (`entrapment`:
+    from absent proteins only). `fdp` is the true false discovery proportion. Protein groups are true with one protein
+    of the sample.
     """
 
     reported: int
@@ -68,11 +58,6 @@ def score_precursors(
         How far from the true apex a true identification may be.
     max_q_value : float, default 0.01
         Precursors with a greater q-value are not counted.
-
-    Raises
-    ------
-    DataError
-        For a missing column, or a truth with repeated precursors.
     """
     missing = [c for c in _COLUMNS if c not in found_df.columns]
     if missing:
@@ -105,38 +90,18 @@ def _has_present(proteins: pd.Series) -> NDArray[Any]:
     return np.array([any(not p.startswith(ABSENT_PREFIX) for p in str(g).split(";")) for g in proteins], dtype=bool)
 
 
-def score_search(output: Path, truth_df: pd.DataFrame, **kwargs: float) -> Score:
-    """Score the ``precursors.parquet`` of an alphaDIA output folder; see :func:`score_precursors`.
-
-    Raises
-    ------
-    DataError
-        If the folder holds no such table.
-    """
+def score_search(output: Path, truth_df: pd.DataFrame) -> Score:
+    """Score the ``precursors.parquet`` of an alphaDIA output folder; see :func:`score_precursors`."""
     path = output / "precursors.parquet"
     if not path.is_file():
         raise DataError(f"No precursors table at '{path}'.", "Did the search end without an error?")
-    return score_precursors(pd.read_parquet(path), truth_df, **kwargs)
+    return score_precursors(pd.read_parquet(path), truth_df)
 
 
 def read_runs(output: Path) -> pd.DataFrame:
     """Return the target precursors of all runs of a search, before alphaDIA's protein FDR takes some away.
 
-    Parameters
-    ----------
-    output : Path
-        alphaDIA's output folder, with ``quant/<run>/psm.parquet``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        With alphaDIA's names of ``precursors.parquet`` for the columns that `score_precursors` reads, and
-        ``precursor.proba``.
-
-    Raises
-    ------
-    DataError
-        If the folder holds no such tables.
+    Columns are named as in ``precursors.parquet``: those that `score_precursors` reads, and ``precursor.proba``.
     """
     tables = run_tables(output)
     if not tables:
@@ -147,9 +112,9 @@ def read_runs(output: Path) -> pd.DataFrame:
     return found[found["decoy"] == 0].drop(columns=["decoy", "run"]).rename(columns=names)
 
 
-def score_runs(output: Path, truth_df: pd.DataFrame, **kwargs: float) -> Score:
+def score_runs(output: Path, truth_df: pd.DataFrame) -> Score:
     """Score the precursors of an output folder before the protein FDR; see :func:`score_precursors`.
 
     With some sixty proteins one decoy protein decides whether a dozen proteins and their precursors are reported.
     """
-    return score_precursors(read_runs(output), truth_df, **kwargs)
+    return score_precursors(read_runs(output), truth_df)

@@ -43,18 +43,9 @@ _MEMBERS = {
 
 @dataclass(frozen=True)
 class BaseTraining:
-    """How much the base models are trained.
+    """How much the base models are trained: proteins (none of which is searched), rows and epochs of each model.
 
-    Attributes
-    ----------
-    n_proteins : int
-        Size of the training proteome, which shares no protein with the searched one.
-    n_rt, n_charge, n_ms2, n_ccs : int
-        Rows to train on.
-    epochs_rt, epochs_charge, epochs_ms2, epochs_ccs : int
-        Epochs.
-    seed : int
-        Seed of the proteome, the rows, the initial weights and the training.
+    The seed is that of the proteome, the rows, the initial weights and the training.
     """
 
     n_proteins: int = 200
@@ -101,21 +92,9 @@ def training_table(instrument: Instrument, training: BaseTraining) -> tuple[pd.D
 
 
 def train_base_weights(home: Path, instrument: Instrument, training: BaseTraining) -> dict[str, dict[str, float]]:
-    """Train all four models and write the zip.
+    """Train all four models on what an instrument does, and write the zip under `home`.
 
-    Parameters
-    ----------
-    home : Path
-        Folder that takes the place of the user's home folder in the searches.
-    instrument : Instrument
-        What the models learn.
-    training : BaseTraining
-        How much.
-
-    Returns
-    -------
-    dict
-        Metrics of each model on held-out peptides.
+    Returns the metrics of each model on held-out peptides.
     """
     precursor_df, fragment_df = training_table(instrument, training)
     files: dict[str, bytes] = {}

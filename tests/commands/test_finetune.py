@@ -1,7 +1,8 @@
 import pytest
 
 from alphadia_tl.cli import main
-from alphadia_tl.commands.finetune import quant_folders, read_config
+from alphadia_tl.commands.common import read_config
+from alphadia_tl.commands.finetune import quant_folders
 from alphadia_tl.errors import QuantificationError, SettingsError
 
 
@@ -32,7 +33,7 @@ def test_an_unreadable_config_is_an_error(tmp_path, content):
 def test_yaml_objects_are_not_constructed(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text(f"a: !!python/object/apply:os.mkdir ['{tmp_path}/executed']\n")
-    with pytest.raises(SettingsError, match="cannot be read"):
+    with pytest.raises(SettingsError, match="is no valid YAML"):
         read_config(path)
     assert not (tmp_path / "executed").exists()
 

@@ -38,7 +38,7 @@ def test_a_failed_search_costs_no_other_and_gives_its_exit_code_and_the_end_of_i
     monkeypatch.setattr(demo, "make_experiment", lambda folder, preset, mzml: Made())
     monkeypatch.setattr(demo, "run_search", run_search)
     said = []
-    assert run_demo(tmp_path, stock_transfer=True, oracle=True, write=said.append) == code
+    assert run_demo(tmp_path, said.append, stock_transfer=True, oracle=True) == code
     [told] = [text for text in said if "ValueError: could not broadcast" in text]
     assert f"exit code {code}" in told
     rows = said[-1].splitlines()
