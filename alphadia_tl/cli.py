@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.argv = ["alphadia-tl", *arguments]
     words = sys.argv[1:]
     startup.let_threads_sleep()
-    from alphadia_tl import host  # it loads what reads the environment
+    from alphadia_tl import host
 
     try:
         if words and words[0] in SUB_COMMANDS:

@@ -19,11 +19,10 @@ from alphadia_tl.library.transfer_library import TransferLibrary, describe
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.provenance import find_origin
 from alphadia_tl.models.weights import check_installed
-from alphadia_tl.step.acquisition import read_acquisition
 from alphadia_tl.step.outcome import StepOutcome, log_summary, starting_point, timed, write_models
 from alphadia_tl.step.rewrite_library import rewrite_library
 from alphadia_tl.step.step_settings import StepSettings
-from alphadia_tl.step.tune_models import tune_models
+from alphadia_tl.step.tune_models import read_acquisition, tune_models
 
 logger = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from alphadia_tl.models import gate
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.weights import new_network
 from alphadia_tl.settings import PluginSettings, TrainingSettings
-from alphadia_tl.step.acquisition import read_acquisition, without_own_conditions
 from alphadia_tl.step.step import run_step, start_manager
 from alphadia_tl.step.step_settings import step_settings
+from alphadia_tl.step.tune_models import read_acquisition, without_own_conditions
 
 NAMES = ("rt", "ms2", "charge", "ccs")
 PEPTIDES = make_peptides(200, seed=6).sort_values("nAA", kind="stable", ignore_index=True)

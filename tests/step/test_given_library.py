@@ -15,7 +15,7 @@ from alphadia_tl.library.transfer_library import TransferLibrary
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.weights import new_network
 from alphadia_tl.settings import PluginSettings
-from alphadia_tl.step.given_library import compare_with_library
+from alphadia_tl.step.rewrite_library import compare_with_library
 from alphadia_tl.step.step_settings import step_settings
 
 PEPTIDES = make_peptides(300, seed=2)
