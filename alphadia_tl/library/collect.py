@@ -98,16 +98,37 @@ _PRECURSOR = ["nAA", "sequence", "mods", "mod_sites", "charge"]
 _ORDER = [*_PRECURSOR, "proba", "raw_name"]
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What is collected of a first pass.
+
+    Attributes
+    ----------
+    charged_frag_types : sequence of str
+        Columns of the fragment matrices, such as ``b_z1``.
+    fdr : float
+        Highest precursor q-value.
+    max_precursors : int, optional
+        At most this many distinct precursors: beyond it, whole peptides (stripped sequences) are sampled, so that
+        charges and modified forms of one stay together.
+    fragment_mz : tuple of two floats, optional
+        Fragment m/z range (Th), beside the range in which each run has any signal: a fragment without signal outside
+        either is masked, as it could not be seen.
+    """
+
+    charged_frag_types: Sequence[str]
+    fdr: float = 0.01
+    max_precursors: int | None = None
+    fragment_mz: tuple[float, float] | None = None
+
+
 def collect(
     folders: Sequence[str | Path],
     settings: TransferLibrarySettings,
-    charged_frag_types: Sequence[str],
+    wanted: Wanted,
     *,
-    fdr: float = 0.01,
-    max_precursors: int | None = None,
     fail_fast: bool,
     generator: np.random.Generator,
-    fragment_mz: tuple[float, float] | None = None,
 ) -> TransferLibrary:
     """Collect the best observations of every peptidoform and charge from the runs of a first pass.
 
@@ -117,20 +138,12 @@ def collect(
         One folder per run with alphaDIA's ``psm.parquet`` and ``frag.transfer.parquet``. Their order changes nothing.
     settings : TransferLibrarySettings
         Observations per precursor, alignment, correlation cut-offs.
-    charged_frag_types : sequence of str
-        Columns of the fragment matrices, such as ``b_z1``.
-    fdr : float
-        Highest precursor q-value.
-    max_precursors : int, optional
-        At most this many distinct precursors: beyond it, whole peptides (stripped sequences) are sampled, so that
-        charges and modified forms of one stay together.
+    wanted : Wanted
+        Fragment types, and which precursors.
     fail_fast : bool
         Stop at a run that cannot be read; otherwise leave it out as long as another remains.
     generator : numpy.random.Generator
         Source of the sampling; one number is drawn.
-    fragment_mz : tuple of two floats, optional
-        Fragment m/z range (Th), beside the range in which each run has any signal: a fragment without signal outside
-        either is masked, as it could not be seen.
 
     Returns
     -------
@@ -147,13 +160,13 @@ def collect(
     """
     ordered = _distinct(folders)
     salt = draw_salt(generator)
-    kept = Kept.empty(len(charged_frag_types))
+    kept = Kept.empty(len(wanted.charged_frag_types))
     left_out: list[tuple[str, str]] = []
     failures: list[TransferLearningError] = []
     for folder in ordered:
         name = run_name(folder)
         try:
-            reason = _add_run(kept, folder, settings, charged_frag_types, fdr, max_precursors, salt)
+            reason = _add_run(kept, folder, settings, wanted, salt)
         except UnknownModificationError:
             raise
         except TransferLearningError as error:
@@ -169,7 +182,7 @@ def collect(
             f"No run can be used for transfer learning: {' | '.join(str(f) for f in failures)}",
             "Search the runs again.",
         )
-    return _finish(kept, charged_frag_types, settings, fragment_mz, tuple(left_out), max_precursors, salt)
+    return _finish(kept, settings, wanted, tuple(left_out), salt)
 
 
 def _distinct(folders: Sequence[str | Path]) -> list[Path]:
@@ -183,30 +196,22 @@ def _distinct(folders: Sequence[str | Path]) -> list[Path]:
     return paths
 
 
-def _add_run(
-    kept: Kept,
-    folder: Path,
-    settings: TransferLibrarySettings,
-    charged_frag_types: Sequence[str],
-    fdr: float,
-    max_precursors: int | None,
-    salt: str,
-) -> str:
+def _add_run(kept: Kept, folder: Path, settings: TransferLibrarySettings, wanted: Wanted, salt: str) -> str:
     """Merge one run; return why it was left out, or an empty text."""
-    new_df = read_precursors(folder, fdr=fdr)
+    new_df = read_precursors(folder, fdr=wanted.fdr)
     new_df[KEY_COLUMN] = precursor_keys(new_df)
     if len(new_df) < 2:
         found = "only one precursor" if len(new_df) else "no precursor"
-        return f"{found} at {fdr:.2%} FDR, too few to scale retention times."
+        return f"{found} at {wanted.fdr:.2%} FDR, too few to scale retention times."
     times = run_times(run_name(folder), new_df)
     candidates = pd.concat([kept.precursor_df, new_df], ignore_index=True) if kept.times else new_df
     rows = top_observations(candidates, settings.top_k_samples)
-    if max_precursors is not None:
-        possible = possible_rows(candidates.iloc[rows], max_precursors, salt)
+    if wanted.max_precursors is not None:
+        possible = possible_rows(candidates.iloc[rows], wanted.max_precursors, salt)
         kept.sampled |= len(possible) < len(rows)
         rows = rows[possible]
     n_kept = len(kept.precursor_df)
-    observations = read_fragments(folder, new_df.iloc[rows[rows >= n_kept] - n_kept], charged_frag_types)
+    observations = read_fragments(folder, new_df.iloc[rows[rows >= n_kept] - n_kept], wanted.charged_frag_types)
     intensity, mask, use = _quality(observations, settings)
     still = rows[rows < n_kept]
     if len(still) < n_kept:
@@ -238,13 +243,12 @@ def _quality(observations: RunObservations, settings: TransferLibrarySettings) -
 
 def _finish(
     kept: Kept,
-    charged_frag_types: Sequence[str],
     settings: TransferLibrarySettings,
-    mz_limits: tuple[float, float] | None,
+    wanted: Wanted,
     left_out: tuple[tuple[str, str], ...],
-    max_precursors: int | None,
     salt: str,
 ) -> TransferLibrary:
+    charged_frag_types, max_precursors = wanted.charged_frag_types, wanted.max_precursors
     if len(kept.precursor_df) == 0:
         return TransferLibrary.empty(charged_frag_types, left_out)
     if max_precursors is not None:
@@ -258,7 +262,7 @@ def _finish(
     df = kept.precursor_df.drop(columns=["_candidate", KEY_COLUMN], errors="ignore")
     df["rt_norm"] = _rt_norm(df, kept.times, align=settings.norm_delta_max)
     df = _with_mobility(df.assign(precursor_mz=precursor_mz))
-    lower, upper = _limits(df, kept.limits, mz_limits)
+    lower, upper = _limits(df, kept.limits, wanted.fragment_mz)
     mask = kept.mask & observable(kept.intensity, fragment_mz, lower, upper)
     columns = list(charged_frag_types)
     library = TransferLibrary(

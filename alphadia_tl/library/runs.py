@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from alphabase.constants import modification
 
 from alphadia_tl.errors import DataError, QuantificationError
+from alphadia_tl.host.contract import PSM_FILE, TRANSFER_FRAGMENTS_FILE
 from alphadia_tl.library.fragments import Bools, Floats, Ints, find, find_runs, flat_codes, type_codes, with_blocks
 
 logger = logging.getLogger(__name__)
@@ -77,8 +78,6 @@ def unreadable(path: Path, run: str, error: Exception) -> QuantificationError:
     return QuantificationError(f"Run '{run}': {path} cannot be read ({reason}).", "Search this run again.")
 
 
-PSM_FILE = "psm.parquet"
-FRAGMENT_FILE = "frag.transfer.parquet"
 PSM_COLUMNS = ("precursor_idx", "rank", "sequence", "mods", "mod_sites", "charge", "rt_observed", "proba", "decoy")
 OPTIONAL_PSM_COLUMNS = ("qval", "mobility_observed")
 FRAGMENT_COLUMNS = ("precursor_idx", "rank", "intensity", "correlation", "position", "type", "charge", "loss_type")
@@ -194,7 +193,7 @@ def read_fragments(
         For a missing or corrupt file, missing columns, or positions that do not fit the sequences.
     """
     run = run_name(folder)
-    path = Path(folder) / FRAGMENT_FILE
+    path = Path(folder) / TRANSFER_FRAGMENTS_FILE
     file = open_table(path, run, FRAGMENT_COLUMNS, _REQUANTIFY)
     mz_column = next((c for c in MZ_COLUMNS if c in file.schema_arrow.names), None)
     columns = [*FRAGMENT_COLUMNS, *([mz_column] if mz_column else [])]
@@ -219,7 +218,7 @@ def read_fragments(
         if ((position < 0) | (position >= bonds[owner])).any():
             raise QuantificationError(
                 f"Run '{run}': {path} has fragment positions outside their peptides.",
-                f"{PSM_FILE} and {FRAGMENT_FILE} do not belong together; search this run again.",
+                f"{PSM_FILE} and {TRANSFER_FRAGMENTS_FILE} do not belong together; search this run again.",
             )
         quantified[owner] = True
         intensity[start[owner] + position, column] = value

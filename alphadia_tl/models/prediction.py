@@ -17,19 +17,19 @@ from numpy.typing import NDArray
 
 from alphadia_tl.errors import PredictionError
 from alphadia_tl.files import write_whole
+from alphadia_tl.host.contract import PEPTIDOFORM, PRECURSOR
 from alphadia_tl.tasks.predict import charge_table, fragment_table, mobility_of_ccs
 
 FloatArray = NDArray[np.floating[Any]]
 
 CHUNK_ROWS = 50_000
-PEPTIDOFORM = ("sequence", "mods", "mod_sites")
 # What the models predict from, and the types by which equal values are recognised; other columns do not count.
 _TYPES = {**dict.fromkeys(PEPTIDOFORM, "str"), "charge": "int64", "nce": "float64", "instrument": "str"}
 MODEL_COLUMNS: dict[str, tuple[str, ...]] = {
-    "rt": PEPTIDOFORM,
-    "charge": PEPTIDOFORM,
-    "ccs": (*PEPTIDOFORM, "charge"),
-    "ms2": (*PEPTIDOFORM, "charge", "nce", "instrument"),
+    "rt": tuple(PEPTIDOFORM),
+    "charge": tuple(PEPTIDOFORM),
+    "ccs": tuple(PRECURSOR),
+    "ms2": (*PRECURSOR, "nce", "instrument"),
 }
 
 
@@ -134,7 +134,6 @@ def in_chunks(df: pd.DataFrame, predict: Callable[[pd.DataFrame], FloatArray], *
 
 
 Float32Array = NDArray[np.float32]
-_GROUP = ["sequence", "mods", "mod_sites"]
 
 
 class PredictionMixin:
@@ -178,7 +177,7 @@ class PredictionMixin:
 
     @staticmethod
     def _peptidoforms(precursor_df: pd.DataFrame) -> Any:
-        return precursor_df.groupby(_GROUP, sort=False).ngroup().to_numpy()
+        return precursor_df.groupby(PEPTIDOFORM, sort=False).ngroup().to_numpy()
 
     def predict_rt(self, precursor_df: pd.DataFrame, *, batch_size: int = 1024) -> pd.DataFrame:
         """Add ``rt_pred`` and ``rt_norm_pred`` to ``precursor_df`` in place; every peptidoform is predicted once."""

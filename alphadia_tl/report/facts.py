@@ -14,6 +14,7 @@ import yaml
 from alphadia_tl.bundle import Bundle
 from alphadia_tl.errors import ResultsError
 from alphadia_tl.files import read_yaml
+from alphadia_tl.host.contract import CONFIG_FILE
 
 DASH = "–"
 MODELS = {"rt": "Retention time", "charge": "Charge states", "ms2": "Fragment intensities", "ccs": "Ion mobility (CCS)"}
@@ -208,7 +209,6 @@ KEYS: dict[str, type] = {
     "decisions": list, "training": dict, "identified": dict, "transfer_library": dict, "regeneration": dict,
     "warnings": list, "seconds": dict, "runs": list, "between_passes": dict,
 }  # fmt: skip
-FROZEN_CONFIG = "frozen_config.yaml"
 SPECTRUM = {"sequence", "mods", "charge", "observed", "before", "after", "score_before", "score_after"}
 TABLES = {
     "history": {"epoch", "property", "data_split", "metric_name", "value"},
@@ -269,7 +269,7 @@ def read_facts(bundle: Bundle) -> Facts:
     for name in ("rt_bins", "modifications"):
         if name in facts:
             facts[name] = facts[name].fillna({"note": ""}).to_dict("records")
-    configs = {"first pass": bundle.folder / FROZEN_CONFIG, "second pass": bundle.folder.parent / FROZEN_CONFIG}
+    configs = {"first pass": bundle.folder / CONFIG_FILE, "second pass": bundle.folder.parent / CONFIG_FILE}
     facts["configs"] = {name: _text(path) for name, path in configs.items() if path.is_file()}
     return cast(Facts, facts)
 

@@ -14,7 +14,7 @@ import torch
 from alphadia_tl.bundle import Bundle, versions
 from alphadia_tl.files import require_space, write_stats
 from alphadia_tl.host.run_facts import read_run_facts
-from alphadia_tl.library.collect import collect
+from alphadia_tl.library.collect import Wanted, collect
 from alphadia_tl.library.transfer_library import TransferLibrary, describe
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.provenance import find_origin
@@ -155,14 +155,17 @@ def run_step(
 def _library(settings: StepSettings, folders: Sequence[Path], saved: Path | None, bundle: Bundle) -> TransferLibrary:
     if saved is not None:
         return TransferLibrary.load(saved)
-    library = collect(
-        folders,
-        settings.library,
+    wanted = Wanted(
         settings.charged_frag_types,
         fdr=settings.fdr,
         max_precursors=settings.plugin.max_training_precursors,
-        fail_fast=settings.fail_fast,
         fragment_mz=settings.fragment_mz,
+    )
+    library = collect(
+        folders,
+        settings.library,
+        wanted,
+        fail_fast=settings.fail_fast,
         generator=settings.generator("selection"),
     )
     facts = {name: known.to_mapping() for name, known in read_run_facts(folders).items() if known}

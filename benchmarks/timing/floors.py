@@ -44,7 +44,7 @@ def _tables() -> Iterator[Row]:
     from alphabase.peptide.fragment import get_charged_frag_types
     from library.conftest import make_precursors, write_run
 
-    from alphadia_tl.library.collect import collect
+    from alphadia_tl.library.collect import Wanted, collect
     from alphadia_tl.settings import TransferLibrarySettings
     from alphadia_tl.speclib.storage import load_library, save_library
 
@@ -55,7 +55,7 @@ def _tables() -> Iterator[Row]:
         files = [f for run in runs for f in sorted(run.glob("*.parquet"))]
 
         def ours() -> Any:
-            return collect(runs, settings, types, fail_fast=True, generator=np.random.default_rng(0))
+            return collect(runs, settings, Wanted(types), fail_fast=True, generator=np.random.default_rng(0))
 
         _, seconds = timed(ours)
         _, reading = timed(lambda: [pq.read_table(f) for f in files])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alphadia_tl.errors import DataError, QuantificationError
-from alphadia_tl.library.collect import collect
+from alphadia_tl.library.collect import Wanted, collect
 from alphadia_tl.library.selection import possible_rows, sample_peptides, top_observations
 from alphadia_tl.library.transfer_library import describe
 from alphadia_tl.settings import TransferLibrarySettings
@@ -25,7 +25,7 @@ def collected(runs, *, seed=0, fail_fast=True, settings=None, **changes):
     folders = [getattr(r, "folder", r) for r in runs]
     generator = np.random.default_rng(seed)
     settings = settings or TransferLibrarySettings()
-    return collect(folders, settings, TYPES, fail_fast=fail_fast, generator=generator, **changes)
+    return collect(folders, settings, Wanted(TYPES, **changes), fail_fast=fail_fast, generator=generator)
 
 
 def assert_same(one, two):
@@ -93,7 +93,7 @@ def test_charge_states_that_score_worse_are_not_lost(tmp_path, precursors):
 def test_a_fragment_type_that_a_run_did_not_look_for_is_not_trusted(runs):
     types, generator = [*TYPES, "y_H2O_z1"], np.random.default_rng(0)
     folders = [r.folder for r in runs]
-    library = collect(folders, TransferLibrarySettings(), types, fail_fast=True, generator=generator)
+    library = collect(folders, TransferLibrarySettings(), Wanted(types), fail_fast=True, generator=generator)
     assert not library.fragment_mask_df["y_H2O_z1"].any()
     assert library.fragment_mask_df[TYPES].any().all()
 

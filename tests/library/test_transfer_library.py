@@ -11,7 +11,7 @@ import pytest
 from alphabase.spectral_library.base import SpecLibBase
 
 from alphadia_tl.errors import DataError, LibraryError, OutputError
-from alphadia_tl.library.collect import collect
+from alphadia_tl.library.collect import Wanted, collect
 from alphadia_tl.library.transfer_library import TransferLibrary
 from alphadia_tl.settings import TransferLibrarySettings
 
@@ -21,7 +21,9 @@ from .conftest import TYPES, write_run
 @pytest.fixture
 def library(tmp_path, precursors):
     run = write_run(tmp_path / "quant" / "run_0", precursors, 1, mobility=True)
-    made = collect([run.folder], TransferLibrarySettings(), TYPES, fail_fast=True, generator=np.random.default_rng(0))
+    made = collect(
+        [run.folder], TransferLibrarySettings(), Wanted(TYPES), fail_fast=True, generator=np.random.default_rng(0)
+    )
     return dataclasses.replace(made, left_out=(("run_1", "broken: ü"),))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from alphabase.spectral_library.base import SpecLibBase
 
-from alphadia_tl.library.collect import collect
+from alphadia_tl.library.collect import Wanted, collect
 from alphadia_tl.settings import TransferLibrarySettings
 from alphadia_tl.speclib.storage import load_library, save_library
 
@@ -46,8 +46,7 @@ def memorise(tuned: Path, lenient: Path, written: Path) -> int:
     seen = collect(
         folders,
         TransferLibrarySettings(top_k_samples=1),
-        types,
-        fdr=LENIENT_FDR,
+        Wanted(types, fdr=LENIENT_FDR),
         fail_fast=True,
         generator=np.random.default_rng(0),
     )
