@@ -53,18 +53,9 @@ logger = logging.getLogger(__name__)
 class Kept:
     """Best observations so far, and the little that stays of every run.
 
-    Attributes
-    ----------
-    precursor_df : pandas.DataFrame
-        Observations; their fragment blocks lie in the order of the rows.
-    intensity, mask : numpy.ndarray, shape (rows, types)
-        Dense fragments of the observations, and which to trust.
-    times : list of RunTimes
-        Retention times of the runs.
-    limits : dict of run name to two floats
-        Range of m/z (Th) in which the run has fragments with signal.
-    sampled : bool
-        Peptides were left out to stay within a bound.
+    The fragment blocks of ``precursor_df`` lie in the order of its rows in the dense ``intensity`` and ``mask`` (rows,
+    types; True = trusted). ``limits`` are the m/z (Th) of each run's fragments with signal; ``sampled`` tells that
+    peptides were left out to stay within a bound.
     """
 
     precursor_df: pd.DataFrame

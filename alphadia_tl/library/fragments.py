@@ -48,15 +48,8 @@ def block_owner(start: Ints, stop: Ints) -> Ints:
 def type_codes(charged_frag_types: Sequence[str]) -> Ints:
     """Encode charged fragment types such as ``b_z1`` or ``y_H2O_z2`` as alphabase's flat columns do.
 
-    Returns
-    -------
-    numpy.ndarray of int64
-        ``(type << 16) | (loss_type << 8) | charge`` per type, with the series' ASCII code and alphabase's loss number.
-
-    Raises
-    ------
-    DataError
-        For a name that alphabase does not know.
+    A code is ``(type << 16) | (loss_type << 8) | charge``, with the series' ASCII code and alphabase's loss number.
+    Raises DataError for a name that alphabase does not know.
     """
     codes = []
     for name in charged_frag_types:
@@ -97,17 +90,7 @@ def find_runs(values: Ints, among: Ints) -> Ints:
 
 
 def block_median(values: Floats, owner: Ints, count: int) -> Floats:
-    """Median of the values of each owner; 0 for an owner without values.
-
-    Parameters
-    ----------
-    values : numpy.ndarray of float32, shape (m,)
-        Finite values.
-    owner : numpy.ndarray of int64, shape (m,)
-        Owner of each value, 0 to count - 1.
-    count : int
-        Number of owners.
-    """
+    """Median of the finite values (m,) of each owner (m,), 0 to count - 1; 0 for an owner without values."""
     ordered = _sorted_by_owner(values, owner)
     size = np.bincount(owner, minlength=count)
     first = np.cumsum(size) - size
@@ -145,13 +128,7 @@ median over fragments accepts a precursor with one."""
 
 
 def clean_intensity(intensity: Floats) -> tuple[Floats, Bools]:
-    """Set NaN, infinite and negative intensities to 0 and say which values were sound.
-
-    Returns
-    -------
-    (intensity, sound)
-        A finite copy, and True where the value came through unchanged.
-    """
+    """Return a copy with NaN, infinite and negative intensities set to 0, and True where the value was sound."""
     sound = np.isfinite(intensity) & (intensity >= 0)
     return np.where(sound, intensity, np.float32(0)).astype(np.float32), sound
 
@@ -165,30 +142,17 @@ def interference_mask(
     precursor_correlation_cutoff: float,
     fragment_correlation_ratio: float,
 ) -> tuple[Bools, Bools]:
-    """Mark the fragments to trust and the precursors to use, from elution-profile correlations.
+    """Mark the fragments to trust (rows, types) and the precursors to use (n,), from elution-profile correlations.
 
     The median correlation of a precursor is taken over its fragments with intensity > 0, as alphaDIA does. A fragment
     with signal that correlates no better than ``median * fragment_correlation_ratio`` is interference: its intensity
-    belongs to something else and says nothing about this peptide, so it is masked (alphaDIA sets it to 0, which
-    teaches that the fragment does not form). A fragment without signal was looked for and not found: a trusted zero.
+    belongs to something else and says nothing about this peptide, so it is masked (alphaDIA sets it to 0, which teaches
+    that the fragment does not form). A fragment without signal was looked for and not found: a trusted zero. A
+    precursor is used with a median above the cut-off and at least ``MIN_TRUSTED_FRAGMENTS`` trusted fragments with
+    signal.
 
-    Parameters
-    ----------
-    intensity, correlation : numpy.ndarray of float32, shape (rows, types)
-        Dense; neither is changed. Correlations lie in -1 to 1.
-    start, stop : numpy.ndarray of int64, shape (n,)
-        Blocks of the precursors, in order without gaps.
-    precursor_correlation_cutoff : float
-        A precursor is used where its median correlation is above this.
-    fragment_correlation_ratio : float
-        See above.
-
-    Returns
-    -------
-    mask : numpy.ndarray of bool, shape (rows, types)
-        True = trusted.
-    use_for_ms2 : numpy.ndarray of bool, shape (n,)
-        Median above the cut-off, and at least ``MIN_TRUSTED_FRAGMENTS`` trusted fragments with signal.
+    Intensities and correlations (-1 to 1) are dense (rows, types); blocks ``start`` and ``stop`` (n,) lie in order
+    without gaps.
     """
     owner = block_owner(start, stop)
     sound = np.isfinite(intensity) & (intensity >= 0)
@@ -203,14 +167,9 @@ def interference_mask(
 
 
 def enough_fragments(trusted_signal: Bools, start: Ints, stop: Ints) -> Bools:
-    """Say which precursors have enough trusted fragments with signal to learn a spectrum from.
+    """Say which precursors have enough trusted fragments with signal (rows, types) to learn a spectrum from.
 
-    Parameters
-    ----------
-    trusted_signal : numpy.ndarray of bool, shape (rows, types)
-        Fragments that are trusted and have signal.
-    start, stop : numpy.ndarray of int64, shape (n,)
-        Blocks of the precursors, in order without gaps.
+    Their blocks ``start`` and ``stop`` (n,) lie in order without gaps.
     """
     row, _ = np.nonzero(trusted_signal)
     counts = np.bincount(block_owner(start, stop)[row], minlength=len(start))
@@ -219,19 +178,10 @@ def enough_fragments(trusted_signal: Bools, start: Ints, stop: Ints) -> Bools:
 
 
 def observable(intensity: Floats, mz: Floats, lower: Floats, upper: Floats) -> Bools:
-    """Mark the values that say something: seen, or absent from where the instrument looked.
+    """Mark the values (rows, types) that say something: seen, or absent from where the instrument looked.
 
-    Parameters
-    ----------
-    intensity, mz : numpy.ndarray of float32, shape (rows, types)
-        Intensities, and fragment m/z (Th) with 0 for ions that cannot exist (fragment charge above the precursor's).
-    lower, upper : numpy.ndarray of float32, shape (rows,)
-        Limits of the fragment m/z range (Th).
-
-    Returns
-    -------
-    numpy.ndarray of bool, shape (rows, types)
-        False only for zeros outside the limits. Ions that cannot exist stay: they are zero in truth.
+    False only for zeros outside the m/z limits (rows,) in Th. Ions that cannot exist (charge above the precursor's, m/z
+    0) stay: they are zero in truth.
     """
     inside = (mz >= lower[:, None]) & (mz <= upper[:, None])
     informative: Bools = (intensity > 0) | inside | (mz == 0)

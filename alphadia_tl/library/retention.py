@@ -36,18 +36,9 @@ _STEEPEST = 2.0  # times the slope of the whole map, beyond its ends
 class RunTimes:
     """Retention times of a run, small enough to keep for all runs.
 
-    Attributes
-    ----------
-    run : str
-        Name of the run.
-    precursors : int
-        Number of precursors with a retention time.
-    low, high : float
-        First and last retention time (s).
-    keys : numpy.ndarray of uint64
-        Peptidoforms, ascending: the 10,000 smallest keys. As every run keeps the smallest, runs keep the same ones.
-    times : numpy.ndarray of float64
-        Their retention times (s), each of the peptidoform's best-scored precursor.
+    ``low`` and ``high`` are its first and last (s), ``precursors`` the number of precursors that have one. ``keys`` are
+    the 10,000 smallest of its peptidoforms, ascending: as every run keeps the smallest, runs keep the same ones.
+    ``times`` (s) are theirs in that order, each of the peptidoform's best-scored precursor.
     """
 
     run: str
@@ -61,10 +52,7 @@ class RunTimes:
 def run_times(run: str, precursor_df: pd.DataFrame) -> RunTimes:
     """Summarise the retention times of a run.
 
-    Raises
-    ------
-    DataError
-        If all precursors, at least two, have one and the same retention time.
+    Raises DataError where all precursors, at least two, have one and the same retention time.
     """
     times = precursor_df["rt_observed"].to_numpy(dtype=float)
     if len(times) > 1 and times.min() == times.max():
@@ -82,12 +70,8 @@ def monotone_map(x: Times, y: Times) -> Map:
     """Fit a smooth non-decreasing map from x to y that single wrong pairs do not bend.
 
     Medians in bins of equal counts along x, made non-decreasing (pool-adjacent-violators), joined by a PCHIP spline;
-    beyond the outer medians it goes on as a straight line with the slope of the outer three.
-
-    Parameters
-    ----------
-    x, y : numpy.ndarray of float64, shape (n,)
-        Retention times of the same peptidoforms in two runs, at least two distinct ones.
+    beyond the outer medians it goes on as a straight line with the slope of the outer three. x and y (n,) are retention
+    times of the same peptidoforms in two runs, at least two distinct ones.
     """
     order = np.argsort(x, kind="stable")
     bins = int(np.clip(len(x) // _PER_KNOT, 3, _MAX_KNOTS))
@@ -119,21 +103,12 @@ def monotone_map(x: Times, y: Times) -> Map:
 
 
 def normalize(runs: Sequence[RunTimes], *, align: bool) -> Mapping[str, Map]:
-    """Return for each run the map from its retention times (s) to ``rt_norm``.
+    """Return for each run, by name, the map from its retention times (s) to ``rt_norm``.
 
-    Parameters
-    ----------
-    runs : sequence of RunTimes
-        In any order.
-    align : bool
-        Map every run onto the run with most precursors (the first by name among equals) before scaling. A run with
-        fewer than 50 shared peptidoforms, or whose shared ones elute in another order, is only scaled.
-
-    Returns
-    -------
-    Mapping of run name to function
-        Each run is scaled by its own first and last retention time, an aligned one by the reference's. Aligned times
-        may leave 0 to 1 where a run is longer than the reference; :func:`to_unit` deals with it.
+    Each run is scaled by its own first and last retention time. With ``align``, runs are first mapped onto the one with
+    most precursors (the first by name among equals) and scaled by its times; one with fewer than 50 shared
+    peptidoforms, or whose shared ones elute in another order, is only scaled. Aligned times may leave 0 to 1 where a
+    run is longer than the reference; :func:`to_unit` deals with it.
     """
     maps: dict[str, Map] = {r.run: _scale(r.low, r.high) for r in runs}
     usable = sorted((r for r in runs if r.precursors > 1), key=lambda r: (-r.precursors, r.run))

@@ -34,10 +34,7 @@ _BATCH = 1_000_000
 def open_table(path: Path, run: str, columns: Sequence[str], advice: str) -> pq.ParquetFile:
     """Open a parquet file that must exist and have these columns.
 
-    Raises
-    ------
-    QuantificationError
-        Naming run and file; `advice` says what to do about a missing one.
+    Raises QuantificationError naming run and file; `advice` says what to do about a missing one.
     """
     if not path.is_file():
         raise QuantificationError(f"Run '{run}': {path} is missing.", advice)
@@ -54,13 +51,7 @@ def open_table(path: Path, run: str, columns: Sequence[str], advice: str) -> pq.
 
 
 def batches(file: pq.ParquetFile, columns: Sequence[str], path: Path, run: str) -> Iterator[pd.DataFrame]:
-    """Yield a table a million rows at a time.
-
-    Raises
-    ------
-    QuantificationError
-        For a file that is corrupt inside.
-    """
+    """Yield a table a million rows at a time; raises QuantificationError for a file that is corrupt inside."""
     parts = file.iter_batches(batch_size=_BATCH, columns=list(columns))
     while True:
         try:
@@ -96,21 +87,11 @@ class UnknownModificationError(DataError):
 class RunObservations:
     """What one run tells: its precursors and their dense fragments.
 
-    Attributes
-    ----------
-    run : str
-        Name of the run (of its folder).
-    precursor_df : pandas.DataFrame
-        Columns sequence, mods, mod_sites, charge, nAA, rt_observed (s), proba, raw_name, mobility (1/K0 in V s/cm²,
-        NaN where there is none), frag_start_idx, frag_stop_idx; one row per precursor.
-    intensity, correlation : numpy.ndarray of float32, shape (rows, types)
-        As written, zero where the table has no row. Intensities may be NaN or negative.
-    quantified : numpy.ndarray of bool, shape (n,)
-        Precursors that have fragments in the table.
-    types_seen : numpy.ndarray of bool, shape (types,)
-        Charged fragment types that the table has at all.
-    fragment_mz : tuple of two floats
-        Lowest and highest m/z (Th) of a fragment with signal; (0, inf) where unknown.
+    ``precursor_df`` has one row per precursor: sequence, mods, mod_sites, charge, nAA, rt_observed (s), proba, raw_name
+    (the run), mobility (1/K0 in V s/cm², NaN where there is none), frag_start_idx, frag_stop_idx. ``intensity`` and
+    ``correlation`` (rows, types) are as written, zero where the table has no row; intensities may be NaN or negative.
+    ``quantified`` (n,) are the precursors, ``types_seen`` (types,) the fragment types that the table has at all, and
+    ``fragment_mz`` the lowest and highest m/z (Th) of a fragment with signal, (0, inf) where unknown.
     """
 
     run: str
@@ -126,20 +107,11 @@ def read_precursors(folder: str | Path, *, fdr: float = 0.01) -> pd.DataFrame:
     """Read the target precursors of a run at ``qval <= fdr``, one row per peptidoform and charge.
 
     Repeated rows of a precursor leave only the one with the lowest ``proba``; rows without a retention time or score
-    are dropped. Each is counted in the log.
+    are dropped. Each is counted in the log. The columns are those of :class:`RunObservations` less the fragment blocks,
+    and ``_candidate``, the key of the fragments.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Columns of :class:`RunObservations` less the fragment blocks, and ``_candidate`` (int64), the key of the
-        fragments.
-
-    Raises
-    ------
-    QuantificationError
-        For a missing or corrupt file, or missing columns.
-    UnknownModificationError
-        For modifications that alphabase does not know.
+    Raises QuantificationError for a missing or corrupt file or missing columns, UnknownModificationError for
+    modifications that alphabase does not know.
     """
     run = run_name(folder)
     path = Path(folder) / PSM_FILE
@@ -176,21 +148,10 @@ def read_precursors(folder: str | Path, *, fdr: float = 0.01) -> pd.DataFrame:
 def read_fragments(
     folder: str | Path, precursor_df: pd.DataFrame, charged_frag_types: Sequence[str]
 ) -> RunObservations:
-    """Read the requantified fragments of the given precursors of a run.
+    """Read the requantified fragments of some of the rows of :func:`read_precursors`, in any order.
 
-    Parameters
-    ----------
-    folder : str or Path
-        Folder of the run.
-    precursor_df : pandas.DataFrame
-        Rows of :func:`read_precursors`, all or some, in any order.
-    charged_frag_types : sequence of str
-        Columns of the dense matrices.
-
-    Raises
-    ------
-    QuantificationError
-        For a missing or corrupt file, missing columns, or positions that do not fit the sequences.
+    Raises QuantificationError for a missing or corrupt file, missing columns, or positions that do not fit the
+    sequences.
     """
     run = run_name(folder)
     path = Path(folder) / TRANSFER_FRAGMENTS_FILE

@@ -62,20 +62,7 @@ def _hash(values: npt.NDArray[Any]) -> Keys:
 
 
 def top_observations(precursor_df: pd.DataFrame, top_k: int) -> Rows:
-    """Return the rows of the `top_k` lowest ``proba`` per peptidoform and charge; ties go by run name.
-
-    Parameters
-    ----------
-    precursor_df : pandas.DataFrame
-        One row per observation, with sequence, mods, mod_sites, charge, proba, raw_name.
-    top_k : int
-        Observations per peptidoform and charge.
-
-    Returns
-    -------
-    numpy.ndarray of int
-        Ascending.
-    """
+    """Return the rows, ascending, of the `top_k` lowest ``proba`` per peptidoform and charge; ties go by run name."""
     keys = precursor_keys(precursor_df)
     runs = pd.factorize(precursor_df["raw_name"], sort=True)[0]
     order = np.lexsort((runs, precursor_df["proba"].to_numpy(), keys))
@@ -120,29 +107,13 @@ def split_by_peptide(
 ) -> npt.NDArray[np.int8]:
     """Label every row as training (0), validation (1) or test (2); a peptide never straddles.
 
-    Parameters
-    ----------
-    sequences : sequence of str, shape (n,)
-        Stripped sequence of each row. Rows of one sequence (other charges, modifications or
-        runs) get the same label.
-    fractions : tuple of three floats
-        Fractions of the *distinct sequences*. Where they add up to less than 1, the rest is
-        labelled -1 (unused).
-    generator : numpy.random.Generator
-        Source of the shuffle. Called once, on the sorted distinct sequences, so that neither
-        the order of the rows nor how often a sequence occurs changes anything.
-    turn : int
-        Other turns of the same shuffle have other test peptides, as long as there are any left.
+    Rows of one stripped sequence (other charges, modifications or runs) get the same label. The fractions are of the
+    *distinct sequences*: where they add up to less than 1, the rest is -1 (unused), and with at least as many peptides
+    as positive fractions, no such split is empty. The generator is called once, on the sorted distinct sequences, so
+    that neither the order of the rows nor how often a sequence occurs changes anything. Other turns of the same shuffle
+    have other test peptides, as long as there are any left.
 
-    Returns
-    -------
-    numpy.ndarray of int8, shape (n,)
-        With at least as many peptides as positive fractions, no such split is empty.
-
-    Raises
-    ------
-    DataError
-        For fractions that are negative or add up to more than 1, or missing sequences.
+    Raises DataError for fractions that are negative or add up to more than 1, or missing sequences.
     """
     shares = np.asarray(fractions, dtype=float)
     if shares.shape != (3,) or not np.isfinite(shares).all() or (shares < 0).any() or shares.sum() > 1 + 1e-9:

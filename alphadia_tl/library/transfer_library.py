@@ -184,12 +184,8 @@ class TransferLibrary:
 def describe(library: TransferLibrary) -> dict[str, Any]:
     """Count what a transfer library holds, for logs and reports.
 
-    Returns
-    -------
-    dict
-        runs, runs_left_out, observations, precursors, peptidoforms, peptides, used_for_ms2, fragments (values of the
-        matrix), fragments_with_signal, masked_fraction (of all values), masked_signal_fraction (of those with
-        signal: interference), observations_with_mobility, charges and modifications (name to number of observations).
+    ``fragments`` are values of the matrix, ``masked_fraction`` is of all of them, ``masked_signal_fraction`` of those
+    with signal (interference); ``charges`` and ``modifications`` are numbers of observations.
     """
     df = library.precursor_df
     form = ["sequence", "mods", "mod_sites"]
