@@ -26,24 +26,9 @@ MIN_GAIN = 0.005
 class Decision:
     """What was decided for one model and why.
 
-    Attributes
-    ----------
-    model : str
-        Name of the model.
-    accepted : bool
-        True if the tuned weights are used, False if the pretrained ones stay.
-    reason : str
-        One sentence for the log, the report and the summary.
-    headline : str
-        Name of the metric compared.
-    higher_is_better : bool
-        Direction of the metric.
-    before, after : float or None
-        Metric of the pretrained and the tuned model on the held-out test peptides.
-    interval : tuple of float or None
-        Bootstrap interval of the paired improvement; positive means better.
-    n_peptides : dict
-        Number of distinct peptides in train, validation and test.
+    ``before`` and ``after`` are the metric ``headline`` of the pretrained and the tuned model on the held-out test
+    peptides, ``interval`` the bootstrap interval of the paired improvement (positive: better); None where nothing was
+    compared. ``reason`` is one sentence, ``n_peptides`` the distinct peptides in train, validation and test.
     """
 
     model: str
@@ -85,26 +70,10 @@ def improvement_interval(
 ) -> tuple[float, float]:
     """Bootstrap interval of the paired improvement, resampling peptides.
 
-    The improvement is the trimmed mean of the differences, peptide by peptide. Differences of pairs are
-    far less noisy than a difference of two medians.
-
-    Parameters
-    ----------
-    before, after : ndarray of float, shape (n,)
-        Score per held-out row under the pretrained and the tuned model.
-    groups : ndarray, shape (n,)
-        Stripped sequence per row: rows of one peptide are averaged and resampled together.
-    headline : Headline
-        Direction of the score, and the fraction of the peptides that is left out at either end.
-    confidence : float
-        One-sided confidence; the interval spans the quantiles ``1 - confidence`` and ``confidence``.
-    generator : numpy.random.Generator
-        Source of the resampling.
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper bound of the improvement (positive: tuned is better); NaN without valid rows.
+    The improvement (positive: tuned is better) is the trimmed mean of the differences, peptide by peptide: differences
+    of pairs are far less noisy than a difference of two medians. Scores and ``groups``, the stripped sequences, are
+    (n,): rows of one peptide are averaged and resampled together. The confidence is one-sided: the bounds are the
+    quantiles ``1 - confidence`` and ``confidence``, NaN without valid rows.
     """
     valid = np.isfinite(before) & np.isfinite(after)
     _, peptide = np.unique(groups[valid], return_inverse=True)

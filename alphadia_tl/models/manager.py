@@ -40,14 +40,7 @@ T = TypeVar("T")
 def else_on_cpu(interface: ModelInterface, run: Callable[[], T], *, tunes: bool = False) -> T:
     """Run; where memory is out, once more from the same weights with the model on the CPU, where it stays.
 
-    Parameters
-    ----------
-    interface : ModelInterface
-        peptdeep's interface of the model that runs.
-    run : callable
-        May be called again from the start.
-    tunes : bool
-        Whether running changes the weights, which are put back before the second time.
+    With ``tunes``, running changes the weights, which are put back before the second time.
     """
     start = {k: v.detach().cpu().clone() for k, v in interface.model.state_dict().items()} if tunes else None
     try:
@@ -286,10 +279,7 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
     def load_tuned(self, folder: Path, names: Collection[str]) -> None:
         """Put tuned weights that `save_models` wrote in the place of the start weights, which can be restored.
 
-        Raises
-        ------
-        WeightsError
-            When a file is missing, damaged or of another architecture.
+        Raises WeightsError where a file is missing, damaged or of another architecture.
         """
         for name in names:
             interface = self.interface(name)

@@ -40,13 +40,7 @@ def asked(model: str, df: pd.DataFrame) -> pd.DataFrame:
 
 
 class PredictionParts:
-    """Predictions of chunks, as files that are found by what was asked of which model.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the files are; made when the first is written.
-    """
+    """Predictions of chunks, as files in a folder that are found by what was asked of which model."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -61,13 +55,7 @@ class PredictionParts:
         return self.folder / f"{model}.{key[:24]}.npy"
 
     def take(self, path: Path) -> FloatArray | None:
-        """Return predictions that were made beforehand, None where there are none.
-
-        Raises
-        ------
-        PredictionError
-            If the file is damaged.
-        """
+        """Return predictions made beforehand, None where there are none; raises PredictionError for a damaged file."""
         if not path.is_file():
             self.missing += 1
             return None
@@ -98,21 +86,9 @@ def network_fingerprint(network: torch.nn.Module, settings: Mapping[str, object]
 
 
 def in_chunks(df: pd.DataFrame, predict: Callable[[pd.DataFrame], FloatArray], *, rows: int = CHUNK_ROWS) -> FloatArray:
-    """Predict consecutive chunks of a table, one after the other.
+    """Predict consecutive chunks of a table, one after the other, and return the outputs in the order of the rows.
 
-    Parameters
-    ----------
-    df : pandas.DataFrame
-        n rows with the column ``sequence``.
-    predict : callable
-        Returns, for a chunk with a RangeIndex, one output per row or one per fragment position (length - 1 per row).
-    rows : int
-        Rows per chunk.
-
-    Returns
-    -------
-    ndarray
-        Outputs of all rows, in their order.
+    Chunks have a RangeIndex; ``predict`` returns one output per row, or one per fragment position (length - 1 per row).
     """
     if len(df) <= rows:
         return predict(df.reset_index(drop=True))

@@ -35,18 +35,7 @@ def describe_training(
 ) -> dict[str, Any]:
     """Return what a later search with the models has to know, as plain values.
 
-    Parameters
-    ----------
-    precursor_df : pandas.DataFrame
-        Of the transfer library.
-    fragment_types : sequence of str
-        Charged fragment types that were learnt.
-    modifications : mapping of str to mapping of str to int
-        Training peptides per modification and model.
-    nce : float
-        Normalised collision energy.
-    instrument : str
-        Name of the instrument.
+    ``precursor_df`` is the transfer library's; ``modifications`` are training peptides per modification and model.
     """
     return {
         "fragment_types": list(fragment_types),
@@ -66,20 +55,7 @@ def differences(
     nce: float,
     instrument: str,
 ) -> list[str]:
-    """Tell in what a prediction differs from what a bundle's models were trained for.
-
-    Parameters
-    ----------
-    record : mapping
-        Content of the bundle's ``alphadia_tl.yaml``.
-    fragment_types, modifications, nce, instrument
-        What is to be predicted.
-
-    Returns
-    -------
-    list of str
-        One line per difference.
-    """
+    """Tell, a line each, in what a prediction differs from what a bundle's models were trained for (its ``record``)."""
     trained: Mapping[str, Any] | None = record.get("trained_on")
     if not trained:
         return ["it is not recorded what the models were trained on: nothing can be compared"]
@@ -124,12 +100,7 @@ def _modifications(
 def gradient_difference(record: Mapping[str, Any], minutes: float | None) -> list[str]:
     """Tell whether the runs are longer or shorter than those that a bundle's models were trained on.
 
-    Parameters
-    ----------
-    record : mapping
-        Content of the bundle's ``alphadia_tl.yaml``.
-    minutes : float or None
-        Length of the runs now; None where it is not known.
+    Nothing where ``minutes``, the length of the runs now, is None: not known.
     """
     trained = (record.get("trained_on") or {}).get("gradient_minutes")
     if not trained or not minutes or abs(minutes / trained - 1) <= MAX_GRADIENT_CHANGE:
@@ -150,15 +121,7 @@ def model_hashes(folder: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Origin:
-    """An earlier bundle.
-
-    Attributes
-    ----------
-    folder : Path
-        Folder of the bundle.
-    record : dict
-        Content of its ``alphadia_tl.yaml``.
-    """
+    """An earlier bundle, and the content of its ``alphadia_tl.yaml``."""
 
     folder: Path
     record: Mapping[str, Any]
@@ -173,15 +136,8 @@ class Origin:
     def check_files(self, output_folder: Path) -> None:
         """Make sure that the weight files are those that the bundle was written with, and stay so.
 
-        Parameters
-        ----------
-        output_folder : Path
-            Where a new bundle will be written.
-
-        Raises
-        ------
-        WeightsError
-            If a file is missing or another one, or the new bundle would overwrite this one.
+        Raises WeightsError if a file is missing or another one, or a new bundle in the output folder would overwrite
+        this one.
         """
         if output_folder.resolve() == self.folder:
             raise WeightsError(
@@ -199,22 +155,9 @@ class Origin:
 
 
 def find_origin(model_path: Path | None) -> Origin | None:
-    """Return the bundle that a model path belongs to.
+    """Return the bundle that ``peptdeep_model_path``, a bundle or its folder of weights, belongs to; None for others.
 
-    Parameters
-    ----------
-    model_path : Path or None
-        ``library_prediction.peptdeep_model_path``: a bundle, its folder of weights, or anything else.
-
-    Returns
-    -------
-    Origin or None
-        None where the path belongs to no bundle.
-
-    Raises
-    ------
-    WeightsError
-        If the bundle's ``alphadia_tl.yaml`` cannot be read.
+    Raises WeightsError if the bundle's ``alphadia_tl.yaml`` cannot be read.
     """
     if model_path is None:
         return None

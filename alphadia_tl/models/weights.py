@@ -59,17 +59,7 @@ ModelSource = Path | str | Mapping[str, Path | str] | None
 
 @dataclass(frozen=True)
 class Weights:
-    """The bytes of one weight file.
-
-    Parameters
-    ----------
-    name : str
-        "rt", "ms2", "charge" or "ccs".
-    source : str
-        Where they were read.
-    content : bytes
-        The file.
-    """
+    """The bytes of one weight file: of "rt", "ms2", "charge" or "ccs", and where they were read."""
 
     name: str
     source: str
@@ -83,10 +73,7 @@ class Weights:
     def state_dict(self) -> dict[str, Tensor]:
         """Read the tensors.
 
-        Raises
-        ------
-        WeightsError
-            When the file is not one of tensors only; code in it is not run.
+        Raises WeightsError where the file is not one of tensors only; code in it is not run.
         """
         try:
             state = torch.load(io.BytesIO(self.content), map_location="cpu", weights_only=True)
@@ -102,22 +89,11 @@ class Weights:
 
 
 def find_weights(name: str, models: ModelSource = None, model_type: str = "generic") -> Weights:
-    """Read the weights of one model.
+    """Read the weights of "rt", "ms2", "charge" or "ccs"; raises WeightsError where there are none.
 
-    Parameters
-    ----------
-    name : str
-        "rt", "ms2", "charge" or "ccs".
-    models : path or mapping of model name to path, optional
-        A folder with ``{name}.pth``, a bundle, a zip laid out as peptdeep's, or a file per model. None: the
-        zip that peptdeep has installed.
-    model_type : str
-        "generic", "phospho" or "digly" (or peptdeep's other names for them): which members of a zip.
-
-    Raises
-    ------
-    WeightsError
-        When there are none. Nothing is ever downloaded.
+    ``models`` is a folder with ``{name}.pth``, a bundle, a zip laid out as peptdeep's, or a file per model; None is the
+    zip that peptdeep has installed. ``model_type`` says which members of a zip: "generic", "phospho" or "digly" (or
+    peptdeep's other names for them). Nothing is ever downloaded.
     """
     if isinstance(models, Mapping):
         if name not in models:
@@ -164,10 +140,7 @@ def _read_zip(name: str, path: Path, model_type: str) -> Weights:
 def install_if_missing() -> None:
     """Let peptdeep install its pretrained models where they are missing, as alphaDIA would in its first search.
 
-    Raises
-    ------
-    WeightsError
-        When they are missing and cannot be downloaded.
+    Raises WeightsError where they cannot be downloaded.
     """
     path = Path(get_model_zip_file_path())
     if path.is_file():
@@ -184,21 +157,10 @@ def install_if_missing() -> None:
 
 
 def build_model(weights: Weights, device: str, charged_frag_types: Sequence[str] | None = None) -> ModelInterface:
-    """Build a peptdeep model with given weights.
+    """Build a peptdeep model with given weights, on the CPU where there is no such device, as peptdeep does.
 
-    Parameters
-    ----------
-    weights : Weights
-        Must fit the architecture exactly.
-    device : str
-        "gpu", "cuda", "mps" or "cpu"; falls back to the CPU as peptdeep does.
-    charged_frag_types : sequence of str, optional
-        For MS2: the columns to predict. None: all that the weights know.
-
-    Raises
-    ------
-    WeightsError
-        When keys or shapes differ, a value is not finite, or a fragment type is not in the weights.
+    ``charged_frag_types`` are the columns that MS2 predicts; None: all that the weights know. Raises WeightsError where
+    keys or shapes differ from the architecture, a value is not finite, or a fragment type is not in the weights.
     """
     state = weights.state_dict()
     kwargs: dict[str, Any] = {}
@@ -249,14 +211,7 @@ def _check_fit(weights: Weights, state: Mapping[str, Tensor], expected: Mapping[
 def new_network(name: str, charged_frag_types: Sequence[str] | None = None, seed: int = 0) -> ModelInterface:
     """Build a peptdeep model with random weights on the CPU, for training from scratch.
 
-    Parameters
-    ----------
-    name : str
-        "rt", "ms2", "charge" or "ccs".
-    charged_frag_types : sequence of str, optional
-        For MS2: what the network predicts; default b and y with charge 1 and 2.
-    seed : int
-        Seed of the weights.
+    MS2 predicts b and y with charge 1 and 2 where no ``charged_frag_types`` are given.
     """
     kwargs = {"charged_frag_types": list(charged_frag_types or DEFAULT_FRAG_TYPES)} if name == "ms2" else {}
     with torch.random.fork_rng(devices=[]):
@@ -265,13 +220,7 @@ def new_network(name: str, charged_frag_types: Sequence[str] | None = None, seed
 
 
 def save_networks(folder: Path, networks: Mapping[str, torch.nn.Module]) -> None:
-    """Write ``{name}.pth`` of each network.
-
-    Raises
-    ------
-    OutputError
-        When a file cannot be written.
-    """
+    """Write ``{name}.pth`` of each network; raises OutputError where a file cannot be written."""
     try:
         for name, network in networks.items():
             content = _serialised(network)
@@ -293,19 +242,9 @@ START_FOLDER = "peptdeep.start"
 def prediction_config(model_path: str | None, model_type: str | None, output_folder: Path) -> dict[str, Any]:
     """Return the keys of ``library_prediction`` with which alphaDIA predicts with the models that the user means.
 
-    Parameters
-    ----------
-    model_path : str or None
-        ``library_prediction.peptdeep_model_path`` as the user wrote it: a folder, a zip or a bundle.
-    model_type : str or None
-        ``library_prediction.peptdeep_model_type``. Without one, alphaDIA would predict with a random MS2 network.
-    output_folder : Path
-        A zip is unpacked there.
-
-    Raises
-    ------
-    WeightsError, OutputError
-        If the type is unknown, or a zip cannot be unpacked.
+    Path (a folder, a zip, which is unpacked into the output folder, or a bundle) and type are as the user wrote them;
+    without a type, alphaDIA would predict with a random MS2 network. Raises WeightsError if the type is unknown or the
+    zip lacks a model, OutputError if it cannot be unpacked.
     """
     kind = known_model_type(model_type or "generic")
     return {"peptdeep_model_path": _folder(model_path, kind, output_folder), "peptdeep_model_type": kind}
@@ -325,10 +264,7 @@ def _folder(model_path: str | None, kind: str, output_folder: Path) -> str | Non
 def unpack(path: Path, model_type: str, folder: Path) -> None:
     """Write the weights of a zip into a folder as ``{rt,ms2,charge,ccs}.pth``; CCS where the zip has it.
 
-    Raises
-    ------
-    WeightsError, OutputError
-        If the zip lacks a model, or the folder cannot be written.
+    Raises WeightsError if the zip lacks a model, OutputError if the folder cannot be written.
     """
     for name in MODEL_NAMES:
         target = folder / f"{name}.pth"
@@ -349,10 +285,7 @@ def _write(content: bytes, path: Path) -> None:
 def check_installed() -> None:
     """Make sure that alphaDIA can load the installed models, which it does before it looks at any others.
 
-    Raises
-    ------
-    WeightsError
-        If they are missing and cannot be downloaded, or the zip is damaged.
+    Raises WeightsError if they are missing and cannot be downloaded, or the zip is damaged.
     """
     install_if_missing()
     for name in MODEL_NAMES:
