@@ -114,13 +114,7 @@ def _check_signatures(cls: type, expected: Mapping[str, tuple[str, ...]]) -> Non
 
 
 def check_attributes(found: object, expected: Mapping[str, type | tuple[type, ...]]) -> None:
-    """Make sure that an object of alphaDIA has the attributes that are read, of the expected kinds.
-
-    Raises
-    ------
-    HostError
-        If one is missing or of another kind.
-    """
+    """Raise HostError unless an object of alphaDIA has the attributes that are read, of the expected kinds."""
     for name, kind in expected.items():
         if not hasattr(found, name) or not isinstance(getattr(found, name), kind):
             raise HostError(
@@ -130,13 +124,7 @@ def check_attributes(found: object, expected: Mapping[str, type | tuple[type, ..
 
 
 def check_host() -> None:
-    """Make sure that the installed alphaDIA is one whose inner shape is known.
-
-    Raises
-    ------
-    HostError
-        If the version series or a signature differs.
-    """
+    """Raise HostError unless the version series and the signatures of the installed alphaDIA are known."""
     version = host_version()
     if version.split(".")[:2] != SUPPORTED_SERIES.split("."):
         raise HostError(

@@ -32,17 +32,9 @@ def replaced(module: Any, name: str, value: Any) -> Iterator[None]:
 
 
 def run_command_line(plan_class: type) -> int:
-    """Run alphaDIA's own command line on ``sys.argv`` with another plan class.
+    """Run alphaDIA's own command line on ``sys.argv`` with another plan class and return its exit code.
 
-    Parameters
-    ----------
-    plan_class : type
-        Subclass of alphaDIA's ``SearchPlan``; in place only for the duration of the call.
-
-    Returns
-    -------
-    int
-        alphaDIA's exit code.
+    The class, a subclass of alphaDIA's ``SearchPlan``, is in place only for the duration of the call.
     """
     import alphadia.cli
     import alphadia.search_plan
@@ -131,10 +123,7 @@ def with_charges(df: pd.DataFrame, predictor: Predictor, least_probability: floa
 def prediction_class(predictor: Predictor) -> type:
     """Return a subclass of alphaDIA's prediction step that asks a predictor.
 
-    Parameters
-    ----------
-    predictor : Predictor
-        Has the models, collision energy and instrument that the step would load.
+    The predictor has the models, collision energy and instrument that the step would load.
     """
     from alphabase.peptide.fragment import get_charged_frag_types
     from alphadia.libtransform.prediction import PeptDeepPrediction
@@ -166,15 +155,11 @@ _MANY = 200
 
 
 def separates(scored: Any) -> bool:
-    """Whether a classifier put targets before decoys, as far as its result shows that it could have.
+    """Whether a classifier put targets before decoys, as far as alphaDIA's ``perform_fdr`` shows that it could have.
 
     From some random starts the units of its last, narrow layer die: hundreds of targets share one best probability
-    with a few decoys, no order is left among them, and not one reaches a q-value of 1 %, though hundreds reach 5 %.
-
-    Parameters
-    ----------
-    scored : DataFrame
-        Result of alphaDIA's ``perform_fdr``: ``proba`` (low is good), ``qval``, ``decoy`` per precursor.
+    (``proba``, low is good) with a few decoys, no order is left among them, and not one reaches a q-value of 1 %,
+    though hundreds reach 5 %.
     """
     targets = scored["qval"][scored["decoy"] == 0]
     if len(targets) == 0 or (targets < _Q_VALUE).any():

@@ -14,15 +14,7 @@ from alphadia_tl.host.steps import deep_merge
 
 
 class HostPlan(SearchPlan):  # type: ignore[misc]
-    """alphaDIA's plan; the private attributes that are read here are checked when it is made.
-
-    Parameters
-    ----------
-    output_directory : str
-        Output folder.
-    config, cli_params_config : dict, optional
-        The user's config, and what the command line adds to it.
-    """
+    """alphaDIA's plan; the private attributes that are read here are checked when it is made."""
 
     def __init__(
         self,

@@ -25,16 +25,8 @@ Window = tuple[float, float]
 class RunFacts:
     """What is known of one run; what the raw file does not tell is None or empty.
 
-    Parameters
-    ----------
-    run : str
-        Name of the run.
-    instrument : str or None
-        As the raw file spells it.
-    nce : tuple of float or None
-        Lowest, median and highest collision energy of the MS2 spectra.
-    windows : tuple of (float, float)
-        Lower and upper m/z of the isolation windows of a cycle, each once, ascending.
+    ``instrument`` is spelt as in the raw file; ``nce`` are the lowest, median and highest collision energy of the MS2
+    spectra; ``windows`` the lower and upper m/z of the isolation windows of a cycle, each once, ascending.
     """
 
     run: str
@@ -90,13 +82,8 @@ class RunFacts:
 def run_facts(run: str, raw_data: Any) -> RunFacts:
     """Collect what a raw data object of alphaDIA knows.
 
-    Parameters
-    ----------
-    run : str
-        Name of the run.
-    raw_data : object
-        With ``cycle`` (…, 2) m/z limits, negative in MS1; from alphaRaw also ``spectrum_df`` and ``instrument``, from
-        timsTOF ``meta_data``.
+    It has ``cycle`` (…, 2) m/z limits, negative in MS1; from alphaRaw also ``spectrum_df`` and ``instrument``, from
+    timsTOF ``meta_data``.
     """
     limits = np.asarray(raw_data.cycle, dtype=float).reshape(-1, 2)
     limits = np.unique(limits[(limits[:, 0] > 0) & (limits[:, 1] > limits[:, 0])].round(4), axis=0)
@@ -123,10 +110,7 @@ def _collision_energies(spectrum_df: Any) -> tuple[float, float, float] | None:
 def read_run_facts(folders: Sequence[Path]) -> dict[str, RunFacts | None]:
     """Read the facts of runs by their names; None where a folder holds none.
 
-    Raises
-    ------
-    QuantificationError
-        If a file is damaged.
+    Raises QuantificationError if a file is damaged.
     """
     return {folder.name: _read(folder / FILE_NAME) for folder in folders}
 
@@ -157,17 +141,7 @@ def nce_warnings(facts: Mapping[str, RunFacts | None], nce: float, key: str) -> 
 def observable_mz(precursor_mz: Window, facts: Mapping[str, RunFacts | None]) -> list[Window]:
     """Return the parts of the library's precursor m/z range that isolation windows of any run cover.
 
-    Parameters
-    ----------
-    precursor_mz : tuple of float
-        Lowest and highest m/z of the library.
-    facts : mapping of str to RunFacts or None
-        All runs; one whose windows are unknown may have covered everything.
-
-    Returns
-    -------
-    list of tuple of float
-        Ascending, disjoint intervals.
+    They are ascending and disjoint. A run whose windows are unknown may have covered everything.
     """
     known = [f.windows for f in facts.values() if f is not None and f.windows]
     if not known or len(known) < len(facts):

@@ -34,10 +34,7 @@ _FINISHED = re.compile(r"Search step '(\w+)' finished")
 def read_provenance(folder: Path) -> dict[str, Any]:
     """Return what the plugin wrote down about a search; empty where it had no part in it.
 
-    Raises
-    ------
-    QuantificationError
-        If the file is there and is no YAML mapping.
+    Raises QuantificationError if the file is there and is no YAML mapping.
     """
     places = (Bundle(folder / TRANSFER_STEP).provenance, Bundle(folder).provenance)
     path = next((place for place in places if place.is_file()), None)
@@ -50,20 +47,10 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def stage_seconds(folder: Path) -> dict[str, float]:
-    """Return the seconds of each stage.
+    """Return the seconds of each stage, ``total`` last; empty where there is neither file.
 
     The plugin's own stages where it wrote them down, else alphaDIA's steps by the times in ``log.txt``; the total is
     always the log's.
-
-    Parameters
-    ----------
-    folder : Path
-        Output folder of a search.
-
-    Returns
-    -------
-    dict
-        Stage to seconds, ``total`` last; empty where there is neither file.
     """
     steps = log_seconds(folder / LOG_FILE)
     total = {TOTAL: steps.pop(TOTAL)} if TOTAL in steps else {}
@@ -106,17 +93,11 @@ TEXT = (*PEPTIDOFORM, "proteins")
 
 
 def run_tables(folder: Path, *, own: bool = False) -> dict[str, Path]:
-    """Return the tables of the runs that a search reports on, by run: its own, or those that it took from elsewhere.
+    """Return the tables of the runs that a search reports on, by run.
 
-    Folders of runs that are not in its config (of an earlier call in the same output folder) are left out. A run that
-    the search took from elsewhere (``general.reuse_quant_from``) is read from there, all others from its own folder.
-
-    Parameters
-    ----------
-    folder : Path
-        Output folder. Without a config in it, all runs in ``quant`` count.
-    own : bool, default False
-        Not those that it took from another folder.
+    Folders of runs that are not in its config (of an earlier call in the same output folder) are left out; without a
+    config, all runs in ``quant`` count. Runs that the search took from elsewhere (``general.reuse_quant_from``) are
+    read from there; with ``own``, a search that took any has none.
     """
     file = folder / CONFIG_FILE
     config = read_mapping(file) if file.is_file() else {}
@@ -143,19 +124,9 @@ def _moved(path: Path, written: Path, folder: Path) -> Path:
 
 
 def read_tables(tables: dict[str, Path], columns: Sequence[str], optional: Sequence[str] = ()) -> pd.DataFrame:
-    """Read tables of runs below each other, with a column ``run``.
+    """Read tables of runs, at least one, below each other, with a column ``run``.
 
-    Parameters
-    ----------
-    tables : dict of str to Path
-        At least one; see `run_tables`.
-    columns, optional : sequence of str
-        Columns that must, and that may be there.
-
-    Raises
-    ------
-    QuantificationError
-        If a table cannot be read or lacks a column.
+    Raises QuantificationError if a table cannot be read or lacks one of ``columns``.
     """
     parts = []
     for run, path in tables.items():
@@ -173,20 +144,8 @@ def read_tables(tables: dict[str, Path], columns: Sequence[str], optional: Seque
 def read_run_rows(folder: Path) -> pd.DataFrame | None:
     """Read the precursors of all runs at the precursor FDR, before the protein FDR, decoys included.
 
-    Parameters
-    ----------
-    folder : Path
-        Output folder of a search; see `run_tables`.
-
-    Returns
-    -------
-    pandas.DataFrame or None
-        Column ``run`` and the values of `COLUMNS`; None where there are no tables.
-
-    Raises
-    ------
-    QuantificationError
-        If a table cannot be read or lacks a column.
+    Column ``run`` and the values of `COLUMNS`; None where there are no tables. Raises QuantificationError if a table
+    cannot be read or lacks a column.
     """
     tables = run_tables(folder)
     if not tables:

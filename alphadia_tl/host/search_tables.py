@@ -48,28 +48,11 @@ HASHES = ("precursor.mod_seq_charge_hash", "precursor.mod_seq_hash")
 class SearchOutput:
     """A finished search, as the comparison needs it.
 
-    Attributes
-    ----------
-    name : str
-        Name in the comparison, such as "off" or "on".
-    folder : Path
-        Output folder of the search.
-    rows : pandas.DataFrame
-        One row per run and precursor at the claimed FDR, without decoys: the values of `REQUIRED` but ``decoy``, and
-        of `OPTIONAL` (NaN where there was no column). ``rt`` in seconds, ``proba`` lower is better.
-    run_rows : pandas.DataFrame or None
-        The same before the protein FDR, as far as `run_tables.read_run_rows` has it; None where the tables of the runs
-        are gone.
-    claimed_fdr : float
-        ``fdr.fdr`` of the search.
-    mbr : bool
-        Whether match between runs was on in the search (whatever step the rows are from).
-    settings : mapping
-        The frozen config of the step that the rows are from.
-    provenance : mapping
-        What the plugin wrote down; empty without it.
-    seconds : mapping
-        See `stages.stage_seconds`.
+    ``rows`` are one per run and precursor at the claimed FDR, without decoys: the values of `REQUIRED` but ``decoy``,
+    and of `OPTIONAL` (NaN where there was no column); ``rt`` in seconds, ``proba`` lower is better. ``run_rows`` are
+    the same before the protein FDR, None where the tables of the runs are gone. ``mbr`` tells whether match between
+    runs was on in the search, whatever step the rows are from; ``settings`` are the frozen config of that step,
+    ``provenance`` what the plugin wrote down (empty without it), ``seconds`` those of each stage.
     """
 
     name: str
@@ -98,21 +81,9 @@ class SearchOutput:
 
 
 def read_output(folder: Path, name: str, *, without_mbr: bool = False) -> SearchOutput:
-    """Read a finished search.
+    """Read a finished search; ``without_mbr`` takes the step before match between runs, where the search had one.
 
-    Parameters
-    ----------
-    folder : Path
-        Output folder with ``precursors.parquet`` (or ``.tsv``) and ``frozen_config.yaml``.
-    name : str
-        Name in the comparison.
-    without_mbr : bool, default False
-        Take the identifications of the step before match between runs, where the search had one.
-
-    Raises
-    ------
-    QuantificationError
-        If a file is missing or cannot be read, or a column is missing.
+    Raises QuantificationError if a file is missing or cannot be read, or a column is missing.
     """
     mbr = had_mbr(read_mapping(_there(folder / CONFIG_FILE)))
     where = folder / LIBRARY_STEP if mbr and without_mbr else folder
@@ -142,10 +113,7 @@ def had_mbr(settings: Mapping[str, Any]) -> bool:
 def read_rows(folder: Path) -> pd.DataFrame:
     """Read the precursor table of an output folder, decoys included, under the names used here.
 
-    Raises
-    ------
-    QuantificationError
-        If there is none, it cannot be read, or a column is missing.
+    Raises QuantificationError if there is none, it cannot be read, or a column is missing.
     """
     parquet, tsv = (folder / f"{PRECURSORS_STEM}.{suffix}" for suffix in ("parquet", "tsv"))
     path = tsv if tsv.is_file() and not parquet.is_file() else _there(parquet)
@@ -182,26 +150,10 @@ def _number(settings: Mapping[str, Any], folder: Path) -> float:
 
 
 def read_outputs(folders: Mapping[str, Path]) -> tuple[list[SearchOutput], list[str]]:
-    """Read the searches of a comparison so that match between runs cannot be mistaken for anything else.
+    """Read the searches of a comparison, in order, so that match between runs cannot be mistaken for anything else.
 
-    Where one of them had it on, all are compared by the step before it, and a note tells what came after it.
-
-    Parameters
-    ----------
-    folders : mapping of str to Path
-        Output folder of each search by its name.
-
-    Returns
-    -------
-    outputs : list of SearchOutput
-        In the given order.
-    notes : list of str
-        What to tell about match between runs.
-
-    Raises
-    ------
-    QuantificationError
-        See `read_output`.
+    Where one of them had it on, all are compared by the step before it, and notes tell what came after it. Raises
+    QuantificationError as `read_output` does.
     """
     with_mbr = [n for n, f in folders.items() if had_mbr(read_mapping(_there(f / CONFIG_FILE)))]
     outputs = [read_output(folder, name, without_mbr=bool(with_mbr)) for name, folder in folders.items()]

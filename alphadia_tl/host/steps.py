@@ -107,15 +107,7 @@ def effective_config(user_config: Mapping[str, Any], output_folder: Path) -> dic
 
 
 def search_only(step: Any, raw_paths: Collection[str]) -> None:
-    """Let a step search some of its raw files, each with the random state that it has in a search of all of them.
-
-    Parameters
-    ----------
-    step : alphadia.search_step.SearchStep
-        Not run yet.
-    raw_paths : collection of str
-        Those of ``step.raw_path_list`` to search.
-    """
+    """Let a step not run yet search some of its raw files, each with the random state that it has among all."""
     everything = list(step.raw_path_list)
     step.raw_path_list = [path for path in everything if path in set(raw_paths)]
 
@@ -187,21 +179,10 @@ def first_pass_output() -> Iterator[list[Path]]:
 def run_first_pass(step: Any, predictor: Predictor | None = None) -> tuple[list[tuple[str, str]], list[Path]]:
     """Run a search step without alphaDIA building its own transfer library; a run without precursors is no error.
 
-    What each raw file says about its acquisition is left in its quantification folder (`run_facts`).
-
-    Parameters
-    ----------
-    step : alphadia.search_step.SearchStep
-        Step whose ``transfer_library.enabled`` is true, so that all fragments are quantified.
-    predictor : Predictor, optional
-        Predicts the library, where one is predicted, instead of alphaDIA's own prediction.
-
-    Returns
-    -------
-    errors : list of (step name, raw file name)
-        Raw files that failed, as alphaDIA reports them.
-    folders : list of Path
-        Quantification folders of the runs that were searched.
+    ``transfer_library.enabled`` must be true, so that all fragments are quantified. A predictor, where one is given,
+    predicts the library instead of alphaDIA. What each raw file says about its acquisition is left in its
+    quantification folder (`run_facts`). Returns failed raw files as (step name, raw file name), and the folders of the
+    runs that were searched.
     """
     with first_pass_search(), first_pass_output() as searched:
         errors = run_search(step, predictor)
@@ -220,12 +201,9 @@ def predicted_by(predictor: Predictor | None) -> Iterator[None]:
 
 
 def run_search(step: Any, predictor: Predictor | None) -> list[tuple[str, str]]:
-    """Run a search step; a predictor, where one is given, predicts its library instead of alphaDIA's own prediction.
+    """Run a search step and return its failed raw files as (step name, raw file name).
 
-    Returns
-    -------
-    list of (step name, raw file name)
-        Raw files that failed.
+    A predictor, where one is given, predicts its library instead of alphaDIA's own prediction.
     """
     with predicted_by(predictor):
         return list(step.run())
@@ -278,16 +256,10 @@ def _digested_once(folder: Path) -> Iterator[None]:
 
 
 def precursors_to_predict(step: Any, predictor: Predictor, digest: Path) -> pd.DataFrame:
-    """Return the precursors whose properties a search step would let a predictor predict, nothing predicted yet.
+    """Return the precursors whose properties a step not run yet would let a predictor predict, nothing predicted yet.
 
-    Parameters
-    ----------
-    step : alphadia.search_step.SearchStep
-        Not run yet.
-    predictor : Predictor
-        Predicts charge states, where the config asks for it.
-    digest : Path
-        Folder in which the digest is left for the next call, or found.
+    The predictor predicts charge states, where the config asks for it. The digest is left in its folder for the next
+    call, or found there.
     """
     import alphadia.search_step
     from alphadia.libtransform.loader import DynamicLoader
@@ -308,21 +280,10 @@ def precursors_to_predict(step: Any, predictor: Predictor, digest: Path) -> pd.D
 
 
 def make_library(step: Any, predictor: Predictor | None, digest: Path) -> list[Path]:
-    """Make the library of a search step, as far as all of its searches share it: digested, predicted, with decoys.
+    """Make the library of a step not run yet, as far as all of its searches share it: digested, predicted, with decoys.
 
-    Parameters
-    ----------
-    step : alphadia.search_step.SearchStep
-        Not run yet.
-    predictor : Predictor or None
-        Predicts the library, where one is predicted; None leaves it to alphaDIA.
-    digest : Path
-        Folder in which the digest is left for the next call, or found.
-
-    Returns
-    -------
-    list of Path
-        In the step's output folder: the library, and the flat one with decoys that searches load.
+    None as predictor leaves the prediction to alphaDIA. The digest is left in its folder for the next call, or found
+    there. Returns the files in the step's output folder: the library, and the flat one with decoys that searches load.
     """
     step.config["general"]["save_library"] = True
     step.config["general"]["save_flat_library"] = True
@@ -333,14 +294,10 @@ def make_library(step: Any, predictor: Predictor | None, digest: Path) -> list[P
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a run could not be searched.
+    """Why a run could not be searched, as alphaDIA logged it.
 
-    Attributes
-    ----------
-    message : str
-        As alphaDIA logged it.
-    may_pass : bool
-        Whether it can be another machine's or another moment's fault: no memory, no space, no answer of the disk.
+    ``may_pass`` where it can be another machine's or another moment's fault: no memory, no space, no answer of the
+    disk.
     """
 
     message: str
@@ -348,21 +305,9 @@ class Failure:
 
 
 def search_run(step: Any, raw_path: str, *, first_pass: bool) -> Failure | None:
-    """Search one of the raw files of a step and write no tables but its own.
+    """Search one of the raw files of a step not run yet, which has them all, and write no tables but its own.
 
-    Parameters
-    ----------
-    step : alphadia.search_step.SearchStep
-        Not run yet, with all raw files.
-    raw_path : str
-        The raw file, one of them.
-    first_pass : bool
-        Whether fragments are quantified for a transfer library.
-
-    Returns
-    -------
-    Failure or None
-        None where the run was searched.
+    ``first_pass`` quantifies fragments for a transfer library. Returns None where the run was searched.
     """
     import alphadia.search_step
     from alphadia.outputtransform.search_plan_output import SearchPlanOutput
@@ -404,14 +349,8 @@ def _may_pass(error: Exception) -> bool:
 def combine_runs(step: Any, folders: Mapping[str, Path], *, first_pass: bool) -> None:
     """Write the tables of a step from runs that have been searched: protein inference, FDR, quantities over all.
 
-    Parameters
-    ----------
-    step : alphadia.search_step.SearchStep
-        Not run yet.
-    folders : mapping of str to Path
-        Quantification folder of each raw file to be in the tables.
-    first_pass : bool
-        Whether alphaDIA would make its own transfer library.
+    The step is not run yet; ``folders`` are the quantification folders of the raw files to be in the tables. In a
+    ``first_pass``, alphaDIA is kept from making its own transfer library.
     """
     from alphabase.spectral_library.flat import SpecLibFlat
 
