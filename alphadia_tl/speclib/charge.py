@@ -26,24 +26,10 @@ def _checked(probabilities: FloatArray) -> FloatArray:
 
 
 def choose_charge_cutoff(probabilities_validation_observed: FloatArray, recall: float) -> float:
-    """Return the largest cut-off that keeps at least ``recall`` of the observed charge states.
+    """Return the largest cut-off that keeps at least ``recall`` (above 0, at most 1) of the observed charge states.
 
-    Parameters
-    ----------
-    probabilities_validation_observed : ndarray of float, shape (n,)
-        Predicted probability of the charge that was observed, for precursors that did not train the model.
-    recall : float
-        Fraction to keep, above 0, at most 1.
-
-    Returns
-    -------
-    float
-        Precursors with a probability below it are ruled out; equal ones stay.
-
-    Raises
-    ------
-    DataError
-        If there is no probability, or one that is not finite.
+    The probabilities (n,) are those of the observed charge, of precursors that did not train the model; those equal to
+    the cut-off stay. Raises DataError if there is none, or one that is not finite.
     """
     values = np.sort(_checked(probabilities_validation_observed))
     must_keep = min(max(math.ceil(recall * values.size - 1e-9), 1), values.size)
@@ -56,18 +42,10 @@ def kept_fraction(prob_test_observed: FloatArray, cutoff: float) -> float:
 
 
 def probability_of_own_charge(probabilities: FloatArray, charge: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-    """Pick each row's probability of its own charge.
+    """Pick each row's probability of its own charge (n,) from (n, c), whose column j is the probability of charge j +
+    1.
 
-    Parameters
-    ----------
-    probabilities : ndarray of float, shape (n, c)
-        Column j is the probability of charge j + 1.
-    charge : ndarray of int, shape (n,)
-
-    Returns
-    -------
-    ndarray of float32, shape (n,)
-        1 for charges that the model does not know: it cannot rule them out.
+    1 for charges that the model does not know: it cannot rule them out.
     """
     column = charge.astype(np.int64) - 1
     known = (column >= 0) & (column < probabilities.shape[1])
@@ -77,24 +55,11 @@ def probability_of_own_charge(probabilities: FloatArray, charge: NDArray[np.inte
 
 
 def rows_to_keep(precursor_df: pd.DataFrame, probability: FloatArray, cutoff: float) -> NDArray[np.bool_]:
-    """Decide which precursors stay in the library.
+    """Decide which precursors stay in the library, by the probability of each row's own charge (n,).
 
     A target stays if its probability reaches the cut-off or is the highest of its peptidoform. Rows of one elution
-    group and charge (a target, its channels, its decoy) stay or leave together: they stay if one of their targets
-    does. A group without any target is decided by its own rows.
-
-    Parameters
-    ----------
-    precursor_df : pandas.DataFrame, n rows
-        With ``sequence, mods, mod_sites, charge`` and, where the library has them, ``elution_group_idx, decoy``.
-    probability : ndarray of float, shape (n,)
-        Probability of each row's own charge.
-    cutoff : float
-        Probabilities below it are ruled out.
-
-    Returns
-    -------
-    ndarray of bool, shape (n,)
+    group and charge (a target, its channels, its decoy) stay or leave together: they stay if one of their targets does.
+    A group without any target is decided by its own rows.
     """
     n = len(precursor_df)
     decoy = precursor_df["decoy"].to_numpy() == 1 if "decoy" in precursor_df.columns else np.zeros(n, dtype=bool)

@@ -30,11 +30,8 @@ _ADVICE = (
 def check_library(precursor_df: pd.DataFrame) -> None:
     """Check that every precursor can be put into numbers for the models.
 
-    Raises
-    ------
-    LibraryError
-        If a needed column is missing, a sequence is not plain upper-case letters, or PeptDeep has no features for a
-        modification; the message names them.
+    Raises LibraryError, naming them, if a needed column is missing, a sequence is not plain upper-case letters, or
+    PeptDeep has no features for a modification.
     """
     needed = {*PRECURSOR, "frag_start_idx", "frag_stop_idx"}
     missing = sorted(needed - set(precursor_df.columns))
@@ -70,12 +67,8 @@ def _check_modifications(precursor_df: pd.DataFrame) -> None:
 
 
 def check_values(values: FloatArray, what: str) -> None:
-    """Check that predictions are finite, not all zero and not constant.
-
-    Raises
-    ------
-    PredictionError
-        With the number of offending values.
+    """Raise PredictionError, with the number of offending values, unless predictions are finite, not all 0, not
+    constant.
     """
     n_bad = int(np.size(values) - np.count_nonzero(np.isfinite(values)))
     if n_bad:
@@ -100,19 +93,10 @@ def rank_correlation(new: FloatArray, replaced: pd.Series) -> float:
 def spectrum_correlations(
     new: FloatArray, replaced: FloatArray, exists: NDArray[np.bool_], starts: NDArray[np.integer[Any]]
 ) -> NDArray[np.float32]:
-    """Return Pearson's correlation of each precursor's intensities, over the fragments that exist.
+    """Return Pearson's correlation of each precursor's intensities (n,), over the fragments that exist (rows, types).
 
-    Parameters
-    ----------
-    new, replaced : ndarray of float, shape (rows, types)
-    exists : ndarray of bool, shape (rows, types)
-    starts : ndarray of int, shape (n,)
-        First row of each precursor; rows of a precursor are consecutive and precursors follow each other.
-
-    Returns
-    -------
-    ndarray of float32, shape (n,)
-        NaN where one of the spectra is constant.
+    ``starts`` (n,) is the first row of each precursor: its rows are consecutive, and precursors follow each other. NaN
+    where one of the spectra is constant.
     """
     lengths = np.diff(np.append(starts, len(new)))
 
@@ -137,14 +121,9 @@ def median_correlation(correlations: FloatArray) -> float:
 
 
 def check_correlation(model: str, correlation: float, n_precursors: int, replaced: str) -> None:
-    """Check that predictions have something to do with what they replace.
+    """Raise PredictionError if predictions correlate with what they ``replaced`` by less than the floor of this model.
 
-    NaN means that the old values say nothing (constant, missing, too few): logged, not judged. ``replaced`` names them.
-
-    Raises
-    ------
-    PredictionError
-        If the correlation is below the floor of this model.
+    NaN means that the old values say nothing (constant, missing, too few): logged, not judged.
     """
     floor = CORRELATION_FLOORS[model]
     if np.isnan(correlation):

@@ -66,27 +66,15 @@ def model_input(precursor_df: pd.DataFrame) -> pd.DataFrame:
 def predict_intensities(
     library: SpecLibBase, predictor: Predictor, *, chunk_rows: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], int]:
-    """Predict intensities for the dense ``fragment_mz_df`` of a library.
+    """Predict intensities for the dense ``fragment_mz_df`` of a library, which is not changed.
 
     Fragments of zero m/z (no neutral loss, charge above the precursor's) get zero intensity; the highest remaining
-    fragment of a precursor is 1.
+    fragment of a precursor is 1. ``chunk_rows`` precursors are predicted per call. Returns the intensities (rows,
+    types), their correlations (n,) with those replaced over the shared columns (NaN where these say nothing), and the
+    number of precursors left without any fragment.
 
-    The library is dense, with the wanted columns in ``fragment_mz_df``, and not changed; ``chunk_rows`` precursors are
-    predicted per call.
-
-    Returns
-    -------
-    intensities : ndarray of float32, shape (rows, types)
-    correlations : ndarray of float32, shape (n,)
-        With the intensities replaced, over the shared columns; NaN where these say nothing.
-    n_empty : int
-        Precursors left without any fragment.
-
-    Raises
-    ------
-    PredictionError
-        If predictions are of the wrong shape, not finite, all zero, constant, or leave more than 1 % of the
-        precursors without fragments.
+    Raises PredictionError if predictions are of the wrong shape, not finite, all zero, constant, or leave more than 1 %
+    of the precursors without fragments.
     """
     columns = list(library._fragment_mz_df.columns)
     known = list(predictor.charged_frag_types)

@@ -32,34 +32,17 @@ def ccs_of_mobility(df: pd.DataFrame, column: str) -> pd.Series:
 
 @dataclass(frozen=True)
 class LibraryValues:
-    """Values of a library's precursors.
-
-    Parameters
-    ----------
-    library : SpecLibBase
-        As alphaDIA saves it in the first pass.
-    charged_frag_types : sequence of str
-        Fragment types that are asked for, in this order.
-    """
+    """Values of the precursors of a library of the first pass; fragment types in the order asked for."""
 
     library: SpecLibBase
     charged_frag_types: Sequence[str]
 
     def of(self, model: str, precursors: pd.DataFrame) -> FloatArray:
-        """Return what the library says of some precursors where a model would predict.
+        """Return what the library says of n precursors where a model would predict.
 
-        Parameters
-        ----------
-        model : str
-            "rt" (on the library's own scale), "ccs" (Å²) or "ms2" (on any scale).
-        precursors : pandas.DataFrame
-            n rows with sequence, mods, mod_sites, charge.
-
-        Returns
-        -------
-        ndarray
-            (n,), or for MS2 (bonds of all precursors, types): 0 for a fragment that the library leaves out. NaN for
-            precursors that it does not have, or of which it does not say anything.
+        (n,) for "rt" (on the library's own scale) and "ccs" (Å²); for "ms2" (bonds of all precursors, types) on any
+        scale, 0 for a fragment that the library leaves out. NaN for precursors that it does not have, or of which it
+        does not say anything.
         """
         rows = self._rows(precursors)
         if model == "ms2":

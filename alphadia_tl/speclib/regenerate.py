@@ -34,29 +34,11 @@ logger = logging.getLogger(__name__)
 class RegenerationSummary:
     """What the regeneration did.
 
-    Attributes
-    ----------
-    library_path, output_path : str
-        File read and file written.
-    accepted : tuple of str
-        Models whose predictions were put in.
-    precursors_before, precursors_after : int
-        Rows of ``precursor_df``, decoys included.
-    fragments_before, fragments_after : int
-        Fragments with an intensity above zero.
-    charge_cutoff : float or None
-        Probability below which charge states were dropped.
-    dropped_charge_states : dict of int to int
-        Number of precursors dropped per charge.
-    correlation : dict of str to float
-        Correlation with the values replaced: Spearman's for ``rt`` and ``ccs``, the median over precursors of
-        Pearson's for ``ms2``; NaN where the old values say nothing.
-    precursors_without_fragments : int
-        Precursors for which the MS2 model predicted nothing.
-    seconds : dict of str to float
-        Wall time per stage.
-    rates : dict of str to float
-        Library precursors per second of prediction, per model.
+    Precursors are rows of ``precursor_df``, decoys included; fragments those with an intensity above zero.
+    ``charge_cutoff`` is the probability below which charge states were dropped (None: not done),
+    ``dropped_charge_states`` the number of precursors dropped per charge. ``correlation`` is with the values replaced:
+    Spearman's for ``rt`` and ``ccs``, the median over precursors of Pearson's for ``ms2``; NaN where the old values say
+    nothing. ``seconds`` is wall time per stage, ``rates`` library precursors per second of prediction, per model.
     """
 
     library_path: str
@@ -90,18 +72,10 @@ N_CHARGES = 10
 class TunedModels:
     """What the library is predicted with.
 
-    Attributes
-    ----------
-    predictor : Predictor
-        The tuned models.
-    accepted : collection of str
-        Models to use, out of ``rt, charge, ms2, ccs``.
-    charged_frag_types : sequence of str
-        Fragment types of the new library, like ``b_z1``; the predictor must know them all.
-    charge_cutoff : float or None
-        Drop charge states of a lower probability, if ``charge`` is accepted; None drops nothing.
-    chunk_rows : int
-        Precursors whose fragments are predicted at once.
+    ``accepted`` are the models to use, out of ``rt, charge, ms2, ccs``; the predictor must know all
+    ``charged_frag_types`` of the new library, like ``b_z1``. With ``charge`` accepted, charge states of a probability
+    below ``charge_cutoff`` are dropped; None drops nothing. ``chunk_rows`` precursors have their fragments predicted at
+    once.
     """
 
     predictor: Predictor
@@ -241,11 +215,8 @@ def _load(path: Path, models: TunedModels) -> _Job:
 def tables_to_predict(library_path: Path, models: TunedModels) -> dict[str, pd.DataFrame]:
     """Return what `regenerate` will ask the models beside the charge model, whose filter is applied here.
 
-    Returns
-    -------
-    dict of str to pandas.DataFrame
-        By model: one row per peptidoform for ``rt``, one per precursor for ``ccs`` and ``ms2``, in the order in which
-        they are asked for.
+    One row per peptidoform for ``rt``, one per precursor for ``ccs`` and ``ms2``, in the order in which they are asked
+    for.
     """
     job = _load(library_path, models)
     if "charge" in models.accepted:
@@ -259,23 +230,12 @@ def tables_to_predict(library_path: Path, models: TunedModels) -> dict[str, pd.D
 def regenerate(library_path: Path, output_path: Path, models: TunedModels) -> RegenerationSummary:
     """Write the library of the second pass: accepted models predict, the rest stays what the first pass used.
 
-    Parameters
-    ----------
-    library_path : Path
-        Dense alphabase library, as alphaDIA saves it in the first pass (``speclib.hdf``).
-    output_path : Path
-        File to write; replaced in one step if it exists.
-    models : TunedModels
-        What predicts, and what of it is used.
+    It is read as alphaDIA saves it in the first pass, dense (``speclib.hdf``); an existing output is replaced in one
+    step.
 
-    Raises
-    ------
-    LibraryError
-        If the library cannot be read or has precursors that the models cannot represent.
-    PredictionError
-        If predictions are unusable or unrelated to what they replace; nothing is written then.
-    OutputError
-        If the library cannot be written.
+    Raises LibraryError if it cannot be read or has precursors that the models cannot represent, PredictionError if
+    predictions are unusable or unrelated to what they replace (nothing is written then), OutputError if it cannot be
+    written.
     """
     begin = time.perf_counter()
     job = _load(library_path, models)

@@ -26,15 +26,8 @@ BEST_COMPRESSION = 0.3
 def library_precursors(path: Path, sequences: Iterable[str]) -> pd.DataFrame:
     """Read the precursors of some peptides (stripped sequences) from a library that alphaDIA saved.
 
-    Returns
-    -------
-    pandas.DataFrame
-        One row per precursor: sequence, mods, mod_sites, charge, and, where it has any of `RT_COLUMNS`, rt_library.
-
-    Raises
-    ------
-    QuantificationError
-        If the file cannot be read.
+    One row each: sequence, mods, mod_sites, charge, and, where it has any of `RT_COLUMNS`, rt_library. Raises
+    QuantificationError if the file cannot be read.
     """
     wanted = pd.Index(sequences).unique()
     try:
@@ -58,10 +51,7 @@ def library_precursors(path: Path, sequences: Iterable[str]) -> pd.DataFrame:
 def load_library(path: Path) -> SpecLibBase:
     """Load an alphabase library with all its columns.
 
-    Raises
-    ------
-    LibraryError
-        If the file is missing, is no HDF5 file, or holds no dense spectral library.
+    Raises LibraryError if the file is missing, is no HDF5 file, or holds no dense spectral library.
     """
     if not path.is_file():
         raise LibraryError(
