@@ -24,14 +24,9 @@ def get_task(
     nce: float = 30.0,
     instrument: str = "Lumos",
 ) -> Task:
-    """Return the task of a model.
+    """Return the task of "rt", "charge", "ms2" or "ccs"; the other arguments are for MS2, see `Ms2Task`.
 
-    Parameters
-    ----------
-    name : str
-        "rt", "charge", "ms2" or "ccs".
-    charged_frag_types, supported, nce, instrument
-        For MS2, see `Ms2Task`; ``supported`` defaults to ``charged_frag_types``.
+    ``supported`` defaults to ``charged_frag_types``.
     """
     if name == "ms2":
         return Ms2Task(charged_frag_types, supported or charged_frag_types, nce, instrument)

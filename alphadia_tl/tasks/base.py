@@ -84,17 +84,10 @@ def as_numpy(values: Tensor) -> FloatArray:
 class Evaluation:
     """Scores of a network's predictions.
 
-    Parameters
-    ----------
-    metrics : dict of str to float
-        Over all rows.
-    scores : ndarray
-        (n,) each row's own contribution to the headline.
-    predictions : ndarray
-        What was scored: (n,) for RT (after calibration) and CCS, (n, 10) for charge, (fragments, types) for MS2
-        (relative to the highest trusted fragment).
-    observed : ndarray
-        Charge model only: predicted probability of each charge state that was observed.
+    ``metrics`` are over all rows, ``scores`` (n,) each row's own contribution to the headline. ``predictions`` are what
+    was scored: (n,) for RT (after calibration) and CCS, (n, 10) for charge, (fragments, types) for MS2 (relative to the
+    highest trusted fragment). ``observed`` is for the charge model only: the predicted probability of each charge state
+    that was observed.
     """
 
     metrics: dict[str, float]

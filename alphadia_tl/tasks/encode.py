@@ -82,11 +82,8 @@ def encode_peptidoforms(
 ) -> Examples:
     """Encode the columns ``sequence``, ``mods`` and ``mod_sites``, in any row order.
 
-    Raises
-    ------
-    DataError
-        For a missing column, a residue that is no capital letter, a sequence of fewer than 2 or more
-        than 198 residues, or a modification that is unknown or has no valid site.
+    Raises DataError for a missing column, a residue that is no capital letter, a sequence of fewer than 2 or more than
+    198 residues, or a modification that is unknown or has no valid site.
     """
     require_columns(df, PEPTIDOFORM, "the models")
     sequences = df["sequence"].to_numpy(dtype=object)

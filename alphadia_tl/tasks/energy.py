@@ -47,16 +47,9 @@ MIN_GAIN = 0.002
 
 @dataclass(frozen=True)
 class NceSearch:
-    """Result of a search.
+    """Result of a search: collision energy before it, and the one to use.
 
-    Parameters
-    ----------
-    configured, chosen : float
-        Collision energy before the search, and the one to use.
-    curve : dict of float to float
-        Median spectral angle at each collision energy, ascending.
-    n_rows : int
-        Precursors scored.
+    ``curve`` is the median spectral angle at each collision energy, ascending, of ``n_rows`` precursors.
     """
 
     configured: float

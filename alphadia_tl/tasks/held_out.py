@@ -31,18 +31,14 @@ SPECTRUM_COLUMNS = (
 class HeldOut:
     """What became of the held-out rows of one model.
 
-    Parameters
-    ----------
-    rows : pd.DataFrame
-        One row per held-out row, in the order of the scores; for the charge model one per peptidoform and charge
-        state that could have been observed. Columns: model, sequence, mods, charge (missing where the model knows
-        none), observed, before, after (RT: ``rt_norm``, predictions after the calibration that the headline uses;
-        CCS: Å²; charge: 1 or 0, and its probability; MS2: missing), score_before, score_after (contribution to the
-        headline; missing for the charge model, whose scores are not those of single states).
-    spectra : pd.DataFrame
-        MS2 only: trusted fragments of a few spectra. Columns: kind, spectrum (number within the kind), sequence,
-        mods, charge, score_before, score_after (spectral angle), ion, mz, observed, before, after (relative to the
-        highest trusted fragment).
+    ``rows`` has one row per held-out row, in the order of the scores; for the charge model one per peptidoform and
+    charge state that could have been observed. Charge is missing where the model knows none. ``observed``, ``before``
+    and ``after`` are ``rt_norm`` for RT (predictions after the calibration that the headline uses), Å² for CCS, 1 or 0
+    and its probability for charge, missing for MS2. ``score_before`` and ``score_after``, contributions to the
+    headline, are missing for the charge model, whose scores are not those of single states.
+
+    ``spectra``, MS2 only, has the trusted fragments of a few spectra, numbered within their kind: scores are spectral
+    angles, intensities relative to the highest trusted fragment.
     """
 
     rows: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(ROW_COLUMNS)))
@@ -68,18 +64,10 @@ class HeldOut:
 def held_out_rows(
     task: Task, examples: Examples, precursors: pd.DataFrame, before: Evaluation, after: Evaluation
 ) -> HeldOut:
-    """Put predictions and measurements of the same rows side by side.
+    """Put predictions of the pretrained and the tuned model, and measurements, of the same n held-out rows side by
+    side.
 
-    Parameters
-    ----------
-    task : Task
-        Which model it is.
-    examples : Examples
-        The held-out rows, n of them, with their targets.
-    precursors : pd.DataFrame
-        n rows with sequence, mods, mod_sites, charge.
-    before, after : Evaluation
-        Of the pretrained and the tuned model on these rows.
+    ``precursors`` has the rows of ``examples`` in their order: sequence, mods, mod_sites, charge.
     """
     rows = precursors.reset_index(drop=True)
     if isinstance(task, Ms2Task):
@@ -103,19 +91,10 @@ def _table(task: Task, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def choose_spectra(scores: pd.DataFrame, median: float) -> list[tuple[str, int, int]]:
-    """Choose spectra to look at, two of each kind, of different peptides.
+    """Choose spectra to look at, two of each kind, of different peptides, as (kind, number within the kind, row).
 
-    Parameters
-    ----------
-    scores : pd.DataFrame
-        sequence, score_before, score_after; index 0, 1, ….
-    median : float
-        Score after tuning that is typical.
-
-    Returns
-    -------
-    list of (kind, number within the kind, row)
-        Typical: closest to the median; best gained: highest gain; worst: lowest score after tuning.
+    Typical: closest to the median score after tuning; best gained: highest gain; worst: lowest score after tuning.
+    ``scores`` has sequence, score_before, score_after, and index 0, 1, ….
     """
     after = scores["score_after"]
     orders = {
@@ -175,34 +154,21 @@ def _ion(charged_type: str, position: int, length: int) -> str:
 class TuneResult:
     """What came out of tuning one model.
 
-    Parameters
-    ----------
-    history : pd.DataFrame
-        Long table ``epoch, property, data_split, metric_name, value``.
-    before, after : dict of str to float
-        Metrics of the pretrained and the tuned model on the same held-out test rows.
-    scores_before, scores_after : ndarray
-        (test rows,) each row's contribution to the headline.
-    test_groups, test_mods : ndarray
-        (test rows,) stripped sequence and modifications, joined by semicolons, of each test row.
-    training_mods : dict of str to int
-        Distinct stripped sequences in training per modification.
-    sequences, n_peptides, n_rows : dict
-        Distinct stripped sequences of each split, their number, and that of the rows.
-    best_epoch, epochs, last_epochs : int
-        Epoch restored (-1: the start weights), epochs trained, and epochs of annealing on training and validation rows
-        after that.
-    seconds : float
-        Time of the training.
-    folds : int
-        How often the model was tuned, each time with other test peptides, to score it; the weights and the
-        history are those of the first fold.
-    observed : dict of str to ndarray
-        Charge model only: probabilities of the charge states that were observed in the validation rows,
-        from the weights of the best epoch, which had not learnt from them, and in the test rows.
-    measured : dict of str to pd.Series
-        Models of one number per row only: measured value of each row of a split, indexed by stripped sequence,
-        the test rows in the order of the scores.
+    ``history`` is a long table ``epoch, property, data_split, metric_name, value``. ``before`` and ``after`` are
+    metrics of the pretrained and the tuned model on the same held-out test rows, of which ``scores_before`` and
+    ``scores_after`` (each row's contribution to the headline), ``test_groups`` (stripped sequence) and ``test_mods``
+    (joined by semicolons) are one each, in the same order.
+
+    ``training_mods`` counts distinct stripped sequences in training per modification; ``sequences``, ``n_peptides`` and
+    ``n_rows`` are the distinct stripped sequences of each split, their number, and that of the rows. ``best_epoch`` is
+    the epoch restored (-1: the start weights), ``epochs`` those trained, ``last_epochs`` those of annealing on training
+    and validation rows after that; ``seconds`` is the time of the training. ``folds`` is how often the model was tuned,
+    each time with other test peptides, to score it; the history is that of the first fold.
+
+    ``observed``, charge model only: probabilities of the charge states that were observed in the validation rows, from
+    the weights of the best epoch, which had not learnt from them, and in the test rows. ``measured``, models of one
+    number per row only: the values of each split's rows, indexed by stripped sequence, the test rows in the order of
+    the scores.
     """
 
     name: str

@@ -23,18 +23,10 @@ MIN_PROBABILITY = 1e-7
 
 
 def regression_metrics(predicted: ArrayLike, target: ArrayLike) -> dict[str, float]:
-    """Score predicted scalars (retention time, CCS) against measured ones.
+    """Score predicted scalars (retention time, CCS) against measured ones, (n,) in the same unit.
 
-    Parameters
-    ----------
-    predicted, target : array_like
-        (n,) values in the same unit.
-
-    Returns
-    -------
-    dict of str to float
-        ``l1_loss`` (mean absolute error), ``r_square``, ``r`` (Pearson), ``slope`` and ``intercept``
-        of the least-squares line of the target on the prediction, ``abs_error_95th_percentile``.
+    ``l1_loss`` is the mean absolute error, ``r`` Pearson's; ``slope`` and ``intercept`` are of the least-squares line
+    of the target on the prediction.
     """
     x, y = np.asarray(predicted, dtype=float), np.asarray(target, dtype=float)
     names = ("l1_loss", "r_square", "r", "slope", "intercept", "abs_error_95th_percentile")
@@ -60,22 +52,12 @@ def _is_constant(x: FloatArray) -> bool:
 
 
 def fit_calibration(predicted: ArrayLike, target: ArrayLike) -> Calibration:
-    """Fit a monotone, smooth curve from predicted to measured values.
+    """Fit a monotone, smooth curve from predicted to measured values, on other rows than those to be scored.
 
-    A search engine calibrates retention times by itself: what counts is the error that is left. With
-    at least 100 rows, medians of quantile bins are made monotone (isotonic regression) and joined
-    by a PCHIP curve (Fritsch & Butland 1984) that goes on as a straight line outside; with fewer
-    rows, it is the least-squares line.
-
-    Parameters
-    ----------
-    predicted, target : array_like
-        (n,) values to fit on; not the rows to be scored afterwards.
-
-    Returns
-    -------
-    callable
-        Maps predictions to the target's scale; the identity where nothing can be fitted.
+    A search engine calibrates retention times by itself: what counts is the error that is left. With at least 100 rows,
+    medians of quantile bins are made monotone (isotonic regression) and joined by a PCHIP curve (Fritsch & Butland
+    1984) that goes on as a straight line outside; with fewer rows, it is the least-squares line. The curve is the
+    identity where nothing can be fitted.
     """
     x, y = np.asarray(predicted, dtype=float), np.asarray(target, dtype=float)
     finite = np.isfinite(x) & np.isfinite(y)
@@ -118,17 +100,9 @@ def _extended_curve(knots_x: FloatArray, knots_y: FloatArray) -> Calibration:
 def charge_cross_entropy(
     probabilities: ArrayLike, observed: ArrayLike, observable: ArrayLike | None = None
 ) -> FloatArray:
-    """Return (n,) the mean binary cross entropy of each peptidoform's charge states.
+    """Return (n,) the mean binary cross entropy of each peptidoform's charge states; all arrays are (n, states).
 
-    Parameters
-    ----------
-    probabilities : array_like
-        (n, states) predicted probability of each charge state.
-    observed : array_like
-        (n, states) 1 where the state was observed.
-    observable : array_like of bool, optional
-        (n, states) False where the state could not have been observed; such states do not count.
-        Observed states always count.
+    States that could not have been observed (False in ``observable``) do not count; observed states always do.
     """
     p = np.clip(np.asarray(probabilities, dtype=float), MIN_PROBABILITY, 1 - MIN_PROBABILITY)
     seen = np.asarray(observed, dtype=float) > 0
@@ -140,19 +114,11 @@ def charge_cross_entropy(
 def charge_metrics(
     probabilities: ArrayLike, observed: ArrayLike, observable: ArrayLike | None = None
 ) -> dict[str, float]:
-    """Score predicted charge state probabilities.
+    """Score predicted charge state probabilities, arrays as for `charge_cross_entropy`.
 
-    Parameters
-    ----------
-    probabilities, observed, observable : array_like
-        As for `charge_cross_entropy`.
-
-    Returns
-    -------
-    dict of str to float
-        ``ce_loss``: mean binary cross entropy; ``accuracy``: fraction of peptidoforms whose most
-        probable charge state was observed; ``precision`` and ``recall`` of the states with a
-        probability of at least 0.5, over all peptidoforms.
+    ``ce_loss`` is the mean binary cross entropy, ``accuracy`` the fraction of peptidoforms whose most probable charge
+    state was observed; ``precision`` and ``recall`` are of the states with a probability of at least 0.5, over all
+    peptidoforms.
     """
     p, seen = np.asarray(probabilities, dtype=float), np.asarray(observed, dtype=float) > 0
     names = ("ce_loss", "accuracy", "precision", "recall")
@@ -174,24 +140,13 @@ def charge_metrics(
 def spectral_similarity(
     predicted: ArrayLike, target: ArrayLike, mask: ArrayLike, n_positions: ArrayLike
 ) -> dict[str, FloatArray]:
-    """Compare predicted with measured spectra, fragment by fragment.
+    """Compare predicted with measured spectra (sum of n_positions, types), one after the other, fragment by fragment.
 
-    Parameters
-    ----------
-    predicted, target : array_like
-        (sum of n_positions, types) intensities, one spectrum after the other.
-    mask : array_like of bool
-        Same shape; False fragments are left out.
-    n_positions : array_like of int
-        (n,) cleavage positions of each spectrum (residues - 1).
-
-    Returns
-    -------
-    dict of str to ndarray
-        (n,) each: ``PCC`` Pearson and ``SPC`` Spearman correlation (ties get their average rank),
-        ``COS`` cosine, ``SA`` normalised spectral angle ``1 - 2 arccos(COS) / pi`` (Toprak et al.
-        2014), ``l1_loss`` the mean absolute difference. NaN where it is not defined (no trusted
-        fragment; a constant spectrum for the correlations; a spectrum of zeros for the angle).
+    ``n_positions`` (n,) are the cleavage positions of each (residues - 1); fragments with a False mask are left out.
+    Returns (n,) each: ``PCC`` Pearson and ``SPC`` Spearman correlation (ties get their average rank), ``COS`` cosine,
+    ``SA`` normalised spectral angle ``1 - 2 arccos(COS) / pi`` (Toprak et al. 2014), ``l1_loss`` the mean absolute
+    difference. NaN where it is not defined (no trusted fragment; a constant spectrum for the correlations; a spectrum
+    of zeros for the angle).
     """
     p, t = np.asarray(predicted, dtype=np.float32), np.asarray(target, dtype=np.float32)
     m, counts = np.asarray(mask, dtype=bool), np.asarray(n_positions, dtype=np.int64)

@@ -23,17 +23,9 @@ def split_names(joined: str) -> list[str]:
 
 
 def count_peptides(sequences: Texts, mods: Texts) -> dict[str, int]:
-    """Count the distinct stripped sequences that carry each modification.
+    """Count the distinct stripped sequences that carry each modification, in alphabetical order.
 
-    Parameters
-    ----------
-    sequences, mods : ndarray of object, shape (n,)
-        Stripped sequence and modifications, joined by semicolons, of each row.
-
-    Returns
-    -------
-    dict of str to int
-        By name of the modification, in alphabetical order.
+    Each of the n rows has its modifications joined by semicolons.
     """
     table = pd.DataFrame({"sequence": sequences, "mods": mods}).drop_duplicates()
     table = table[table["mods"] != ""]
@@ -45,18 +37,8 @@ def count_peptides(sequences: Texts, mods: Texts) -> dict[str, int]:
 def modification_table(results: Mapping[str, TuneResult], searched: Iterable[str] = ()) -> pd.DataFrame:
     """Tell for each modification and tuned model what it could learn, and how well it predicts held-out peptides.
 
-    Parameters
-    ----------
-    results : mapping of str to TuneResult
-        Tuning results by model name.
-    searched : iterable of str
-        Modifications that the library has, also those that no training peptide carries.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns :data:`COLUMNS`. ``before`` and ``after`` are the model's deciding metric over the test rows that carry
-        the modification, NaN where there are none.
+    ``searched`` are the library's modifications, also those that no training peptide carries. ``before`` and ``after``
+    are the model's deciding metric over the test rows that carry the modification, NaN where there are none.
     """
     names = set(searched).union(*(r.training_mods for r in results.values()))
     rows = [_row(name, model, result) for name in sorted(names) for model, result in results.items()]
@@ -77,13 +59,7 @@ def _row(name: str, model: str, result: TuneResult) -> tuple[Any, ...]:
 
 
 def not_learnt(table: pd.DataFrame) -> list[str]:
-    """Name the modifications with too few training peptides, one line each.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Output of :func:`modification_table`.
-    """
+    """Name the modifications of :func:`modification_table` with too few training peptides, one line each."""
     lines = []
     for name, rows in table[~table["learnt"].astype(bool)].groupby("modification"):
         low, high = rows["training_peptides"].min(), rows["training_peptides"].max()

@@ -30,16 +30,8 @@ MAX_COSINE = 0.999999
 class Ms2Task(Task):
     """Relative intensities of charged fragment types.
 
-    Parameters
-    ----------
-    charged_frag_types : sequence of str
-        Columns that are predicted and learnt, such as "b_z1".
-    supported : sequence of str
-        Columns of the network's output.
-    nce : float
-        Normalised collision energy of rows without a column ``nce``.
-    instrument : str
-        Instrument of rows without a column ``instrument``.
+    ``charged_frag_types``, such as "b_z1", are predicted and learnt; ``supported`` are the columns of the network's
+    output. Normalised collision energy and instrument are for rows without columns ``nce`` and ``instrument``.
     """
 
     name = "ms2"

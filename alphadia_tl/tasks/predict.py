@@ -37,25 +37,10 @@ def choose_dtype(
 
 
 def predict(task: Task, network: torch.nn.Module, df: pd.DataFrame, precision: str) -> FloatArray:
-    """Predict all rows of ``df`` in its order.
+    """Predict all n rows of ``df`` in its order, with the network on the device where it is.
 
-    Parameters
-    ----------
-    task : Task
-        Which model it is.
-    network : torch.nn.Module
-        Its network, on its device.
-    df : pd.DataFrame
-        n rows with ``sequence``, ``mods``, ``mod_sites`` and what else the model needs.
-    precision : str
-        "auto", "fp32" or "bf16".
-
-    Raises
-    ------
-    DataError
-        When a row cannot be encoded.
-    PredictionError
-        When the predictions are not finite, all zero, or the same for different peptides.
+    Raises DataError where a row cannot be encoded, PredictionError where the predictions are not finite, all zero, or
+    the same for different peptides.
     """
     examples = task.encode(df).to(next(network.parameters()).device)
     outputs, _ = infer(network, examples, task.forward, dtype=choose_dtype(task, network, examples, precision))

@@ -64,25 +64,9 @@ def check_pretrained(
 ) -> None:
     """Make sure that the pretrained network gives usable predictions and, for MS2, that they resemble the data.
 
-    Parameters
-    ----------
-    task : Task
-        Which model it is.
-    network : torch.nn.Module
-        The network before training.
-    examples : Examples
-        The rows of :func:`rows_to_check`, on the network's device.
-    sequences : ndarray of str
-        (n,) their stripped sequences.
-    loss : float
-        The network's mean loss over the validation rows.
-    dtype : torch.dtype, optional
-        Autocast type; None for fp32.
-
-    Raises
-    ------
-    BaselineError
-        When the predictions are not finite, all zero or all the same, or when spectra and predictions do not match.
+    The examples are those of :func:`rows_to_check`, on the network's device, with their stripped sequences (n,); the
+    loss is the mean over the validation rows. Autocast type None is fp32. Raises BaselineError where the predictions
+    are not finite, all zero or all the same, the loss is not finite, or spectra and predictions do not match.
     """
     outputs, _ = infer(network, examples, task.forward, dtype=dtype)
     predictions = task.finish(outputs, examples)

@@ -89,20 +89,10 @@ class _Scorer:
 class TuneSettings:
     """How a model is tuned.
 
-    Parameters
-    ----------
-    training : TrainingSettings
-        Split, duration, speed.
-    seed : int
-        Seed of split, shuffling and dropout.
-    precision : str
-        "auto", "fp32" or "bf16".
-    baseline : callable, optional
-        How the rows are put to the pretrained network where it is to be compared as something else asked it before.
-    from_scratch : bool
-        The network's weights are random: what they predict is not checked.
-    checkpoints : Path, optional
-        Folder in which a training that was killed has left how far it had come, and in which this one does.
+    ``seed`` is for splitting, shuffling and dropout; ``precision`` is "auto", "fp32" or "bf16". ``baseline`` puts the
+    rows to the pretrained network where it is to be compared as something else asked it before (None: as they are).
+    With ``from_scratch`` the network's weights are random: what they predict is not checked. ``checkpoints`` is the
+    folder in which a training that was killed has left how far it had come, and in which this one does.
     """
 
     training: TrainingSettings
@@ -114,16 +104,11 @@ class TuneSettings:
 
 
 def tune(task: Task, network: torch.nn.Module, data: TaskData, settings: TuneSettings, *, fold: int = 0) -> TuneResult:
-    """Tune ``network`` (the ``model`` of peptdeep's interface), on its device, in place on ``data``.
+    """Tune ``network`` (the ``model`` of peptdeep's interface), on its device, in place; folds have other test
+    peptides.
 
-    Folds of one seed have different test peptides.
-
-    Raises
-    ------
-    DataError
-        When the data cannot be used, or a split gets no peptide.
-    BaselineError
-        When the network's predictions are unusable or unrelated to the data before any training.
+    Raises DataError where the data cannot be used or a split gets no peptide, BaselineError where the network's
+    predictions are unusable or unrelated to the data before any training.
     """
     seed, baseline = settings.seed, settings.baseline
     device = next(network.parameters()).device
