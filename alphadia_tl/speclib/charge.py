@@ -42,8 +42,7 @@ def kept_fraction(prob_test_observed: FloatArray, cutoff: float) -> float:
 
 
 def probability_of_own_charge(probabilities: FloatArray, charge: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-    """Pick each row's probability of its own charge (n,) from (n, c), whose column j is the probability of charge j +
-    1.
+    """Pick each row's probability of its own charge (n,); column j of the probabilities (n, c) is for charge j + 1.
 
     1 for charges that the model does not know: it cannot rule them out.
     """

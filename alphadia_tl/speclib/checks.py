@@ -67,9 +67,7 @@ def _check_modifications(precursor_df: pd.DataFrame) -> None:
 
 
 def check_values(values: FloatArray, what: str) -> None:
-    """Raise PredictionError, with the number of offending values, unless predictions are finite, not all 0, not
-    constant.
-    """
+    """Raise PredictionError, with the number of offending values, for predictions not finite, all zero or constant."""
     n_bad = int(np.size(values) - np.count_nonzero(np.isfinite(values)))
     if n_bad:
         raise PredictionError(f"{n_bad:,} of {np.size(values):,} predicted {what} values are not finite.", _ADVICE)

@@ -64,8 +64,7 @@ class HeldOut:
 def held_out_rows(
     task: Task, examples: Examples, precursors: pd.DataFrame, before: Evaluation, after: Evaluation
 ) -> HeldOut:
-    """Put predictions of the pretrained and the tuned model, and measurements, of the same n held-out rows side by
-    side.
+    """Put predictions of the pretrained and the tuned model beside the measurements of the same n held-out rows.
 
     ``precursors`` has the rows of ``examples`` in their order: sequence, mods, mod_sites, charge.
     """

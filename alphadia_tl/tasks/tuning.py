@@ -104,11 +104,10 @@ class TuneSettings:
 
 
 def tune(task: Task, network: torch.nn.Module, data: TaskData, settings: TuneSettings, *, fold: int = 0) -> TuneResult:
-    """Tune ``network`` (the ``model`` of peptdeep's interface), on its device, in place; folds have other test
-    peptides.
+    """Tune ``network`` (the ``model`` of peptdeep's interface), on its device, in place on ``data``.
 
-    Raises DataError where the data cannot be used or a split gets no peptide, BaselineError where the network's
-    predictions are unusable or unrelated to the data before any training.
+    Folds of one seed have different test peptides. Raises DataError where the data cannot be used or a split gets no
+    peptide, BaselineError where the network's predictions are unusable or unrelated to the data before any training.
     """
     seed, baseline = settings.seed, settings.baseline
     device = next(network.parameters()).device
