@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import json
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import cast
 
 from alphadia_tl import __version__, startup
-from alphadia_tl.errors import TransferLearningError
+from alphadia_tl.errors import SettingsError, TransferLearningError
+from alphadia_tl.files import read_yaml
 
 #: Module of ``alphadia_tl.commands`` and function of each sub-command, imported when it is called.
 SUB_COMMANDS = {
@@ -57,6 +61,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return host.EXIT_USER_ERROR
 
 
+def _check_config(options: argparse.Namespace) -> None:
+    """Read what alphaDIA is about to read: a config that is no config is one line, and no traceback of alphaDIA's."""
+    if options.config is not None:
+        read_yaml(Path(options.config).expanduser())
+    for text in options.config_dict or ():
+        try:
+            given = json.loads(text or "")
+        except json.JSONDecodeError as error:
+            advice = "Keys and texts stand in double quotes, as in '{\"a\": 1}'."
+            raise SettingsError(f"Flag '--config-dict' is no JSON: {error}.", advice) from error
+        if not isinstance(given, dict):
+            raise SettingsError(f"Flag '--config-dict' is {text}, and no mapping of keys to values.")
+
+
 def _search(arguments: Sequence[str]) -> int:
     from alphadia_tl import host
 
@@ -73,6 +91,7 @@ def _search(arguments: Sequence[str]) -> int:
         force = "--force" in arguments
 
     sys.argv = [a for a in sys.argv if a != "--force"]
+    _check_config(alphadia.cli.parser.parse_known_args(sys.argv[1:])[0])
     alphadia.cli.parser.prog = "alphadia-tl"
     alphadia.cli.parser.epilog = f"{alphadia.cli.epilog} {EPILOG}"
     code = host.run_command_line(Plan)

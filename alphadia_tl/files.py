@@ -116,7 +116,8 @@ def read_yaml(
         mark = getattr(problem, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         reason = getattr(problem, "problem", None) or "it is no YAML"
-        if mark and "\t" in (text.splitlines() or [""])[min(mark.line, text.count("\n"))][: mark.column + 1]:
+        lines = text.splitlines()
+        if mark and mark.line < len(lines) and "\t" in lines[mark.line][: mark.column + 1]:
             reason, advice = "a tab", advice or "Indent with blanks: YAML allows no tabs there."
         raise error(f"{path}{where} is no valid YAML: {reason}.", advice or "Correct the line.") from problem
     if values is None and empty:

@@ -22,7 +22,7 @@ def make_parser(name: str, description: str, **settings: Any) -> argparse.Argume
 
 def read_config(path: Path | None) -> dict[str, Any]:
     """Read an alphaDIA config; without one, or where it is empty, alphaDIA's defaults count."""
-    return {} if path is None else read_yaml(path, empty=True)
+    return {} if path is None else host.checked_config(read_yaml(path, empty=True))
 
 
 def run_logged(work: Callable[[], int], output: Path | None = None) -> int:

@@ -23,6 +23,7 @@ from alphadia_tl.host.hooks import (
     user_error_class,
 )
 from alphadia_tl.host.steps import (
+    checked_config,
     combine_runs,
     config_of,
     deep_merge,
@@ -50,6 +51,7 @@ __all__ = [
     "TRANSFER_STEP",
     "as_user_error",
     "check_host",
+    "checked_config",
     "classifiers_that_fail_start_again",
     "combine_runs",
     "config_of",

@@ -67,6 +67,7 @@ _STEP_SIGNATURES = {
     "_get_run_data": ("self",),
     "load_library": ("self",),
     "_init_config": ("user_config", "cli_config", "extra_config", "output_folder"),
+    "_load_default_config": ("file_name",),
     "run": ("self",),
 }
 _WORKFLOW_SIGNATURES = {"requantify_fragments": ("self", "psm_df")}

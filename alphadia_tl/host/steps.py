@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alphadia_tl.errors import SettingsError
 from alphadia_tl.host.contract import (
     FLAT_LIBRARY_FILE,
     FRAGMENT_COLUMNS,
@@ -97,6 +98,24 @@ def missing_runs_are_searched() -> Iterator[None]:
 
     with replaced(SearchStep, "_get_reusable_quant_folders", find_what_is_there):
         yield
+
+
+def checked_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a user's config without empty sections, for which alphaDIA's defaults count.
+
+    Raises SettingsError where a section of alphaDIA is no mapping, which alphaDIA would end on with a bare error.
+    """
+    from alphadia.search_step import SearchStep
+
+    defaults = SearchStep._load_default_config().data
+    sections = {name for name, default in defaults.items() if isinstance(default, Mapping)}
+    for name in sections & config.keys():
+        if config[name] is not None and not isinstance(config[name], Mapping):
+            raise SettingsError(
+                f"Config section '{name}' is {config[name]!r}, and no mapping of keys to values.",
+                f"Write its keys below '{name}:', each on a line of its own that begins with two blanks.",
+            )
+    return {name: value for name, value in config.items() if name not in sections or value is not None}
 
 
 def effective_config(user_config: Mapping[str, Any], output_folder: Path) -> dict[str, Any]:

@@ -57,6 +57,8 @@ class TransferLearningPlan(HostPlan):
         config = copy.deepcopy(config) if config is not None else {}
         try:
             self.plugin = PluginSettings.from_mapping(config.pop(PluginSettings.section, None))
+            if self.plugin.enabled:
+                config = host.checked_config(config)
         except SettingsError as error:
             raise host.as_user_error(error) from error
         if self.plugin.enabled:
