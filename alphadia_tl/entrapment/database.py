@@ -91,10 +91,7 @@ def beside(fasta: Path, name: str) -> Path:
 def read_facts(fasta: Path) -> dict[str, Any]:
     """Read what ``alphadia-tl entrapment`` noted of a FASTA file: prefix, design, k, r, and the digest.
 
-    Raises
-    ------
-    DataError
-        If the file is missing, cannot be read or is another one.
+    Raises DataError if the file is missing, cannot be read or is another one.
     """
     path = beside(fasta, FACTS)
     facts = read_yaml(path, error=DataError, advice=MAKE_AGAIN)
@@ -108,15 +105,8 @@ def read_facts(fasta: Path) -> dict[str, Any]:
 def read_twins(path: Path) -> tuple[dict[str, str], int]:
     """Read which target peptide each entrapment peptide was made from, and the highest number of twins per target.
 
-    Parameters
-    ----------
-    path : Path
-        Table ``*.twins.tsv`` of ``alphadia-tl entrapment``: columns ``twin_peptide`` and ``target_peptide``.
-
-    Raises
-    ------
-    QuantificationError
-        If it cannot be read or lacks a column.
+    The table ``*.twins.tsv`` has the columns ``twin_peptide`` and ``target_peptide``. Raises QuantificationError if it
+    cannot be read or lacks one.
     """
     table = _read_table(path, ["twin_peptide", "target_peptide"])
     target_of = dict(zip(table["twin_peptide"], table["target_peptide"], strict=True))
@@ -127,11 +117,7 @@ def read_left_out(twins: Path | None, fastas: Iterable[Path] = ()) -> frozenset[
     """Read which entrapment peptides must not be counted: equal or nearly so to a target, or in both species.
 
     They are listed beside FASTA files of the search and beside its table of twins, as far as there are such lists.
-
-    Raises
-    ------
-    QuantificationError
-        If a list is there and cannot be read.
+    Raises QuantificationError if a list is there and cannot be read.
     """
     files = {beside(fasta, LEFT_OUT) for fasta in fastas}
     if twins is not None:
@@ -157,12 +143,8 @@ def _made_fasta(fastas: Iterable[str | Path]) -> Path | None:
 def with_files(settings: EntrapmentSettings, fastas: Iterable[str | Path]) -> EntrapmentSettings:
     """Complete settings by what was written beside a FASTA file of the search.
 
-    What the user wrote goes first; with another prefix than the file's nothing is taken from it.
-
-    Raises
-    ------
-    DataError
-        If a file that is there cannot be read.
+    What the user wrote goes first; with another prefix than the file's nothing is taken from it. Raises DataError if a
+    file that is there cannot be read.
     """
     fasta = _made_fasta(fastas)
     if fasta is None:
@@ -183,10 +165,7 @@ def with_files(settings: EntrapmentSettings, fastas: Iterable[str | Path]) -> En
 def announced(settings: EntrapmentSettings, config: Mapping[str, Any]) -> EntrapmentSettings:
     """Return the settings that count for a search with this config, and log what was taken from a file.
 
-    Raises
-    ------
-    DataError
-        If a file that is there cannot be read.
+    Raises DataError if a file that is there cannot be read.
     """
     found = with_files(settings, config.get("fasta_paths") or ())
     if found != settings:
@@ -202,12 +181,8 @@ def announced(settings: EntrapmentSettings, config: Mapping[str, Any]) -> Entrap
 def entrapment_of(settings: EntrapmentSettings, fastas: Iterable[str | Path]) -> Entrapment | None:
     """Read the tables that settings name, and those beside FASTA files; None without a prefix.
 
-    Without a table of twins there are no pairs: it has the design "foreign" then.
-
-    Raises
-    ------
-    QuantificationError
-        If a table cannot be read.
+    Without a table of twins there are no pairs: it has the design "foreign" then. Raises QuantificationError if a table
+    cannot be read.
     """
     if settings.prefix is None:
         return None

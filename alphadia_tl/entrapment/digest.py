@@ -21,16 +21,10 @@ LINE_LENGTH = 60
 
 @dataclass(frozen=True)
 class Protein:
-    """One FASTA record.
+    """One FASTA record; ``header`` is the whole header line without ">".
 
-    Attributes
-    ----------
-    accession, name : str
-        ``P02769`` and ``ALBU_BOVIN`` of ``sp|P02769|ALBU_BOVIN``; of other headers both are the first word.
-    header : str
-        The whole header line without ">".
-    sequence : str
-        Amino acids.
+    ``accession`` and ``name`` are ``P02769`` and ``ALBU_BOVIN`` of ``sp|P02769|ALBU_BOVIN``; of other headers both are
+    the first word.
     """
 
     accession: str
@@ -48,10 +42,7 @@ class Protein:
 def read_proteins(path: Path) -> dict[str, Protein]:
     """Read the proteins of a FASTA file by accession, in the order of the file.
 
-    Raises
-    ------
-    DataError
-        If the file cannot be read, is empty, or has an accession or a protein without sequence twice.
+    Raises DataError if the file cannot be read, is empty, or has an accession twice or a protein without sequence.
     """
     proteins: dict[str, Protein] = {}
     try:
@@ -72,10 +63,7 @@ def read_proteins(path: Path) -> dict[str, Protein]:
 def require_unmarked(proteins: Mapping[str, Protein], prefix: str, path: Path) -> None:
     """Make sure that no target could be taken for an entrapment.
 
-    Raises
-    ------
-    DataError
-        If the prefix is unusable or an accession begins with it.
+    Raises DataError if the prefix is unusable or an accession begins with it.
     """
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", prefix):
         raise DataError(f"The prefix {prefix!r} must be letters, digits, '_', '.' or '-'.")
@@ -117,18 +105,8 @@ NON_SPECIFIC = ("non-specific", "()")
 class DigestSettings:
     """How proteins are cut; names and defaults are those of alphaDIA's ``library_prediction``.
 
-    Attributes
-    ----------
-    enzyme : str
-        A name in alphabase's table of proteases, or a regular expression that matches the residue cut after.
-        alphaDIA itself takes names only.
-    missed_cleavages, min_length, max_length : int
-        As in ``missed_cleavages`` and ``precursor_len``.
-
-    Raises
-    ------
-    SettingsError
-        If the enzyme is neither a known name nor a regular expression, or a number is impossible.
+    ``enzyme`` is a name in alphabase's table of proteases, or a regular expression that matches the residue cut after;
+    alphaDIA itself takes names only. Raises SettingsError if it is neither, or a number is impossible.
     """
 
     enzyme: str = "trypsin"

@@ -28,24 +28,12 @@ N_BOOTSTRAP = 2000
 class Discoveries:
     """Precursors, peptides or proteins that a search reports; decoys are removed already.
 
-    Attributes
-    ----------
-    is_entrapment : ndarray of bool, shape (n,)
-        True where nothing but entrapment sequences explains the discovery.
-    score : ndarray of float, shape (n,)
-        Higher is better; it ranks an entrapment against its target twin.
-    q : ndarray of float, shape (n,)
-        q value in [0, 1].
-    key : ndarray of object, shape (n,)
-        Unique name of the discovery, such as peptidoform and charge.
-    twin_key : ndarray of object, shape (n,), optional
-        For an entrapment the key of the target that it was made from; None or "" where it has none. Targets' entries
-        are not read.
+    All arrays have shape (n,). ``is_entrapment`` is True where nothing but entrapment sequences explains the discovery.
+    ``score``, higher is better, ranks an entrapment against its target twin; ``q`` is in [0, 1]; ``key`` is a unique
+    name, such as peptidoform and charge. ``twin_key`` is for an entrapment the key of the target that it was made from,
+    None or "" where it has none; targets' entries are not read.
 
-    Raises
-    ------
-    DataError
-        If lengths differ, a score is not finite, a q value is outside [0, 1], or a key occurs twice.
+    Raises DataError if lengths differ, a score is not finite, a q value is outside [0, 1], or a key occurs twice.
     """
 
     is_entrapment: Array
@@ -81,12 +69,7 @@ def group_patterns(lists: Sequence[Discoveries], k: int | None) -> tuple[FloatAr
 
     A group is a target with its ``k`` twins, or each discovery where ``k`` is None; shapes (m, 3) and (m,). Of several
     runs it has what it is in all of them together, so that a bootstrap draws a target and its twins with all their
-    runs.
-
-    Raises
-    ------
-    DataError
-        If a target has more than ``k`` twins.
+    runs. Raises DataError if a target has more than ``k`` twins.
     """
     owners = [_owners(discoveries, k) for discoveries in lists]
     group, names = pd.factorize(np.concatenate([np.empty(0, dtype=object), *owners]))
@@ -182,22 +165,14 @@ def k_matched(n_target: float, n_entrapment: float, n_target_last: Sequence[floa
 
 @dataclass(frozen=True)
 class FdpEstimate:
-    """Estimates of the false discovery proportion of one list of discoveries.
+    """Estimates of the false discovery proportion of one list of ``n_target`` targets and ``n_entrapment`` entrapments.
 
-    Attributes
-    ----------
-    lower, combined : float
-        See :func:`lower_bound` and :func:`combined`.
-    paired : float or None
-        See :func:`paired`, with several twins per target :func:`k_matched`; None without twins. Where some targets lack
-        twins (r below k), the false targets are multiplied by k / r.
-    n_target, n_entrapment : int
-        Discoveries counted.
-    interval_low : float
-        Lower end of the bootstrap interval of the lower bound.
-    interval_high : float
-        Upper end of the bootstrap interval of the paired estimate, or of the combined one where there are no twins,
-        with one more entrapment counted than was found: a list without any says little if it is short.
+    ``paired`` is that of :func:`paired`, with several twins per target of :func:`k_matched`; None without twins. Where
+    some targets lack twins (r below k), the false targets are multiplied by k / r.
+
+    ``interval_low`` is the lower end of the bootstrap interval of the lower bound. ``interval_high`` is the upper end
+    of that of the paired estimate, or of the combined one where there are no twins, with one more entrapment counted
+    than was found: a list without any says little if it is short.
     """
 
     lower: float
@@ -228,26 +203,11 @@ def estimate_fdp(
     A search claims an FDR for each run: the list of all runs together collects the false discoveries of each, and has a
     higher FDP. With several lists an identification counts once in each.
 
-    Parameters
-    ----------
-    discoveries : Discoveries, or sequence of them
-        All of them count.
-    r : float
-        Entrapment database size divided by target database size.
-    design : {"shuffled", "foreign"}
-        Shuffled entrapments are twins of targets; with ``twin_key`` they get the paired estimate.
-    k : int, default 1
-        Twins per target (shuffled design only).
-    confidence : float, default 0.95
-        Two-sided confidence of the bootstrap interval.
-    generator : numpy.random.Generator, optional
-        Source of the bootstrap, which resamples groups of a target and its twins, with all their runs; seed 0 where it
-        is left out.
+    ``r`` is the size of the entrapment database divided by that of the targets. Shuffled entrapments are twins of
+    targets, ``k`` of each; with ``twin_key`` they get the paired estimate. The two-sided bootstrap interval resamples
+    groups of a target and its twins, with all their runs; without a ``generator`` its seed is 0.
 
-    Raises
-    ------
-    DataError
-        If ``r``, ``design`` or ``k`` is impossible, or a target has more than ``k`` twins.
+    Raises DataError if ``r``, ``design`` or ``k`` is impossible, or a target has more than ``k`` twins.
     """
     _check_ratio(r)
     if design not in ("shuffled", "foreign") or k < 1 or not 0 < confidence < 1:

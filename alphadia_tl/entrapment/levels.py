@@ -20,21 +20,11 @@ SEPARATOR = ";"
 
 @dataclass(frozen=True)
 class Level:
-    """What is counted.
+    """What is counted, by columns of `SearchOutput.rows`; ``name`` is that in the comparison's table.
 
-    Attributes
-    ----------
-    name : str
-        As in the comparison's table.
-    key : str
-        Column of `SearchOutput.rows` that tells identifications apart.
-    q : str
-        Column of their q value.
-    quantified : str
-        Column that tells quantities apart; the quantity is in ``<quantified>_intensity``. Peptides are counted as
-        sequences, but alphaDIA quantifies peptidoforms.
-    columns : tuple of str
-        Columns that tell discoveries apart.
+    ``key`` tells identifications apart, ``q`` is their q value, ``columns`` tell discoveries apart. ``quantified``
+    tells quantities apart, which are in ``<quantified>_intensity``: peptides are counted as sequences, but alphaDIA
+    quantifies peptidoforms.
     """
 
     name: str
@@ -55,12 +45,8 @@ def moved_sites(sequence: str, twin: str, mod_sites: str) -> str:
 
     The n-th occurrence of a residue in the sequence is the n-th one in the twin. That makes the peptidoforms of a
     peptide and those of its twin pairs, one to one, in both directions. Sites are as alphabase writes them: 1 for the
-    first residue, 0 and -1 for the termini, joined by ";".
-
-    Raises
-    ------
-    DataError
-        If the twin has other residues or a site is outside the sequence.
+    first residue, 0 and -1 for the termini, joined by ";". Raises DataError if the twin has other residues or a site is
+    outside the sequence.
     """
     if sorted(sequence) != sorted(twin):
         raise DataError(f"{twin} is no twin of {sequence}: its residues differ.")

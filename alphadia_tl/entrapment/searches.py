@@ -22,13 +22,8 @@ logger = logging.getLogger(__name__)
 def count_before_protein_fdr(folder: Path, *, claimed_fdr: float) -> int | None:
     """Count the precursors that a pass finds at the precursor FDR, in any run; None where it has no tables of runs.
 
-    With few proteins one decoy decides at the protein FDR about several of them: the number that is left says less of
-    a library than this one.
-
-    Raises
-    ------
-    QuantificationError
-        If a table cannot be read.
+    With few proteins one decoy decides at the protein FDR about several of them: the number that is left says less of a
+    library than this one. Raises QuantificationError if a table cannot be read.
     """
     rows = read_run_rows(folder)
     return None if rows is None else len(targets_at(rows, claimed_fdr).drop_duplicates(PRECURSOR))
@@ -38,12 +33,8 @@ def count_kept_and_gained(first: Path, second: Path) -> dict[str, int] | None:
     """Count the target precursors, run by run, that two passes have in common and that each has alone.
 
     ``kept``, ``gained`` and ``lost``, over the runs that both folders have in ``quant/<run>/psm.parquet``; None without
-    such a run, as where the second pass takes its quantification from the first.
-
-    Raises
-    ------
-    QuantificationError
-        If a table cannot be read.
+    such a run, as where the second pass takes its quantification from the first. Raises QuantificationError if a table
+    cannot be read.
     """
     tables = [run_tables(folder, own=True) for folder in (first, second)]
     runs = sorted(tables[0].keys() & tables[1].keys())
@@ -69,18 +60,11 @@ def estimate_pass(folder: Path, settings: EntrapmentSettings, *, claimed_fdr: fl
     to hold them, and leaves wrong precursors of true proteins: what is left has fewer entrapments than its error.
     Settings are completed by what was written beside the FASTA.
 
-    Returns
-    -------
-    dict
-        ``fdp`` (paired estimate with twins, else the combined one), ``fdp_lower``, ``fdp_interval``, ``fdp_all_runs``,
-        ``entrapment`` (entrapment precursors), ``verdict`` and ``design``; empty without a prefix. With several runs
-        ``fdp`` is the mean of each run's list, weighted by its length, for which the FDR is claimed; the list of all
-        runs together collects the errors of each.
-
-    Raises
-    ------
-    QuantificationError, DataError
-        If the table of precursors or of twins cannot be read.
+    Returns ``fdp`` (paired estimate with twins, else the combined one), ``fdp_lower``, ``fdp_interval``,
+    ``fdp_all_runs``, ``entrapment`` (entrapment precursors), ``verdict`` and ``design``; nothing without a prefix. With
+    several runs ``fdp`` is the mean of each run's list, weighted by its length, for which the FDR is claimed; the list
+    of all runs together collects the errors of each. Raises QuantificationError or DataError if the table of precursors
+    or of twins cannot be read.
     """
     fastas = read_mapping(folder / CONFIG_FILE).get("fasta_paths") or ()
     settings = with_files(settings, fastas)

@@ -95,17 +95,11 @@ LOST_METHIONINE = "made by losing a first methionine that the target protein doe
 class Twins:
     """Entrapment proteins and how their peptides belong to the targets'.
 
-    Attributes
-    ----------
-    sequences : dict of (str, int) to str
-        Entrapment protein of each target protein and copy (1 .. k); none where nothing could be shuffled.
-    table : pandas.DataFrame
-        ``target_peptide, twin_peptide, protein, copy``: one row per twin; ``protein`` has the targets joined by ";".
-    left_out : pandas.DataFrame
-        ``target_peptide, entrapment_peptide, protein, copy, reason``: peptides of entrapment proteins that are no
-        twins and must not be counted.
-    n_target_peptides : int
-        Distinct target peptides of the digest.
+    ``sequences`` has the entrapment protein of each target protein and copy (1 .. k); none where nothing could be
+    shuffled. ``table`` has the columns ``target_peptide, twin_peptide, protein, copy`` and one row per twin, with the
+    target proteins joined by ";". ``left_out`` has ``target_peptide, entrapment_peptide, protein, copy, reason``:
+    peptides of entrapment proteins that are no twins and must not be counted. ``n_target_peptides`` counts distinct
+    peptides of the digest.
     """
 
     sequences: dict[tuple[str, int], str]
@@ -147,12 +141,8 @@ def make_twins(proteins: Mapping[str, str], settings: DigestSettings, *, k: int 
     Proteins are sequences by name; each target gets k twins. The same peptide gets the same twin with the same seed,
     except where twins had to be drawn again.
 
-    Raises
-    ------
-    SettingsError
-        If the enzyme is non-specific, cuts depend on more than residue sets, or ``k`` or ``seed`` is impossible.
-    DataError
-        If the digest has no peptide.
+    Raises SettingsError if the enzyme is non-specific, cuts depend on more than residue sets, or ``k`` or ``seed`` is
+    impossible; DataError if the digest has no peptide.
     """
     if not settings.is_specific:
         raise SettingsError("Shuffled twins need an enzyme with cleavage sites.", "Use a foreign FASTA (--foreign).")
@@ -321,15 +311,10 @@ SHARED = "shared with the targets"
 
 @dataclass(frozen=True)
 class ForeignPeptides:
-    """What of a foreign digest can count as entrapment.
+    """What of a foreign digest can count as entrapment; peptides shared with the targets (I = L) are targets.
 
-    Attributes
-    ----------
-    n_target_peptides, n_entrapment_peptides : int
-        Distinct peptides; those shared with the targets (I = L) are targets.
-    shared : pandas.DataFrame
-        Foreign peptides that must not be counted, and the foreign proteins that they are in: the columns of
-        :attr:`Twins.left_out`.
+    ``shared`` has the foreign peptides that must not be counted, and their foreign proteins: the columns of
+    :attr:`Twins.left_out`.
     """
 
     n_target_peptides: int
@@ -347,10 +332,7 @@ def foreign_peptides(
 ) -> ForeignPeptides:
     """Compare the digests of targets and foreign proteins, whose sequences are given by name.
 
-    Raises
-    ------
-    DataError
-        If either digest has no peptide of its own.
+    Raises DataError if either digest has no peptide of its own.
     """
     n_target = len(own := searched_peptides(targets, settings))
     target_of = {i_as_l(peptide): peptide for peptide in own}
