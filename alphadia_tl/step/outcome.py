@@ -31,32 +31,13 @@ logger = logging.getLogger(__name__)
 class StepOutcome:
     """What the step decided; its tables are in the bundle's files.
 
-    Attributes
-    ----------
-    bundle : Bundle
-        Paths of the files.
-    decisions : tuple of Decision
-        One per model.
-    library : mapping
-        Counts of the transfer library.
-    runs : tuple of str
-        Names of the runs it was made from.
-    training : mapping
-        How the training of each tuned model went.
-    library_values_kept : tuple of str
-        Accepted models that leave a given library's own values in it, as they are not surely better.
-    charge_cutoff : float or None
-        Probability under which charge states leave the library; None keeps them all.
-    rt_tolerance : float or None
-        RT tolerance of the final pass, as in ``search.target_rt_tolerance``; None leaves it to alphaDIA.
-    regeneration : RegenerationSummary or None
-        None where nothing that changes the library was accepted, so that none was written.
-    seconds : mapping of str to float
-        Time per stage.
-    warnings : tuple of str
-        What a user should know.
-    provenance : mapping
-        Settings, seeds, versions, weight hashes.
+    ``library`` has the counts of the transfer library, ``training`` how the training of each tuned model went,
+    ``seconds`` the time per stage, ``provenance`` settings, seeds, versions and weight hashes.
+
+    ``library_values_kept`` names accepted models that leave a given library's own values in it, as they are not surely
+    better. ``charge_cutoff`` is the probability under which charge states leave the library; None keeps them all.
+    ``rt_tolerance`` is that of the final pass, as in ``search.target_rt_tolerance``; None leaves it to alphaDIA.
+    ``regeneration`` is None where nothing that changes the library was accepted, so that none was written.
     """
 
     bundle: Bundle
@@ -167,12 +148,7 @@ def finish(
 ) -> StepOutcome:
     """Write what is known only after the second pass: identifications, times and the report.
 
-    Parameters
-    ----------
-    outcome : StepOutcome
-        Outcome of the step.
-    first_pass, second_pass : dict or None
-        Numbers of precursors and proteins that each pass found; None where there is no table.
+    ``first_pass`` and ``second_pass`` are the numbers of precursors and proteins that each found; None without a table.
     """
     identified = {"first_pass": first_pass, "second_pass": second_pass}
     outcome = outcome.with_provenance(identified=identified)

@@ -30,14 +30,9 @@ FloatArray = NDArray[np.float64]
 class RtBins:
     """Counts and errors by retention time.
 
-    Attributes
-    ----------
-    table : pandas.DataFrame
-        One row per bin: rt_from, rt_to (normalised retention time), training_peptides, held_out_peptides,
-        median_abs_error_before and median_abs_error_after (of held-out peptides, after calibration; NaN without any),
-        note (empty, "not learnt" or "inaccurate").
-    warnings : tuple of str
-        One sentence per kind of note, naming the bins.
+    ``table`` has one row per bin: rt_from, rt_to (normalised retention time), training_peptides, held_out_peptides,
+    median_abs_error_before and median_abs_error_after (of held-out peptides, after calibration; NaN without any), note
+    (empty, "not learnt" or "inaccurate"). ``warnings`` has one sentence per kind of note, naming the bins.
     """
 
     table: pd.DataFrame
@@ -48,20 +43,12 @@ def by_retention_time(result: TuneResult, *, accepted: bool, fdr: float, generat
     """Look at the RT model bin by bin: ten equal bins of ``rt_norm`` from 0 to 1.
 
     A bin is "not learnt" with no more training peptides than wrong identifications alone would put there: they fall
-    anywhere, also where the first pass found nothing (95 % point of the Poisson distribution of their number). A bin
-    is "inaccurate" where the lower bootstrap bound (95 %) of its held-out peptides' median error is above twice the
-    median error of all: chance alone does not make ten peptides look like that.
+    anywhere, also where the first pass found nothing (95 % point of the Poisson distribution of their number). A bin is
+    "inaccurate" where the lower bootstrap bound (95 %) of its held-out peptides' median error is above twice the median
+    error of all: chance alone does not make ten peptides look like that.
 
-    Parameters
-    ----------
-    result : TuneResult
-        Of the RT model. Rows of a peptide count as one, with their mean retention time and error.
-    accepted : bool
-        Whether the tuned model is used; errors are judged of the model in use.
-    fdr : float
-        Highest q-value of the identifications.
-    generator : numpy.random.Generator
-        Source of the bootstrap.
+    Rows of a peptide count as one, with their mean retention time and error. Errors are judged of the model in use: the
+    tuned one if it is ``accepted``. ``fdr`` is the highest q-value of the identifications.
     """
     training = result.measured["train"].groupby(level=0).mean().to_numpy(dtype=float)
     test = result.measured["test"]
@@ -140,23 +127,12 @@ def choose_rt_tolerance(
 ) -> float | None:
     """Return the RT tolerance of the final pass, as in ``search.target_rt_tolerance``.
 
-    Wrong identifications shift a quantile in the tail, where they all are, but hardly the median.
+    Up to 1 it is a share of the gradient on either side, above that seconds; with None alphaDIA optimises it. Wrong
+    identifications shift a quantile in the tail, where they all are, but hardly the median.
 
-    Parameters
-    ----------
-    wanted : str, float or None
-        ``alphadia_tl.rt_tolerance``.
-    result : TuneResult or None
-        Of the RT model; None where it was not tuned.
-    accepted : bool
-        Whether the tuned model predicts the library; else the pretrained one does.
-    predicted : bool, default True
-        False where retention times that are not predicted again are a given library's own: nobody knows their errors.
-
-    Returns
-    -------
-    float or None
-        Up to 1: a share of the gradient on either side; above: seconds. None: alphaDIA optimises the tolerance.
+    ``wanted`` is ``alphadia_tl.rt_tolerance``. ``result`` is that of the RT model, None where it was not tuned; without
+    ``accepted`` the pretrained model predicts the library. ``predicted`` is False where retention times that are not
+    predicted again are a given library's own: nobody knows their errors.
     """
     if wanted != "auto":
         return None if wanted is None else float(wanted)
@@ -186,12 +162,8 @@ def choose_rt_tolerance(
 def window_config(tolerance: float | None, *user_configs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config of a pass that looks for precursors near their predicted retention time.
 
-    Parameters
-    ----------
-    tolerance : float or None
-        See `choose_rt_tolerance`.
-    *user_configs : mapping
-        What the user wrote: a ``search.target_rt_tolerance`` above 0 is not touched.
+    A ``search.target_rt_tolerance`` above 0 that the user wrote is not touched. For the tolerance see
+    `choose_rt_tolerance`.
     """
     written = [(c.get("search") or {}).get("target_rt_tolerance") or 0 for c in user_configs]
     own = max(written, default=0)

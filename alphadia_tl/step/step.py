@@ -47,11 +47,8 @@ def start_manager(settings: StepSettings) -> FinetuneManager:
 def preflight(settings: StepSettings, output_folder: Path) -> FinetuneManager:
     """Find what would break the step before the first search starts; return the models to start from.
 
-    Raises
-    ------
-    WeightsError, OutputError
-        If weights cannot be loaded or are not those of their bundle, or the output folder is not writable or nearly
-        full.
+    Raises WeightsError if weights cannot be loaded or are not those of their bundle, OutputError if the output folder
+    is not writable or nearly full.
     """
     torch.set_num_threads(settings.threads)
     if settings.model_path is None:
@@ -84,25 +81,9 @@ def run_step(
 ) -> StepOutcome:
     """Tune the models on identified precursors and predict the library again.
 
-    Parameters
-    ----------
-    settings : StepSettings
-        All settings.
-    output_folder : Path
-        Where the bundle goes.
-    quant_folders : sequence of Path
-        One folder per run, as alphaDIA's first pass leaves them.
-    transfer_library : Path, optional
-        A saved transfer library, instead of ``quant_folders``.
-    speclib : Path, optional
-        Base library of the first pass; None writes no tuned library.
-    searched : Path, optional
-        That library, where another job writes the tuned one.
-
-    Returns
-    -------
-    StepOutcome
-        Decisions and paths.
+    It learns from ``quant_folders``, one per run as alphaDIA's first pass leaves them, or from a saved
+    ``transfer_library``. ``speclib`` is the base library of the first pass; None writes no tuned library. ``searched``
+    is that library where another job writes the tuned one.
     """
     torch.set_num_threads(settings.threads)
     bundle, seconds = Bundle(output_folder), dict[str, float]()

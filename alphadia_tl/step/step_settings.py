@@ -36,44 +36,24 @@ STREAMS = {"selection": 1, "gate": 2, "collision energy": 3, "gradient": 4, "giv
 
 @dataclass(frozen=True)
 class StepSettings:
-    """All settings of one transfer-learning step.
+    """All settings of one transfer-learning step; ``plugin``, ``training`` and ``library`` are sections of the config.
 
-    Attributes
-    ----------
-    plugin, training, library : PluginSettings, TrainingSettings, TransferLibrarySettings
-        The sections of the config.
-    charged_frag_types : tuple of str
-        Charged fragment types that are quantified and learnt.
-    predicted_frag_types : tuple of str
-        Charged fragment types that the regenerated library gets.
-    nce : float
-        Normalised collision energy, the same for training and prediction.
-    instrument : str
-        Instrument name, the same for training and prediction.
-    model_path : Path or None
-        Folder or zip of weight files, or earlier bundle, to start from; None stands for the installed models.
-    model_type : str
-        Kind of installed models: generic, phospho or digly.
-    searched_modifications : tuple of str
-        Fixed and variable modifications of the digest; empty where a library is given.
-    library_is_given : bool
-        Whether the search has a library of its own (``library_path``), not one that is predicted from a FASTA file.
-    charges_are_complete : bool
-        Whether the first library has all charge states that the config asks for.
-    predicts_first_library : bool
-        Whether the first pass predicts its library, for which alphaDIA needs the installed models in any case.
-    device : str
-        ``gpu`` or ``cpu``.
-    threads : int
-        Threads of torch, never more than the machine has.
-    seed : int
-        Seed of everything random.
-    fail_fast : bool
-        Stop when one of several runs cannot be read.
-    fdr : float
-        Precursors up to this q-value are learnt from.
-    precursor_mz, precursor_charge, fragment_mz : tuple of float or int
-        Limits of the library: what could not be observed is no negative example.
+    ``charged_frag_types`` are quantified and learnt, ``predicted_frag_types`` those that the regenerated library gets.
+    ``nce`` (normalised collision energy) and ``instrument`` are the same for training and prediction.
+
+    ``model_path`` is a folder or zip of weight files, or an earlier bundle, to start from; None stands for the
+    installed models, of the kind ``model_type``: generic, phospho or digly. ``searched_modifications`` are the fixed
+    and variable ones of the digest, empty where a library is given.
+
+    ``library_is_given``: the search has a library of its own (``library_path``), not one predicted from a FASTA file.
+    ``charges_are_complete``: the first library has all charge states that the config asks for.
+    ``predicts_first_library``: the first pass predicts its library, for which alphaDIA needs the installed models in
+    any case.
+
+    ``device`` is ``gpu`` or ``cpu``; ``threads`` are torch's, never more than the machine has. ``fail_fast`` stops when
+    one of several runs cannot be read. Precursors up to the q-value ``fdr`` are learnt from. The ranges of
+    ``precursor_mz`` and ``fragment_mz`` (Th) and ``precursor_charge`` are limits of the library: what could not be
+    observed is no negative example.
     """
 
     plugin: PluginSettings
@@ -151,19 +131,9 @@ def _searched_modifications(config: Mapping[str, Any]) -> tuple[str, ...]:
 def step_settings(config: Mapping[str, Any], user_config: Mapping[str, Any], plugin: PluginSettings) -> StepSettings:
     """Collect the step's settings.
 
-    Parameters
-    ----------
-    config : Mapping
-        alphaDIA's effective config: its defaults with the user's values on top.
-    user_config : Mapping
-        What the user wrote; keys of ``transfer_learning`` count only from here.
-    plugin : PluginSettings
-        The checked section ``alphadia_tl``.
-
-    Raises
-    ------
-    SettingsError
-        If values are impossible or contradict each other.
+    ``config`` is alphaDIA's effective one, its defaults with the user's values on top; keys of ``transfer_learning``
+    count only from ``user_config``, which is what the user wrote. Raises SettingsError if values are impossible or
+    contradict each other.
     """
     general, prediction = config["general"], config["library_prediction"]
     library = TransferLibrarySettings.from_mapping(config["transfer_library"], ignore_unknown=True)

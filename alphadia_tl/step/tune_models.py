@@ -36,14 +36,9 @@ logger = logging.getLogger(__name__)
 class Acquisition:
     """How the runs of a transfer library were acquired.
 
-    Attributes
-    ----------
-    observable_mz : sequence of two floats each
-        Precursor m/z ranges (Th) that were isolated.
-    warnings : tuple of str
-        Where the raw files say otherwise than the config.
-    provenance : mapping
-        Of runs whose raw files say so: instrument, collision energy and precursor m/z.
+    ``observable_mz`` are the precursor m/z ranges (Th) that were isolated. ``warnings`` tell where the raw files say
+    otherwise than the config; ``provenance`` has instrument, collision energy and precursor m/z of runs whose raw files
+    say so.
     """
 
     observable_mz: Sequence[tuple[float, float]]
@@ -94,26 +89,11 @@ HISTORY_COLUMNS = ["epoch", "property", "data_split", "metric_name", "value"]
 
 @dataclass(frozen=True)
 class Tuning:
-    """What came of tuning.
+    """What came of tuning; fields that `StepOutcome` has too mean the same.
 
-    Attributes
-    ----------
-    decisions : tuple of Decision
-        One per model.
-    history : pandas.DataFrame
-        Long table ``epoch, property, data_split, metric_name, value``.
-    training : mapping
-        How the training of each tuned model went.
-    charge_cutoff, rt_tolerance, library_values_kept
-        As in `StepOutcome`.
-    collision_energy : mapping
-        The one in use, for the provenance.
-    rt_bins : pandas.DataFrame or None
-        Counts and errors along the gradient; None where the RT model was not tuned.
-    seconds : mapping of str to float
-        Time per model.
-    warnings : tuple of str
-        What a user should know.
+    ``history`` is a long table ``epoch, property, data_split, metric_name, value``. ``collision_energy`` is the one in
+    use, for the provenance. ``rt_bins`` has counts and errors along the gradient; None where the RT model was not
+    tuned. ``seconds`` are per model.
     """
 
     decisions: tuple[Decision, ...]
@@ -137,19 +117,9 @@ def tune_models(
 ) -> Tuning:
     """Tune the models, on a CPU MS2 beside the others, and decide which are used; the others are put back.
 
-    Parameters
-    ----------
-    settings : StepSettings
-        All settings.
-    library : TransferLibrary
-        What is learnt from.
-    manager : FinetuneManager
-        Holds the pretrained models.
-    observable_mz : sequence of two floats each
-        Precursor m/z ranges (Th) that were isolated.
-    searched : Path, optional
-        Library of the pass: a given one, or one without the charge states that the pretrained model rules out, does not
-        have all that the config asks for.
+    ``manager`` holds the pretrained models; ``observable_mz`` are the precursor m/z ranges (Th) that were isolated.
+    ``searched`` is the library of the pass: a given one, or one without the charge states that the pretrained model
+    rules out, does not have all that the config asks for.
     """
     df, warnings = without_own_conditions(library.precursor_df, nce=settings.nce, instrument=settings.instrument)
     tuners = _tuners(settings, replace(library, precursor_df=df), manager, observable_mz, searched)
@@ -284,16 +254,8 @@ def _training_facts(result: TuneResult) -> TrainingFacts:
 def reason_to_skip(name: str, settings: StepSettings, df: pd.DataFrame, known_weights: Collection[str]) -> str | None:
     """Return why a model is not tuned on these observations, None if it is.
 
-    Parameters
-    ----------
-    name : str
-        Name of the model.
-    settings : StepSettings
-        All settings.
-    df : pandas.DataFrame
-        ``precursor_df`` of the transfer library.
-    known_weights : collection of str
-        Models that have weights to start from.
+    ``df`` is the ``precursor_df`` of the transfer library; ``known_weights`` are the models that have weights to start
+    from.
     """
     if name not in settings.plugin.models:
         return "not among alphadia_tl.models"
