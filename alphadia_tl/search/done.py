@@ -35,18 +35,7 @@ def forget(folder: Path) -> None:
 
 
 def remove_damaged_runs(quant: Path) -> list[Path]:
-    """Remove the tables of runs whose search was killed while it wrote them.
-
-    Parameters
-    ----------
-    quant : Path
-        Folder with one folder per run.
-
-    Returns
-    -------
-    list of Path
-        Folders of the runs that must be searched again.
-    """
+    """Remove the tables of runs whose search was killed while it wrote them; return the folders to search again."""
     damaged = []
     for folder in sorted(p for p in quant.glob("*") if p.is_dir()):
         tables = sorted(folder.glob("*.parquet"))
@@ -65,12 +54,8 @@ def remove_damaged_runs(quant: Path) -> list[Path]:
 def the_only_search(folder: Path) -> Iterator[None]:
     """Keep other searches out of an output folder until this one ends, however it ends.
 
-    Half-written files that a killed search has left there are removed.
-
-    Raises
-    ------
-    OutputError
-        If another process holds the folder, or it cannot be written.
+    Half-written files that a killed search has left there are removed. Raises OutputError if another process holds the
+    folder, or it cannot be written.
     """
     lock = filelock.FileLock(folder / LOCK_NAME)
     try:
@@ -121,26 +106,13 @@ def first_pass(
 ) -> tuple[Errors, list[Path]]:
     """Search, or take the results of an earlier call where nothing that they depend on has changed.
 
-    Parameters
-    ----------
-    step : alphadia.search_step.SearchStep
-        The pass; runs that an interrupted call has searched completely are not searched again.
-    folder : Path
-        Its output folder.
-    weights : mapping
-        Where the weights came from that predict the library.
-    search : callable
-        Runs the step.
-    repeatable : bool, default True
-        Whether its library comes out the same in each call. alphaDIA's own prediction gives it in another order, with
-        other precursor indices, which results of an earlier call would not fit.
+    ``step`` is alphaDIA's search step, which ``search`` runs; runs that an interrupted call has searched completely are
+    not searched again. ``weights`` tells where the weights came from that predict the library. Set ``repeatable``
+    False where the library does not come out the same in each call: alphaDIA's own prediction gives it in another
+    order, with other precursor indices, which results of an earlier call would not fit.
 
-    Returns
-    -------
-    errors : list of (step name, raw file name)
-        Raw files that failed.
-    folders : list of Path
-        Quantification folders of the runs that were searched.
+    Returns (step name, raw file name) of the raw files that failed, and the quantification folders of the runs
+    searched.
     """
     manifest = Manifest(folder)
     inputs = _search_inputs(host.config_of(step), step.raw_path_list, {"weights": weights})
@@ -194,14 +166,7 @@ def tuning(
 def second_pass_config(folder: Path, config: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config by which runs that an interrupted second pass has searched are not searched again.
 
-    Parameters
-    ----------
-    folder : Path
-        Output folder of the search.
-    config : mapping
-        What the pass is given: the user's config, the command line's, and ``extra``.
-    extra : mapping
-        What is set for this pass.
+    ``config`` is all that the pass is given: the user's config, the command line's, and ``extra``, set for this pass.
     """
     manifest = Manifest(folder)
     inputs = _search_inputs(config, config.get("raw_paths") or (), {})

@@ -44,12 +44,8 @@ FEWER = 0.95  # of the precursors: about what searches with other random states 
 class Passes:
     """The passes of a search.
 
-    Attributes
-    ----------
-    plan : HostPlan
-        alphaDIA's plan: the user's config without the section of the plugin, folders, tolerances handed on.
-    plugin : PluginSettings
-        That section.
+    ``plan`` is alphaDIA's: the user's config without the section of the plugin, folders, tolerances handed on.
+    ``plugin`` is that section.
     """
 
     plan: HostPlan
@@ -79,14 +75,8 @@ class Passes:
     ) -> dict[str, Any]:
         """Return what alphaDIA and the plugin set for a pass, beside the user's config.
 
-        Parameters
-        ----------
-        step : str
-            alphaDIA's step.
-        extra : mapping, optional
-            What alphaDIA sets, where it runs its plan itself; else it is asked for it.
-        outcome : StepOutcome, optional
-            Of transfer learning: what the final pass searches.
+        ``extra`` is what alphaDIA sets, where it runs its plan itself; with None its plan is asked. ``outcome`` is
+        that of transfer learning: what the final pass searches.
         """
         config = self.plan.step_config(step) if extra is None else self.plan.merged(step, extra)
         if step == (host.TRANSFER_STEP if self.plugin.tune else host.LIBRARY_STEP):
@@ -159,12 +149,7 @@ class Passes:
     def finish(self, outcome: StepOutcome, searched: int) -> StepOutcome:
         """Write what is known only after the final pass: what both passes found, and the report.
 
-        Parameters
-        ----------
-        outcome : StepOutcome
-            Of transfer learning.
-        searched : int
-            Runs that the first pass searched.
+        ``searched`` is the number of runs that the first pass searched.
         """
         runs = len(self.plan.raw_paths)
         if searched < runs:
@@ -188,16 +173,7 @@ class Passes:
 class FirstPass:
     """What the first pass leaves to transfer learning.
 
-    Attributes
-    ----------
-    settings : StepSettings
-        All settings.
-    weights : mapping
-        Where the weights came from that predicted its library.
-    quant_folders : tuple of Path
-        Quantification of the runs.
-    seconds : float
-        What it took.
+    ``weights`` tells where the weights came from that predicted its library.
     """
 
     settings: StepSettings
@@ -209,14 +185,7 @@ class FirstPass:
 def manager_of(settings: StepSettings, outcome: StepOutcome | None, folder: Path) -> FinetuneManager:
     """Return the models that predict the library of a pass: those to start from, or the tuned ones that were accepted.
 
-    Parameters
-    ----------
-    settings : StepSettings
-        All settings.
-    outcome : StepOutcome or None
-        Of transfer learning; None before it.
-    folder : Path
-        Output folder, which is checked before the first pass.
+    ``outcome`` is None before transfer learning, where the output folder is checked, too; errors as in `preflight`.
     """
     if outcome is None:
         return transfer_learning.preflight(settings, folder)
@@ -243,22 +212,10 @@ def library_config(library: Path) -> dict[str, Any]:
 
 
 def spread(raw_paths: Sequence[str], number: int | None) -> list[str]:
-    """Choose raw files that are spread evenly over all of them, the first and the last among them.
+    """Choose raw files that are spread evenly over all of them, in their order, the first and the last among them.
 
     Raw files are mostly in the order in which they were acquired; a column ages and an instrument drifts over a batch,
-    and models for all of it must see all of it.
-
-    Parameters
-    ----------
-    raw_paths : sequence of str
-        All raw files, in their order.
-    number : int or None
-        How many to choose; None for all.
-
-    Returns
-    -------
-    list of str
-        In their order.
+    and models for all of it must see all of it. With ``number`` None all are chosen.
     """
     if number is None or number >= len(raw_paths):
         return list(raw_paths)

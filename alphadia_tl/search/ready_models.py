@@ -29,24 +29,8 @@ logger = logging.getLogger(__name__)
 class ReadyModels:
     """Models that are used as they are: checked before the search, recorded after it.
 
-    Parameters
-    ----------
-    settings : StepSettings
-        All settings, with ``model_path``.
-    output_folder : Path
-        Where ``alphadia_tl.yaml`` goes.
-
-    Attributes
-    ----------
-    predictor : FinetuneManager or None
-        Predicts the library; None leaves it to alphaDIA.
-    warnings : list of str
-        In what the search differs from what the models were trained for.
-
-    Raises
-    ------
-    WeightsError, OutputError
-        As :func:`alphadia_tl.step.step.preflight`.
+    ``predictor`` predicts the library; None leaves it to alphaDIA. ``warnings`` tell in what the search differs from
+    what the models were trained for. Raises WeightsError or OutputError as :func:`alphadia_tl.step.step.preflight`.
     """
 
     def __init__(self, settings: StepSettings, output_folder: Path) -> None:
@@ -91,10 +75,8 @@ class ReadyModels:
     def finish(self, retention_df: pd.DataFrame | None) -> None:
         """Compare the gradient, and write what was used.
 
-        Parameters
-        ----------
-        retention_df : pandas.DataFrame or None
-            Columns ``run`` and ``seconds`` of the identified precursors; None where there is no table.
+        ``retention_df`` has the columns ``run`` and ``seconds`` of the identified precursors; None where there is no
+        table.
         """
         minutes = None if retention_df is None else gradient_minutes(retention_df["seconds"], retention_df["run"])
         self._warn(gradient_difference(self._record, minutes))
