@@ -23,18 +23,10 @@ CLIP_NORM = 1.0
 
 @dataclass(frozen=True)
 class Learner:
-    """A network and what it takes to train it.
+    """A network, on the device of the rows that it learns from, and what it takes to train it.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        On the device of the rows that it learns from.
-    forward, loss : callable
-        ``forward(network, batch) -> output`` and ``loss(output, batch) -> mean over the batch``.
-    generator : torch.Generator
-        CPU generator; seeds shuffling and dropout.
-    dtype : torch.dtype, optional
-        Autocast type; None for fp32.
+    ``forward(network, batch)`` gives the output, ``loss(output, batch)`` its mean over the batch. ``generator`` is on
+    the CPU; it seeds shuffling and dropout. ``dtype`` is autocast's; None for fp32.
     """
 
     network: torch.nn.Module

@@ -26,16 +26,9 @@ def _ranges(start: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
 class SparseSites:
     """Feature vectors at few positions of few rows, made dense per batch.
 
-    Parameters
-    ----------
-    pointer : Tensor
-        (n + 1,) int64; the entries of row i are ``pointer[i]:pointer[i + 1]``.
-    site : Tensor
-        Position of each entry: 0 the N-terminus, 1 the first residue, -1 the C-terminus.
-    kind : Tensor
-        Row of ``table`` of each entry.
-    table : Tensor
-        (kinds, features) float32.
+    ``pointer`` is (n + 1,) int64: the entries of row i are ``pointer[i]:pointer[i + 1]``. ``site`` is the position of
+    each entry: 0 the N-terminus, 1 the first residue, -1 the C-terminus. ``kind`` is its row of ``table``, which is
+    (kinds, features) float32.
     """
 
     pointer: Tensor
@@ -70,18 +63,9 @@ class SparseSites:
 class Examples:
     """Encoded rows.
 
-    Parameters
-    ----------
-    lengths : Tensor
-        (n,) int64 number of residues.
-    residues : Tensor
-        (sum of lengths,) residue index, 1 for A to 26 for Z.
-    sites : SparseSites
-        Modification features.
-    per_row : Mapping[str, Tensor]
-        Values with n rows each: charge, targets per peptide, …
-    per_fragment : Mapping[str, Tensor]
-        Values with ``length - 1`` rows per peptide, one after the other.
+    ``lengths`` is (n,) int64, the number of residues; ``residues`` is (sum of lengths,), 1 for A to 26 for Z; ``sites``
+    are modification features. ``per_row`` has values with n rows each: charge, targets per peptide, …; ``per_fragment``
+    has values with ``length - 1`` rows per peptide, one after the other.
     """
 
     lengths: Tensor
@@ -109,11 +93,8 @@ class Examples:
     def batch(self, rows: Tensor) -> Batch:
         """Gather rows of one length.
 
-        Returns
-        -------
-        dict of str to Tensor
-            "residues" (b, length + 2) int64 with 0 at both ends, "modifications" (b, length + 2,
-            features) float32, and the values per row (b, …) and per fragment (b, length - 1, …).
+        A batch has "residues" (b, length + 2) int64 with 0 at both ends, "modifications" (b, length + 2, features)
+        float32, and the values per row (b, …) and per fragment (b, length - 1, …).
         """
         length = int(self.lengths[rows[0]])
         start = self.residue_start()[rows, None]

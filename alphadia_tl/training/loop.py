@@ -58,28 +58,15 @@ def fit(
 ) -> FitResult:
     """Train the network in place and leave it with the weights of its best epoch.
 
-    The weights that are validated, and kept, are an average over the last epochs. Where the
-    validation loss rises by more than a tenth above its best, the learning rate was too high: the best
-    weights are put back and all learning rates from then on are 0.3 times lower. Where that happens, or
-    early stopping ends the training, at a rate above ``settings.safe_lr``, the training starts over with
-    ``settings.safe_lr`` and its epochs count anew.
+    The weights that are validated, and kept, are an average over the last epochs. Where the validation loss rises by
+    more than a tenth above its best, the learning rate was too high: the best weights are put back and all learning
+    rates from then on are 0.3 times lower. Where that happens, or early stopping ends the training, at a rate above
+    ``settings.safe_lr``, the training starts over with ``settings.safe_lr`` and its epochs count anew.
 
-    Parameters
-    ----------
-    learner : Learner
-        What is trained.
-    examples : Examples
-        The rows to train on.
-    validate : callable
-        Returns the validation loss, on the same transform as the training loss, and further metrics.
-    settings : FitSettings
-        Duration and speed.
-    history : History, optional
-        Gets the learning rate, both losses and the metrics of each epoch.
-    start_loss : float
-        Validation loss of the start weights, which are restored if no epoch is better.
-    checkpoint : Checkpoint, optional
-        What to take the training up from, and where to leave it.
+    ``validate`` returns the validation loss, on the same transform as the training loss, and further metrics;
+    ``history`` gets them, the learning rate and both losses of each epoch. ``start_loss`` is the validation loss of the
+    start weights, which are restored if no epoch is better. ``checkpoint`` is what to take the training up from, and
+    where to leave it.
     """
     history = History("") if history is None else history
     device = examples.lengths.device

@@ -20,25 +20,12 @@ EPOCHS_TO_SEE_ALL = 4
 class FitSettings:
     """How long and how fast to train: epochs, warm-up and patience as in the config section ``transfer_learning``.
 
-    Parameters
-    ----------
-    max_lr : float
-        Highest learning rate.
-    batch_size : int
-        Rows per optimizer step.
-    safe_lr : float, optional
-        A rate that is known to serve. A training with a higher one that gets worse or stands still starts over with
-        this one.
-    weight_decay : float
-        A step shrinks the weights by this, times the learning rate.
-    averaged_epochs : float
-        Epochs over which the weights that are validated and kept are averaged.
-    passes : int
-        How often an epoch goes over the rows.
-    epoch_rows : int, optional
-        An epoch is a random sample of this many rows; None: all rows.
-    dropout : bool
-        Whether the network's dropout is on while it is trained.
+    ``safe_lr`` is a rate that is known to serve: a training with a higher one that gets worse or stands still starts
+    over with it. A step shrinks the weights by ``weight_decay`` times the learning rate. ``averaged_epochs`` are those
+    over which the weights that are validated and kept are averaged.
+
+    An epoch goes ``passes`` times over the rows; it is a random sample of ``epoch_rows``, with None of all rows.
+    ``dropout`` tells whether the network's is on while it is trained.
     """
 
     max_lr: float

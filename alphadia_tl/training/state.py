@@ -112,20 +112,8 @@ class Best:
 class TrainingState:
     """A training between two epochs.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        The network, with the weights to start from.
-    settings : FitSettings
-        Duration and speed.
-    n_rows : int
-        Rows to train on.
-    start_loss : float
-        Validation loss of the start weights.
-    generator : torch.Generator
-        What rows are shuffled with.
-    history : History
-        Gets what is measured.
+    ``network`` has the weights to start from, ``start_loss`` is their validation loss, ``n_rows`` the rows to train on.
+    ``generator`` is what rows are shuffled with.
     """
 
     def __init__(
