@@ -24,10 +24,7 @@ def bytes_of(path: str | Path) -> int:
 def rows_in(files: Iterable[str | Path]) -> int:
     """Return the precursors of a library from the receipt of its preparation among some files, 0 without one.
 
-    Raises
-    ------
-    FileNotFoundError
-        If the receipt has not been written yet.
+    Raises FileNotFoundError if the receipt has not been written yet.
     """
     for file in map(Path, files):
         if file.name == "prepared.yaml":
@@ -47,44 +44,25 @@ class Cost(NamedTuple):
 class Costs:
     """Costs of jobs, and what is asked of a cluster for them. Constants are measured on two cores without GPU.
 
-    Attributes
-    ----------
-    threads : int
-        Threads per job.
-    base_mb, start_seconds : float
-        A process with torch and alphaDIA in it: what it takes, and how long until it begins.
-    precursors_per_fasta_byte : float
-        Tryptic, one missed cleavage, one variable modification, charges 2 to 4.
-    digest_kb, library_kb : float
-        Memory per precursor while a FASTA is digested, and while a library is put together.
-    chunk_mb : float
-        Memory of predicting chunks, whatever their number.
-    search_mb : float
-        Memory of the smallest search.
-    raw_factor, flat_factor : float
-        Memory per byte of a raw file, and of a flat library on the disk, while a run is searched.
-    run_mb : float
-        Memory per run of some 50,000 precursors while tables are combined.
-    tune_mb : float
-        Memory of tuning: the training set is bounded, so it does not grow with runs.
-    digest_rate, predict_rate, assemble_rate : float
-        Precursors per second and two threads: digested, predicted, put together.
-    assemble_seconds : float
-        Putting the smallest library together: compilation.
-    search_seconds : float
-        A search of the smallest file: calibration and classifiers.
-    raw_rate, flat_rate : float
-        Bytes per second of a raw file and of a flat library, while a run is searched.
-    combine_seconds : float
-        The tables of the smallest search.
-    run_seconds, collect_seconds : float
-        Per run, while tables are combined and while the training set is collected.
-    tune_seconds : float
-        Tuning at the largest training set, with every model tuned four times as where a gain is in doubt.
-    safety : float
-        What is asked for per what is expected; a job that needs more is repeated with twice as much.
-    shard_minutes : float
-        No job that predicts is to take much longer.
+    ``base_mb`` and ``start_seconds`` are those of a process with torch and alphaDIA in it, until it begins.
+    ``precursors_per_fasta_byte`` is for tryptic peptides, one missed cleavage, one variable modification, charges 2 to
+    4.
+
+    Memory: ``digest_kb`` and ``library_kb`` per precursor while a FASTA is digested and a library is put together;
+    ``chunk_mb`` for predicting chunks, whatever their number; ``search_mb`` for the smallest search; ``raw_factor`` and
+    ``flat_factor`` per byte of a raw file and of a flat library on the disk, while a run is searched; ``run_mb`` per
+    run of some 50,000 precursors while tables are combined; ``tune_mb`` for tuning, whose training set is bounded, so
+    it does not grow with runs.
+
+    Time: ``digest_rate``, ``predict_rate`` and ``assemble_rate`` in precursors per second and two threads; ``raw_rate``
+    and ``flat_rate`` in bytes per second while a run is searched. ``assemble_seconds`` (compilation),
+    ``search_seconds`` (calibration and classifiers) and ``combine_seconds`` are those of the smallest library, file and
+    tables; ``run_seconds`` and ``collect_seconds`` are per run, while tables are combined and the training set is
+    collected. ``tune_seconds`` is for the largest training set, with every model tuned four times as where a gain is in
+    doubt.
+
+    ``safety`` is what is asked for per what is expected; a job that needs more is repeated with twice as much. No job
+    that predicts is to take much longer than ``shard_minutes``.
     """
 
     threads: int = 2

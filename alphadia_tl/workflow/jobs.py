@@ -22,10 +22,8 @@ logger = logging.getLogger(__name__)
 def search(plan: JobPlan, step: str, run_id: str) -> None:
     """Search one run in a step; a run that cannot be searched is noted, or stops the job with ``general.fail_fast``.
 
-    Raises
-    ------
-    QuantificationError
-        If the run cannot be searched, and another attempt may do better or failures are to stop the search.
+    Raises QuantificationError if the run cannot be searched, and another attempt may do better or failures are to stop
+    the search.
     """
     plan.check_step(step)
     runs = run_ids(plan.raw_paths)

@@ -23,10 +23,7 @@ _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
 def run_ids(raw_paths: Sequence[str]) -> dict[str, str]:
     """Return raw file by a name that is safe in file names and shells, made from the raw file's own alone.
 
-    Raises
-    ------
-    SettingsError
-        If two raw files have the same name: alphaDIA writes their results into one folder.
+    Raises SettingsError if two raw files have the same name: alphaDIA writes their results into one folder.
     """
     found: dict[str, str] = {}
     stems: dict[str, str] = {}
@@ -45,13 +42,7 @@ def run_ids(raw_paths: Sequence[str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Layout:
-    """Paths in the output folder of a workflow.
-
-    Attributes
-    ----------
-    folder : Path
-        Output folder.
-    """
+    """Paths in the output folder of a workflow."""
 
     folder: Path
 
@@ -153,13 +144,7 @@ def since(started: float) -> float:
 
 
 def read_receipt(path: Path) -> dict[str, Any]:
-    """Read what a job did.
-
-    Raises
-    ------
-    ResultsError
-        If it is missing or damaged.
-    """
+    """Read what a job did; raises ResultsError if its receipt is missing or damaged."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:

@@ -34,15 +34,7 @@ Tables = dict[str, pd.DataFrame]
 
 
 class JobPlan(TransferLearningPlan):
-    """The plan of a whole search, of which each job does a part.
-
-    Parameters
-    ----------
-    output_directory : Path
-        Output folder of the workflow.
-    config : dict
-        The user's config with all raw files.
-    """
+    """The plan of a whole search, with all its raw files, of which each job does a part."""
 
     def __init__(self, output_directory: Path, config: dict[str, object]) -> None:
         super().__init__(str(output_directory), config, {})

@@ -31,16 +31,10 @@ _NO_SETTINGS = ("raw_paths", "directory", "output_directory", "quant_directory")
 
 @dataclass(frozen=True)
 class WorkflowPlan:
-    """Runs and steps of a workflow.
+    """Runs and alphaDIA's steps of a workflow.
 
-    Attributes
-    ----------
-    runs : dict of str to str
-        Raw file by the name that jobs use.
-    tuning_runs : list of str
-        Names of those that the first pass searches.
-    steps : list of str
-        alphaDIA's steps.
+    ``runs`` has the raw file by the name that jobs use; ``tuning_runs`` are the names of those that the first pass
+    searches.
     """
 
     runs: dict[str, str]
@@ -51,10 +45,7 @@ class WorkflowPlan:
 def raw_files(config: Mapping[str, Any]) -> list[str]:
     """Return the absolute paths of a config's raw files: ``raw_paths``, then those in ``directory``, sorted.
 
-    Raises
-    ------
-    SettingsError
-        If there is none, or one does not exist.
+    Raises SettingsError if there is none, or one does not exist.
     """
     found = [str(Path(p).expanduser().absolute()) for p in config.get("raw_paths") or ()]
     if directory := config.get("directory"):
@@ -89,19 +80,8 @@ def _write_if_changed(path: Path, values: Any) -> None:
 def make_plan(config: Mapping[str, Any], output: Path, *, tune_again: bool = False) -> WorkflowPlan:
     """Check a config, and write what the jobs of its workflow read.
 
-    Parameters
-    ----------
-    config : Mapping
-        The user's config.
-    output : Path
-        Output folder. Where it holds a workflow whose models are tuned, its choice of runs for tuning stays.
-    tune_again : bool, default False
-        Choose the runs for tuning anew even there.
-
-    Raises
-    ------
-    SettingsError
-        If the config has impossible values, or asks for what the workflow cannot do.
+    Where the output folder holds a workflow whose models are tuned, its choice of runs for tuning stays, unless
+    ``tune_again``. Raises SettingsError if the config has impossible values, or asks for what the workflow cannot do.
     """
     layout = Layout(output)
     whole = host.deep_merge(config, {"raw_paths": raw_files(config)})
