@@ -23,19 +23,8 @@ MAX_RUNS_SHOWN = 12
 class TextTable:
     """A table whose cells are text already.
 
-    Attributes
-    ----------
-    title : str
-        What it shows.
-    head : tuple of str
-        Names of the columns.
-    rows : tuple of tuple of str
-        Cells.
-    n_names : int
-        The first columns are names and stand left; the others are numbers and stand right, but for the column
-        ``text``.
-    text : int or None
-        Index of a column of text after the names.
+    The first ``n_names`` columns are names and stand left; the others are numbers and stand right, but for the column
+    of the index ``text``, if any.
     """
 
     title: str
@@ -201,17 +190,9 @@ def render_comparison(comparison: Comparison) -> str:
 
 
 def write_comparison(folder: Path, comparison: Comparison) -> tuple[Path, Path]:
-    """Write ``comparison.tsv`` and ``comparison.html``, each whole or not at all.
+    """Write ``comparison.tsv`` and ``comparison.html``, each whole or not at all; return both paths.
 
-    Returns
-    -------
-    table, page : Path
-        The files.
-
-    Raises
-    ------
-    OutputError
-        If a file cannot be written.
+    Raises OutputError if a file cannot be written.
     """
     table, page = folder / "comparison.tsv", folder / "comparison.html"
     text = render_comparison(comparison)

@@ -34,22 +34,11 @@ NEUTRAL = Look(GREEN, "solid", "square")
 
 @dataclass(frozen=True)
 class Series:
-    """Values with a name in the legend.
+    """Values with a name in the legend, which is shown once, however many panels have it.
 
-    Parameters
-    ----------
-    kind : str
-        "line" (with symbols), "steps", "points", "dots" (many small points) or "sticks" (from zero).
-    name : str
-        Shown in the legend once, however many panels have it.
-    x, y : array-like
-        (n,) coordinates; NaN leaves a gap.
-    look : Look
-        How it is drawn.
-    low, high : array-like, optional
-        (n,) ends of error bars.
-    labels : sequence of str
-        Texts at the points, empty for none; any text is taken literally.
+    ``kind`` is "line" (with symbols), "steps", "points", "dots" (many small points) or "sticks" (from zero). ``x`` and
+    ``y`` have shape (n,), NaN leaving a gap, and so have ``low`` and ``high``, the ends of error bars. ``labels`` are
+    texts at the points, empty for none; any text is taken literally.
     """
 
     kind: Literal["line", "steps", "points", "dots", "sticks"]
@@ -81,20 +70,9 @@ class Guide:
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes.
+    """One pair of axes; any text is taken literally.
 
-    Parameters
-    ----------
-    series : sequence of Series
-        What it shows.
-    x_label, y_label, title : str
-        Any text is taken literally.
-    guides : sequence of Guide
-        Lines of reference.
-    ticks : mapping of float to str
-        Names of the x axis' categories; empty for numbers.
-    x_range, y_range : tuple of float, optional
-        Limits of the axes.
+    ``guides`` are lines of reference; ``ticks`` name the x axis' categories, empty for numbers.
     """
 
     series: Sequence[Series]
@@ -109,22 +87,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure.
+    """A figure; its panels stand in rows of ``columns``, each ``panel_height`` pixels high.
 
-    Parameters
-    ----------
-    name : str
-        Stem of the file that it is saved as; whatever is no lower case letter or digit becomes "_".
-    title : str
-        Heading.
-    alt : str
-        What it shows, for those who cannot see it, with the numbers that matter.
-    panels : sequence of Panel
-        In rows of ``columns``.
-    columns : int
-        Panels beside each other.
-    panel_height : int
-        In pixels.
+    ``name`` is the stem of the file that it is saved as; whatever is no lower case letter or digit becomes "_". ``alt``
+    says what it shows, for those who cannot see it, with the numbers that matter.
     """
 
     name: str

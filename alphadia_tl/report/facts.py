@@ -229,10 +229,7 @@ ADVICE = "Give the output folder of a search with alphadia_tl: {enabled: true}, 
 def find_bundle(folder: Path) -> Bundle:
     """Return the bundle in the output folder of a search, or the one that the folder is itself.
 
-    Raises
-    ------
-    ResultsError
-        If there is none.
+    Raises ResultsError if there is none.
     """
     for place in (folder / "transfer", folder):
         bundle = Bundle(place)
@@ -246,10 +243,7 @@ def find_bundle(folder: Path) -> Bundle:
 def read_facts(bundle: Bundle) -> Facts:
     """Read everything that the report shows; files but the provenance that are not there are left out.
 
-    Raises
-    ------
-    ResultsError
-        If a file cannot be read or lacks columns.
+    Raises ResultsError if a file cannot be read or lacks columns.
     """
     known = read_yaml(bundle.provenance, error=ResultsError)
     facts: dict[str, Any] = {key: known.pop(key) for key in KEYS if known.get(key) is not None}

@@ -232,21 +232,9 @@ EPOCH = "epoch (-1: before training)"
 
 
 def training_drawing(history: pd.DataFrame | None, model: str, training: TrainingFacts) -> Drawing | None:
-    """Draw loss and learning rate per epoch, with the restored epoch marked.
+    """Draw loss and learning rate per epoch, with the restored epoch marked; None without a loss of this model.
 
-    Parameters
-    ----------
-    history : pandas.DataFrame or None
-        Long table of all models.
-    model : str
-        Value of the column ``property``.
-    training : TrainingFacts
-        Names the restored epoch and the reason of the stop.
-
-    Returns
-    -------
-    Drawing or None
-        None where the history has no loss of this model.
+    ``history`` is the long table of all models, ``model`` a value of its column ``property``.
     """
     if history is None or history.empty:
         return None
@@ -312,10 +300,7 @@ MIN_SHOWN = 0.005
 def mirror_drawings(spectra: pd.DataFrame | None) -> list[Drawing]:
     """Draw the spectra of each kind, one per row, before beside after.
 
-    Parameters
-    ----------
-    spectra : pandas.DataFrame or None
-        Columns as in ``tasks.held_out.SPECTRUM_COLUMNS``.
+    Their columns are those of ``tasks.held_out.SPECTRUM_COLUMNS``.
     """
     if spectra is None:
         return []

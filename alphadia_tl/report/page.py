@@ -256,12 +256,7 @@ def all_drawings(facts: Facts) -> dict[str, list[Drawing]]:
 def write_report(bundle: Bundle) -> None:
     """Write ``report.html`` and ``report.json`` from a bundle's other files, of which one must be the provenance.
 
-    Raises
-    ------
-    ResultsError
-        If a file of the bundle cannot be read.
-    OutputError
-        If a file of the report cannot be written.
+    Raises ResultsError if a file of the bundle cannot be read, OutputError if one of the report cannot be written.
     """
     facts = read_facts(bundle)
     page, summary = render_report(facts, all_drawings(facts)), to_json(facts)
