@@ -61,11 +61,8 @@ def rt_agreement(shared: pd.DataFrame) -> dict[str, float]:
 def quantity_agreement(shared: pd.DataFrame) -> dict[str, float]:
     """Compare quantities, on the log2 scale, where both are above zero.
 
-    Returns
-    -------
-    dict
-        ``quantity_log2_correlation`` (Pearson), ``quantity_median_ratio`` (second / first), ``quantity_log2_mad``
-        (median absolute deviation of the log2 ratio from its median), ``quantity_pairs``.
+    Gives ``quantity_log2_correlation`` (Pearson), ``quantity_median_ratio`` (second / first), ``quantity_log2_mad``
+    (median absolute deviation of the log2 ratio from its median) and ``quantity_pairs``.
     """
     first, second = shared["intensity_first"].to_numpy(float), shared["intensity_second"].to_numpy(float)
     known = np.isfinite(first) & np.isfinite(second) & (first > 0) & (second > 0)
@@ -154,23 +151,12 @@ SEARCH_LEVEL = "search"
 
 @dataclass(frozen=True)
 class Comparison:
-    """Searches beside each other.
+    """Searches beside each other: names, of which the others are compared with the first, and their claimed FDRs.
 
-    Attributes
-    ----------
-    searches : tuple of str
-        Names; the others are compared with the first.
-    claimed_fdr : tuple of float
-        One per search.
-    table : pandas.DataFrame
-        Long: ``level, run, arm, metric, value``, an arm being a search. Run "all" counts each identification once. Arm
-        "B vs A" holds what two searches have to do with each other; level "search" holds seconds.
-    verdicts : tuple of str
-        What the figures say.
-    notes : tuple of str
-        What to know before believing them.
-    measured : bool
-        Whether errors were estimated with entrapment.
+    ``table`` is long: ``level, run, arm, metric, value``, an arm being a search. Run "all" counts each identification
+    once. Arm "B vs A" holds what two searches have to do with each other; level "search" holds seconds. ``verdicts``
+    say what the figures say, ``notes`` what to know before believing them. ``measured`` tells whether errors were
+    estimated with entrapment.
     """
 
     searches: tuple[str, ...]
@@ -195,19 +181,9 @@ def compare(
 ) -> Comparison:
     """Compare finished searches with the first of them.
 
-    Parameters
-    ----------
-    outputs : sequence of SearchOutput
-        At least two, of different names.
-    entrapment : Entrapment, or mapping of str to Entrapment, optional
-        That of all searches, or of each by its name. Nothing is said about the errors of a search without it.
-    notes : sequence of str
-        What is known already and should be told.
-
-    Raises
-    ------
-    SettingsError
-        If there are fewer than two searches or two of one name.
+    ``entrapment`` is that of all searches, or of each by its name; nothing is said about the errors of a search without
+    it. ``notes`` are what is known already and should be told. Raises SettingsError if there are fewer than two
+    searches or two of one name.
     """
     names = [o.name for o in outputs]
     if len(names) < 2 or len(set(names)) < len(names):

@@ -28,12 +28,8 @@ QUANT_FLAGS = ("--quant-dir", "--quant-directory")
 def search_configs(config: Mapping[str, Any], *, stock: bool = False) -> dict[str, dict[str, Any]]:
     """Return the config of each search: the same, the seed included, but for the switches of transfer learning.
 
-    The search "stock", with alphaDIA's own transfer step, is made where it is wanted.
-
-    Raises
-    ------
-    SettingsError
-        If a section is wrong, or the searches would write to one quantification folder.
+    The search "stock", with alphaDIA's own transfer step, is made where it is wanted. Raises SettingsError if a section
+    is wrong, or the searches would write to one quantification folder.
     """
     for name in ("general", PluginSettings.section):
         if not isinstance(config.get(name) or {}, Mapping):
@@ -55,10 +51,7 @@ def search_configs(config: Mapping[str, Any], *, stock: bool = False) -> dict[st
 def check_flags(flags: Sequence[str]) -> None:
     """Refuse flags that would make the searches differ in more, or less, than the switch.
 
-    Raises
-    ------
-    SettingsError
-        For a quantification folder, or a ``--config-dict`` that sets a switch or is no JSON mapping.
+    Raises SettingsError for a quantification folder, or a ``--config-dict`` that sets a switch or is no JSON mapping.
     """
     if any(flag.split("=")[0] in QUANT_FLAGS for flag in flags):
         raise SettingsError("Flag '--quant-dir': all searches would write to that folder.", "Leave it out to compare.")
