@@ -6,17 +6,8 @@ from __future__ import annotations
 class TransferLearningError(Exception):
     """Base of all errors that the plugin raises on purpose.
 
-    Parameters
-    ----------
-    what : str
-        What is wrong and where (file, config key, run name).
-    advice : str, optional
-        What the user can do about it.
-
-    Attributes
-    ----------
-    code : str
-        Stable code of the error class, listed in the troubleshooting page.
+    ``what`` tells what is wrong and where (file, config key, run name), ``advice`` what the user can do about it.
+    ``code`` is the stable code of the class, listed in the troubleshooting page.
     """
 
     code = "TRANSFER_LEARNING_ERROR"
@@ -75,10 +66,7 @@ class LibraryError(TransferLearningError):
 class PredictionError(TransferLearningError):
     """Predictions are not finite, constant, all zero, or unrelated to what they replace.
 
-    Attributes
-    ----------
-    model : str or None
-        Name of the model that made them, where one model alone is to blame.
+    ``model`` names the model that made them, where one model alone is to blame.
     """
 
     code = "TL_PREDICTION"

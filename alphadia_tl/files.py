@@ -28,17 +28,8 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file under a temporary name, flush it to disk, and rename it.
 
-    Parameters
-    ----------
-    path : Path
-        Final name.
-    write : callable
-        Writes to the path that it is given.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written; a file of that name that was there before is still there.
+    ``write`` writes to the path that it is given. Raises OutputError if the file cannot be written; a file of that name
+    that was there before is still there.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -84,21 +75,9 @@ def read_yaml(
 ) -> dict[str, Any]:
     """Read a YAML file that holds a mapping of keys to values.
 
-    Parameters
-    ----------
-    path : Path
-        File in UTF-8, with or without a byte order mark.
-    error : type
-        Class of the error, from what the file is: a config, a record of results.
-    advice : str, optional
-        What the user can do where the content is damaged; a config is to be corrected, and that is said in each case.
-    empty : bool, default False
-        Whether an empty file stands for an empty mapping.
-
-    Raises
-    ------
-    TransferLearningError
-        Of the class ``error``, if the file is missing, is no text in UTF-8, no YAML, or no mapping.
+    It is in UTF-8, with or without a byte order mark; ``empty`` lets an empty file stand for an empty mapping. Raises
+    the class ``error`` if the file is missing, is no text in UTF-8, no YAML, or no mapping. ``advice`` is what the user
+    can do where the content is damaged; a config is to be corrected, and that is said in each case.
     """
     try:
         content = path.read_bytes()
@@ -133,10 +112,7 @@ def read_yaml(
 def require_space(folder: Path, needed_bytes: int) -> None:
     """Make sure that a folder can be written and has space, before hours of work.
 
-    Raises
-    ------
-    OutputError
-        If the folder cannot be written or has less free space than needed.
+    Raises OutputError if the folder cannot be written or has less free space than needed.
     """
     write_whole(folder / ".alphadia_tl.probe", lambda part: part.write_bytes(b"probe"))
     (folder / ".alphadia_tl.probe").unlink()
@@ -174,15 +150,7 @@ def stamps(paths: Iterable[Path]) -> str:
 
 
 class Manifest:
-    """What was made in a folder, stage by stage, and from what.
-
-    Parameters
-    ----------
-    folder : Path
-        Output folder of the stages; files are named relative to it.
-    name : str, default "alphadia_tl.manifest.yaml"
-        Name of the record in the folder.
-    """
+    """What was made in a folder, stage by stage, and from what; files are named relative to the folder."""
 
     def __init__(self, folder: Path, name: str = MANIFEST) -> None:
         self.path = folder / name
@@ -197,12 +165,7 @@ class Manifest:
     def state(self, stage: str, inputs: Mapping[str, str]) -> State:
         """Return how far a stage has come with these inputs, and log what is reused or why it is not.
 
-        Parameters
-        ----------
-        stage : str
-            Name of the stage.
-        inputs : mapping of str to str
-            Hash of each thing that its results depend on, by the name that a user is told.
+        ``inputs`` has the hash of each thing that its results depend on, by the name that a user is told.
         """
         entry = self._stages.get(stage)
         if entry is None:
@@ -227,17 +190,7 @@ class Manifest:
         return not self._changed_files(entry)
 
     def begin(self, stage: str, inputs: Mapping[str, str], older: Iterable[Path] = ()) -> None:
-        """Note that a stage has begun with these inputs.
-
-        Parameters
-        ----------
-        stage : str
-            Name of the stage.
-        inputs : mapping of str to str
-            As in `state`.
-        older : iterable of Path
-            Files that lie there already and are of something else; see `remove_older`.
-        """
+        """Note that a stage has begun; ``older`` files lie there already and are of something else (`remove_older`)."""
         found = {self.name(path): stamp(path) for path in older}
         self._write(stage, {"inputs": dict(inputs), "finished": False, "older": found})
 
@@ -255,16 +208,8 @@ class Manifest:
     def finish(self, stage: str, inputs: Mapping[str, str], files: Iterable[Path], facts: Mapping[str, Any]) -> None:
         """Note that a stage is finished.
 
-        Parameters
-        ----------
-        stage : str
-            Name of the stage.
-        inputs : mapping of str to str
-            As in `state`.
-        files : iterable of Path
-            What it wrote, and later stages do not write again.
-        facts : mapping
-            Plain values that `facts` gives back.
+        ``files`` are what it wrote and later stages do not write again; ``facts`` are plain values that `facts` gives
+        back.
         """
         written = {self.name(path): stamp(path) for path in files}
         self._write(stage, {"inputs": dict(inputs), "finished": True, "files": written, "facts": dict(facts)})
