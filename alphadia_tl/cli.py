@@ -12,7 +12,6 @@ from typing import cast
 
 from alphadia_tl import __version__, startup
 from alphadia_tl.errors import SettingsError, TransferLearningError
-from alphadia_tl.files import read_yaml
 
 #: Module of ``alphadia_tl.commands`` and function of each sub-command, imported when it is called.
 SUB_COMMANDS = {
@@ -63,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check_config(options: argparse.Namespace) -> None:
     """Read what alphaDIA is about to read: a config that is no config is one line, and no traceback of alphaDIA's."""
+    from alphadia_tl.files import read_yaml
+
     if options.config is not None:
         read_yaml(Path(options.config).expanduser())
     for text in options.config_dict or ():
