@@ -1,6 +1,7 @@
 """Imports point one way; heavy packages are known only where docs/architecture.md says so."""
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -97,6 +98,17 @@ def test_the_house_stays_small():
     assert lines <= 17_500
     assert len(rooms) <= 22
     assert len([p for p in PACKAGE.iterdir() if p.is_file()]) <= 10
+
+
+TESTS = Path(__file__).parent
+ABOVE_ROOMS = {"e2e", "regression", "benchmarks", "cluster"}
+
+
+@pytest.mark.parametrize("room", sorted({p.parent.name for p in TESTS.glob("*/test_*.py")} - ABOVE_ROOMS))
+def test_tests_are_named_after_the_module_that_they_test(room):
+    modules = [re.escape(p.stem) for p in (PACKAGE / room).glob("*.py") if p.stem != "__init__"]
+    named = re.compile(f"test_({'|'.join(modules)})(_.+)?")
+    assert [p.name for p in (TESTS / room).glob("test_*.py") if not named.fullmatch(p.stem)] == []
 
 
 RUNS_CODE = {"eval", "exec", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "pickle.load", "pickle.loads"}
