@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from alphadia_tl.errors import TransferLearningError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.floating[Any]]
 
 logger = logging.getLogger(__name__)
 
@@ -71,9 +72,6 @@ def user_error_class() -> type[Exception]:
     from alphadia.exceptions import CustomError
 
     return CustomError  # type: ignore[no-any-return]
-
-
-FloatArray = NDArray[np.floating[Any]]
 
 
 class Predictor(Protocol):

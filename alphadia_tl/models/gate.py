@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import trim_mean
 
-from alphadia_tl.host.hooks import FloatArray
 from alphadia_tl.tasks.base import Headline
 from alphadia_tl.tasks.energy import Better
 from alphadia_tl.tasks.held_out import LibraryScores, TuneResult
+from alphadia_tl.tasks.metrics import FloatArray
 from alphadia_tl.tasks.ms2 import Ms2Task
 
 N_BOOTSTRAP = 1000

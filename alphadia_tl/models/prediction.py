@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from alphadia_tl.errors import PredictionError
 from alphadia_tl.files import write_whole
 from alphadia_tl.host.contract import PEPTIDOFORM, PRECURSOR
+from alphadia_tl.tasks.metrics import FloatArray
 from alphadia_tl.tasks.predict import charge_table, fragment_table, mobility_of_ccs
-
-FloatArray = NDArray[np.floating[Any]]
 
 CHUNK_ROWS = 50_000
 # What the models predict from, and the types by which equal values are recognised; other columns do not count.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from alphadia_tl.errors import DataError
 from alphadia_tl.host.contract import PEPTIDOFORM
-from alphadia_tl.host.hooks import FloatArray
+from alphadia_tl.tasks.metrics import FloatArray
 
 
 def _checked(probabilities: FloatArray) -> FloatArray:

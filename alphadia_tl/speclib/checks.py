@@ -14,7 +14,7 @@ from scipy import stats
 
 from alphadia_tl.errors import LibraryError, PredictionError
 from alphadia_tl.host.contract import PRECURSOR
-from alphadia_tl.host.hooks import FloatArray
+from alphadia_tl.tasks.metrics import FloatArray
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from alphabase.peptide.mobility import mobility_to_ccs_for_df
 from alphabase.spectral_library.base import SpecLibBase
 
 from alphadia_tl.host.contract import PRECURSOR
-from alphadia_tl.host.hooks import FloatArray
 from alphadia_tl.library.fragments import Ints, block_rows
 from alphadia_tl.speclib.storage import RT_COLUMNS
+from alphadia_tl.tasks.metrics import FloatArray
 
 #: The search takes the first of these that the library has (InitFlatColumns of alphaDIA).
 MOBILITY_COLUMNS = ("mobility_library", "mobility", "mobility_pred")

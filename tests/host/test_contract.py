@@ -118,7 +118,7 @@ def test_version_needs_no_heavy_import():
 
     code = (
         "import sys, alphadia_tl.cli as c; c.main(['--version']); "
-        "print([m for m in sys.modules if m in ('torch', 'alphadia', 'pandas')])"
+        "print([m for m in sys.modules if m in ('torch', 'alphadia', 'pandas', 'numpy')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
