@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from alphadia_tl import cli
+from alphadia_tl import cli, host
+from alphadia_tl.host import contract as checks
 
 FAULTS = {
     "missing": (None, "cannot be read"),
@@ -51,3 +52,23 @@ def test_a_faulty_config_is_one_line_of_the_log_of_a_command_that_logs(tmp_path,
 def test_a_config_dict_that_is_no_json_is_named(tmp_path, capfd):
     assert cli.main(["--config-dict", "{'alphadia_tl': {'enabled': True}}", "-o", str(tmp_path)]) == 1
     assert "TL_CONFIG: Flag '--config-dict' is no JSON" in capfd.readouterr().err
+
+
+def test_version_needs_no_heavy_import():
+    import subprocess
+
+    code = (
+        "import sys, alphadia_tl.cli as c; c.main(['--version']); "
+        "print([m for m in sys.modules if m in ('torch', 'alphadia', 'pandas', 'numpy')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert done.stdout.startswith(host.host_version())
+
+
+def test_an_alphadia_that_does_not_fit_is_one_line_and_an_exit_code(monkeypatch, capsys):
+    from alphadia_tl.cli import main
+
+    monkeypatch.setattr(checks.metadata, "version", lambda name: "2.4.0")
+    assert main(["--config", "any.yaml"]) == 1
+    assert capsys.readouterr().err.startswith("TL_HOST: alphaDIA 2.4.0 is installed")

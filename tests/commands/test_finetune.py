@@ -1,9 +1,8 @@
 import pytest
 
 from alphadia_tl.cli import main
-from alphadia_tl.commands.common import read_config
 from alphadia_tl.commands.finetune import quant_folders
-from alphadia_tl.errors import QuantificationError, SettingsError
+from alphadia_tl.errors import QuantificationError
 
 
 def test_runs_are_found_in_quant_folders_and_nothing_else(tmp_path):
@@ -19,23 +18,6 @@ def test_a_quant_folder_without_runs_is_an_error(tmp_path, name):
     (tmp_path / "empty").mkdir()
     with pytest.raises(QuantificationError, match=r"holds no run with a psm\.parquet"):
         quant_folders([tmp_path / name])
-
-
-@pytest.mark.parametrize("content", ["- a\n- b\n", "a: [1,", None])
-def test_an_unreadable_config_is_an_error(tmp_path, content):
-    path = tmp_path / "config.yaml"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(SettingsError, match=r"config\.yaml"):
-        read_config(path)
-
-
-def test_yaml_objects_are_not_constructed(tmp_path):
-    path = tmp_path / "config.yaml"
-    path.write_text(f"a: !!python/object/apply:os.mkdir ['{tmp_path}/executed']\n")
-    with pytest.raises(SettingsError, match="is no valid YAML"):
-        read_config(path)
-    assert not (tmp_path / "executed").exists()
 
 
 def test_models_and_disk_are_looked_at_before_the_tuning(tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
-"""Modifications of the config alone, in alphaDIA's own prediction and its worker processes."""
-
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made_models import write_networks, write_zip
 from peptdeep.settings import MOD_TO_FEATURE, global_settings
 
@@ -37,3 +37,59 @@ def test_stock_prediction_in_worker_processes_knows_it(tmp_path, monkeypatch):
     )
     assert len(result["precursor_df"]) == 3
     assert result["precursor_df"]["rt_pred"].nunique() == 3
+
+
+configs = st.recursive(
+    st.dictionaries(st.sampled_from("abc"), st.integers()),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), st.integers() | inner),
+    max_leaves=8,
+)
+
+
+@given(configs, configs)
+def test_a_deep_merge_keeps_what_the_later_config_does_not_name(first, second):
+    def leaves(config, path=()):
+        for key, value in config.items():
+            if isinstance(value, dict) and value:
+                yield from leaves(value, (*path, key))
+            else:
+                yield (*path, key), value
+
+    merged = dict(leaves(host.deep_merge(first, second)))
+    later = dict(leaves(second))
+    for path, value in later.items():
+        if value != {}:
+            assert merged[path] == value
+    for path, value in leaves(first):
+        hidden = any(path[: len(p)] == p or p[: len(path)] == path for p in later)
+        assert hidden or merged[path] == value
+
+
+def test_a_deep_merge_shares_nothing_with_its_inputs():
+    first = {"a": {"b": [1]}}
+    host.deep_merge(first, {})["a"]["b"].append(2)
+    assert first == {"a": {"b": [1]}}
+
+
+def test_a_run_without_precursors_has_an_empty_fragment_table_that_the_library_can_read(tmp_path):
+    """alphaDIA itself fails to quantify the fragments of no precursor."""
+    import alphadia.search_step
+    import pandas as pd
+
+    from alphadia_tl.library.runs import FRAGMENT_COLUMNS
+
+    original = alphadia.search_step.PeptideCentricWorkflow
+    tables = []
+
+    class Step:
+        def run(self):
+            workflow = alphadia.search_step.PeptideCentricWorkflow
+            tables.append(workflow.requantify_fragments(object.__new__(workflow), pd.DataFrame({"charge": []})))
+            return []
+
+    assert host.run_first_pass(Step()) == ([], [])
+    assert alphadia.search_step.PeptideCentricWorkflow is original
+    psm_df, fragment_df = tables[0]
+    assert len(psm_df) == len(fragment_df) == 0
+    fragment_df.to_parquet(tmp_path / "frag.transfer.parquet")
+    assert set(FRAGMENT_COLUMNS) <= set(pd.read_parquet(tmp_path / "frag.transfer.parquet").columns)

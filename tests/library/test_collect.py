@@ -7,12 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from alphabase.peptide.precursor import update_precursor_mz
-from hypothesis import given
-from hypothesis import strategies as st
 
 from alphadia_tl.errors import DataError, QuantificationError
 from alphadia_tl.library.collect import Wanted, collect
-from alphadia_tl.library.selection import possible_rows, sample_peptides, top_observations
 from alphadia_tl.library.transfer_library import describe
 from alphadia_tl.settings import TransferLibrarySettings
 
@@ -98,41 +95,6 @@ def test_a_fragment_type_that_a_run_did_not_look_for_is_not_trusted(runs):
     assert library.fragment_mask_df[TYPES].any().all()
 
 
-OBSERVATIONS = st.lists(
-    st.tuples(
-        st.sampled_from("ABCDEF"), st.sampled_from([2, 3, 4]), st.sampled_from([0.1, 0.2, 0.3]), st.integers(0, 4)
-    ),
-    min_size=1,
-    max_size=60,
-    unique_by=lambda o: (o[0], o[1], o[3]),
-)
-
-
-def as_frame(observations):
-    df = pd.DataFrame(observations, columns=["sequence", "charge", "proba", "raw_name"])
-    return df.assign(mods="", mod_sites="", raw_name=df["raw_name"].astype(str))
-
-
-@given(OBSERVATIONS, st.integers(1, 3), st.integers(0, 60))
-def test_selection_run_by_run_equals_selection_at_once_and_loses_no_charge(observations, top_k, cut):
-    df = as_frame(observations)
-    at_once = df.iloc[top_observations(df, top_k)]
-    assert set(zip(at_once["sequence"], at_once["charge"], strict=True)) == set(
-        zip(df["sequence"], df["charge"], strict=True)
-    )
-    assert at_once.groupby(["sequence", "charge"]).size().max() <= top_k
-    first = df.iloc[:cut]
-    both = pd.concat([first.iloc[top_observations(first, top_k)], df.iloc[cut:]]) if cut else df
-    assert set(both.iloc[top_observations(both.reset_index(), top_k)].index) == set(at_once.index)
-
-
-@given(OBSERVATIONS, st.integers(1, 3))
-def test_the_best_are_those_of_a_sorted_table(observations, top_k):
-    df = as_frame(observations)
-    best = df.sort_values(["proba", "raw_name"]).groupby(["sequence", "charge"]).head(top_k).index
-    assert top_observations(df, top_k).tolist() == sorted(best)
-
-
 def test_each_precursor_has_its_mz_calculated_once(monkeypatch, runs):
     """A guard on the amount of work: three runs observe the same precursors."""
     module = importlib.import_module("alphadia_tl.library.collect")
@@ -153,18 +115,6 @@ def test_each_precursor_has_its_mz_calculated_once(monkeypatch, runs):
     assert rows == {"update_precursor_mz": distinct, "theoretical_mz": distinct}
     expected = update_precursor_mz(library.precursor_df.drop(columns="precursor_mz"))
     np.testing.assert_array_equal(library.precursor_df["precursor_mz"], expected["precursor_mz"])
-
-
-@given(OBSERVATIONS, st.integers(1, 12), st.integers(0, 60))
-def test_sampling_keeps_peptides_whole_and_is_the_same_run_by_run(observations, limit, cut):
-    df, salt = as_frame(observations), "0123456789abcdef"
-    chosen = df.iloc[sample_peptides(df, limit, salt)]
-    assert len(chosen.drop_duplicates(["sequence", "charge"])) <= limit
-    assert len(df[df["sequence"].isin(chosen["sequence"])]) == len(chosen)
-    first = df.iloc[:cut]
-    both = pd.concat([first.iloc[possible_rows(first, limit, salt)], df.iloc[cut:]])
-    both = both.iloc[possible_rows(both, limit, salt)]
-    assert set(both.iloc[sample_peptides(both, limit, salt)].index) == set(chosen.index)
 
 
 def test_too_many_precursors_are_sampled_by_peptide(runs, caplog):

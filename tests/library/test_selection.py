@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from alphadia_tl.errors import DataError
-from alphadia_tl.library.selection import split_by_peptide
+from alphadia_tl.library.selection import possible_rows, sample_peptides, split_by_peptide, top_observations
 
 SEQUENCES = st.lists(st.text("ACDEK", min_size=1, max_size=4), max_size=80)
 
@@ -62,3 +63,50 @@ def test_other_turns_hold_out_other_peptides(n):
     ]
     assert len(set().union(*held_out)) == sum(map(len, held_out))
     assert len({len(h) for h in held_out}) == 1
+
+
+OBSERVATIONS = st.lists(
+    st.tuples(
+        st.sampled_from("ABCDEF"), st.sampled_from([2, 3, 4]), st.sampled_from([0.1, 0.2, 0.3]), st.integers(0, 4)
+    ),
+    min_size=1,
+    max_size=60,
+    unique_by=lambda o: (o[0], o[1], o[3]),
+)
+
+
+def as_frame(observations):
+    df = pd.DataFrame(observations, columns=["sequence", "charge", "proba", "raw_name"])
+    return df.assign(mods="", mod_sites="", raw_name=df["raw_name"].astype(str))
+
+
+@given(OBSERVATIONS, st.integers(1, 3), st.integers(0, 60))
+def test_selection_run_by_run_equals_selection_at_once_and_loses_no_charge(observations, top_k, cut):
+    df = as_frame(observations)
+    at_once = df.iloc[top_observations(df, top_k)]
+    assert set(zip(at_once["sequence"], at_once["charge"], strict=True)) == set(
+        zip(df["sequence"], df["charge"], strict=True)
+    )
+    assert at_once.groupby(["sequence", "charge"]).size().max() <= top_k
+    first = df.iloc[:cut]
+    both = pd.concat([first.iloc[top_observations(first, top_k)], df.iloc[cut:]]) if cut else df
+    assert set(both.iloc[top_observations(both.reset_index(), top_k)].index) == set(at_once.index)
+
+
+@given(OBSERVATIONS, st.integers(1, 3))
+def test_the_best_are_those_of_a_sorted_table(observations, top_k):
+    df = as_frame(observations)
+    best = df.sort_values(["proba", "raw_name"]).groupby(["sequence", "charge"]).head(top_k).index
+    assert top_observations(df, top_k).tolist() == sorted(best)
+
+
+@given(OBSERVATIONS, st.integers(1, 12), st.integers(0, 60))
+def test_sampling_keeps_peptides_whole_and_is_the_same_run_by_run(observations, limit, cut):
+    df, salt = as_frame(observations), "0123456789abcdef"
+    chosen = df.iloc[sample_peptides(df, limit, salt)]
+    assert len(chosen.drop_duplicates(["sequence", "charge"])) <= limit
+    assert len(df[df["sequence"].isin(chosen["sequence"])]) == len(chosen)
+    first = df.iloc[:cut]
+    both = pd.concat([first.iloc[possible_rows(first, limit, salt)], df.iloc[cut:]])
+    both = both.iloc[possible_rows(both, limit, salt)]
+    assert set(both.iloc[sample_peptides(both, limit, salt)].index) == set(chosen.index)

@@ -1,7 +1,13 @@
+import shutil
+
 import pandas as pd
 import pytest
+import yaml
 
-from alphadia_tl.models.provenance import describe_training, differences, gradient_difference
+from alphadia_tl.bundle import weights_folder
+from alphadia_tl.errors import WeightsError
+from alphadia_tl.models.provenance import describe_training, differences, find_origin, gradient_difference, model_hashes
+from alphadia_tl.models.weights import find_weights
 
 LIBRARY = pd.DataFrame(
     {"raw_name": ["a", "a", "b", "b"], "rt_observed": [60.0, 1200.0, 30.0, 1260.0], "sequence": list("ABCD")}
@@ -75,3 +81,87 @@ def test_a_record_without_training_is_told():
 def test_another_gradient_is_told(minutes, told):
     assert len(gradient_difference(record(), minutes)) == told
     assert gradient_difference({}, minutes) == []
+
+
+@pytest.fixture
+def output(tmp_path):
+    """An output folder with a bundle of made files."""
+    models = tmp_path / "out" / "transfer" / "peptdeep.transfer"
+    models.mkdir(parents=True)
+    for name in ("rt", "ms2", "charge"):
+        (models / f"{name}.pth").write_text(name)
+    record = {
+        "random_state": 7,
+        "versions": {"torch": "2.6"},
+        "started_from": {"rt": {"file": "x.zip:generic/rt.pth", "sha256": "ab"}},
+        "history": [{"bundle": "older", "random_state": 3}],
+        "models": model_hashes(models),
+        "decisions": [{"model": "rt", "accepted": True}, {"model": "ms2", "accepted": False}],
+        "trained_on": {"nce": 25},
+        "seconds": {"tuning": 3},
+    }
+    (models.parent / "alphadia_tl.yaml").write_text(yaml.safe_dump(record))
+    return tmp_path / "out"
+
+
+PATHS = ["", "transfer", "transfer/peptdeep.transfer"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_bundle_is_found_from_its_folders(output, path):
+    assert weights_folder(output / path) == output / "transfer" / "peptdeep.transfer"
+    assert find_weights("rt", output / path).content == b"rt"
+    origin = find_origin(output / path)
+    assert origin is not None
+    assert origin.folder == output / "transfer"
+
+
+def test_the_history_begins_with_the_bundle_and_goes_on_with_its_own(output):
+    first, second = find_origin(output).history()
+    assert first["bundle"] == str(output / "transfer")
+    assert first["random_state"] == 7
+    assert first["versions"] == {"torch": "2.6"}
+    assert first["accepted"] == ["rt"]
+    assert "seconds" not in first
+    assert second == {"bundle": "older", "random_state": 3}
+
+
+def test_a_plain_folder_and_the_installed_models_have_no_origin(output, tmp_path):
+    plain = shutil.copytree(output / "transfer" / "peptdeep.transfer", tmp_path / "plain")
+    assert find_origin(plain) is None
+    assert find_origin(None) is None
+    assert find_origin(tmp_path / "absent") is None
+    shutil.copy(output / "transfer" / "alphadia_tl.yaml", tmp_path)  # beside it, but not its own
+    assert find_origin(plain) is None
+
+
+def test_a_folder_with_weights_is_taken_before_a_bundle_in_it(output):
+    (output / "rt.pth").write_text("own")
+    assert weights_folder(output) == output
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda p: p.write_text("other"), "ms2 model is not the one"),
+        (lambda p: p.unlink(), "ms2 model is missing"),
+    ],
+)
+def test_files_that_are_not_the_bundles_own_are_refused(output, break_it, message):
+    find_origin(output).check_files(output / "new")
+    break_it(output / "transfer" / "peptdeep.transfer" / "ms2.pth")
+    with pytest.raises(WeightsError, match=message):
+        find_origin(output).check_files(output / "new")
+
+
+def test_a_bundle_is_not_overwritten_by_its_successor(output):
+    with pytest.raises(WeightsError, match="would be overwritten"):
+        find_origin(output).check_files(output / "transfer")
+
+
+@pytest.mark.parametrize("content", ["a: [1", "- 1", "!!python/object/apply:os.mkdir ['{tmp}/executed']"])
+def test_an_unreadable_record_is_an_error(output, content, tmp_path):
+    (output / "transfer" / "alphadia_tl.yaml").write_text(content.format(tmp=tmp_path))
+    with pytest.raises(WeightsError, match=r"alphadia_tl\.yaml"):
+        find_origin(output)
+    assert not (tmp_path / "executed").exists()

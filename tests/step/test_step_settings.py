@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -98,3 +101,15 @@ def test_entrapment_of_another_prefix_is_the_users(tmp_path):
     config = host.effective_config({"fasta_paths": [str(tmp_path / "x.fasta")]}, tmp_path)
     given = EntrapmentSettings(prefix="YEAST_", design="foreign", ratio=0.3)
     assert step_settings(config, {}, PluginSettings(enabled=True, entrapment=given)).plugin.entrapment == given
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processors cannot be chosen here")
+def test_only_processors_that_the_scheduler_leaves_are_counted():
+    code = (
+        "import os\n"
+        "os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])\n"
+        "from alphadia_tl.step.step_settings import usable_processors\n"
+        "assert usable_processors() == 1\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

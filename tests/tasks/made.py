@@ -43,3 +43,8 @@ def fragments_like(network, df, nce=30.0, noise=0.2, seed=0):
     values = predict(get_task("ms2", nce=nce), network, df, "fp32")
     values = values * np.random.default_rng(seed).uniform(1 - noise, 1 + noise, values.shape)
     return pd.DataFrame(values, columns=["b_z1", "b_z2", "y_z1", "y_z2"]).astype(np.float32)
+
+
+def all_of(examples, name):
+    """Values of all rows or fragments."""
+    return examples.per_row.get(name, examples.per_fragment.get(name)).numpy()

@@ -1,8 +1,12 @@
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
+from alphadia_tl.models.weights import new_network
+from alphadia_tl.tasks import get_task
 from alphadia_tl.tasks.energy import instrument_group
-from alphadia_tl.tasks.predict import why_unusable
+from alphadia_tl.tasks.predict import choose_dtype, why_unusable
 
 TWO = ["PEPTIDEK", "PEPTIDER"]
 
@@ -33,3 +37,19 @@ def test_an_instrument_is_known_however_it_is_written(name, used, known):
     group, warning = instrument_group(name)
     assert group == used
     assert (warning == "") == known
+
+
+@pytest.mark.parametrize(
+    ("name", "training", "precision", "expected"),
+    [
+        ("charge", False, "auto", torch.bfloat16),
+        ("charge", True, "auto", None),
+        ("charge", True, "bf16", torch.bfloat16),
+        ("rt", False, "bf16", None),
+    ],
+)
+def test_a_network_is_trained_in_bf16_only_where_that_is_faster(monkeypatch, name, training, precision, expected):
+    monkeypatch.setattr("alphadia_tl.training.precision.hardware_has_bf16", lambda device: True)
+    task, network = get_task(name), new_network(name).model
+    examples = task.encode(pd.DataFrame({"sequence": ["PEPTIDEK", "AGHCEWQMK"], "mods": "", "mod_sites": ""}))
+    assert choose_dtype(task, network, examples, precision, training=training) == expected

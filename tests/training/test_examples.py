@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from alphadia_tl.training.examples import Examples, SparseSites, length_batches, training_steps
-from alphadia_tl.training.schedule import auto_batch_size
 
 
 @pytest.fixture
@@ -100,8 +99,3 @@ def test_no_rows_give_no_batches():
     empty = many(n=0)
     assert list(length_batches(empty, 10)) == []
     assert list(training_steps(empty, 10, torch.Generator())) == []
-
-
-@pytest.mark.parametrize(("rows", "expected"), [(100, 8), (600, 20), (3000, 100), (100_000, 256)])
-def test_automatic_batch_size_gives_at_least_thirty_steps_where_possible(rows, expected):
-    assert auto_batch_size(rows) == expected

@@ -9,14 +9,10 @@ from small_network import Net, forward, loss, made
 from alphadia_tl.training.epoch import Learner, infer
 from alphadia_tl.training.loop import FitResult, anneal, fit
 from alphadia_tl.training.schedule import (
-    CustomScheduler,
     FitSettings,
     StopReason,
-    auto_batch_size,
-    auto_epoch_rows,
-    auto_passes,
 )
-from alphadia_tl.training.state import History, TrainingState
+from alphadia_tl.training.state import History
 
 
 def train(network, validate=None, seed=1, **kwargs):
@@ -45,39 +41,6 @@ def test_training_learns():
     before = infer(network, made(seed=9), forward, loss=loss)[1]
     result, _ = train(network, epochs=15)
     assert result.best_loss < 0.1 * before
-
-
-def test_outputs_come_in_the_order_of_the_rows():
-    network, examples = Net(), made()
-    torch.nn.init.normal_(network.emb.weight)
-    outputs, _ = infer(network, examples, forward, batch_size=7)
-    for i in (0, 17, 299):
-        one = network(examples.batch(torch.tensor([i]))["residues"])
-        assert outputs[i] == pytest.approx(one.item(), abs=1e-5)
-
-
-def test_outputs_per_fragment_come_in_the_order_of_the_rows():
-    examples = made(n=40)
-
-    def positions(network, batch):
-        return batch["target"][:, None, None] + torch.arange(batch["residues"].shape[1] - 3.0)[None, :, None]
-
-    outputs, _ = infer(Net(), examples, positions, batch_size=3)
-    expected = torch.cat(
-        [t + torch.arange(n - 1.0) for t, n in zip(examples.per_row["target"], examples.lengths, strict=True)]
-    )
-    torch.testing.assert_close(outputs[:, 0], expected)
-
-
-def test_mean_loss_does_not_depend_on_the_batches():
-    losses = [infer(Net(), made(), forward, loss=loss, batch_size=b)[1] for b in (1, 13, 512)]
-    assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
-
-
-def test_inference_leaves_the_mode_of_the_network():
-    network = Net().train()
-    infer(network, made(n=10), forward)
-    assert network.training
 
 
 def test_history_has_rate_and_losses_of_each_epoch():
@@ -267,29 +230,6 @@ def test_a_rate_above_the_safe_one_that_does_not_serve_is_given_up_with_what_was
     assert result.stop_reason is StopReason.MAX_EPOCHS
 
 
-@pytest.mark.parametrize("back", ["start_over", "back_to_best"])
-def test_nothing_of_a_rate_that_was_given_up_stays(back):
-    network = Net()
-    settings = FitSettings(max_lr=0.1, batch_size=300, epochs=9, warmup_epochs=0, lr_patience=1)
-    state = TrainingState(network, settings, 300, start_loss=1.0, generator=torch.Generator(), history=History("rt"))
-    for epoch in range(2):
-        forward(network, made().batch(torch.arange(300))).sum().backward()
-        state.optimizer.step()
-        state.averaged.update()
-        state.scheduler.step(epoch, 1.0)
-    assert state.optimizer.state
-    getattr(state, back)(0.01)
-    assert not state.optimizer.state
-    with state.averaged.applied():
-        assert not network.emb.weight.any()
-    if back == "start_over":  # the plateau has seen nothing: two epochs without progress are tolerated again
-        fresh = CustomScheduler(torch.optim.SGD(network.parameters(), lr=1.0), 0.01, 0, 1).state_dict()
-        seen = state.scheduler.state_dict()
-        assert seen["max_lrs"] == fresh["max_lrs"]
-        for what in ("best", "num_bad_epochs", "last_epoch"):
-            assert seen["plateau"][what] == fresh["plateau"][what]
-
-
 @pytest.mark.parametrize("safe_lr", [None, 0.01])
 def test_a_safe_rate_only_goes_back_to_the_best_epoch(safe_lr):
     losses = iter([0.8, 0.7, 1.0, 0.6])
@@ -313,20 +253,6 @@ def test_back_off_puts_the_best_weights_back():
     settings = FitSettings(max_lr=0.1, batch_size=300, epochs=2, warmup_epochs=0)
     fit(Learner(network, watched, loss, torch.Generator()), made(), validate, settings, start_loss=1.0)
     assert torch.equal(seen[-1], best)
-
-
-@pytest.mark.parametrize(("n_rows", "steps"), [(35, 30), (100, 39), (700, 31), (20_000, 79)])
-def test_an_epoch_has_at_least_thirty_steps(n_rows, steps):
-    batch = auto_batch_size(n_rows)
-    settings = FitSettings(max_lr=1e-3, batch_size=batch, passes=auto_passes(n_rows, batch))
-    assert settings.steps(n_rows) == steps
-
-
-@pytest.mark.parametrize(("n_rows", "rows"), [(10, 10), (1000, 1000), (3000, 1000), (4000, 1000), (20_000, 5000)])
-def test_an_epoch_of_a_large_set_is_a_quarter_of_it(n_rows, rows):
-    settings = FitSettings(max_lr=1e-3, batch_size=50, epoch_rows=auto_epoch_rows(n_rows, 1000))
-    assert settings.rows(n_rows) == rows
-    assert settings.steps(n_rows) == -(-rows // 50)
 
 
 def test_an_epoch_trains_on_its_sample_and_its_loss_is_the_mean_over_it():

@@ -10,8 +10,11 @@ from small_network import Net, forward, loss, made
 
 from alphadia_tl.training.epoch import Learner, infer
 from alphadia_tl.training.loop import fit
-from alphadia_tl.training.schedule import FitSettings
-from alphadia_tl.training.state import Checkpoint, History, identity_of
+from alphadia_tl.training.schedule import (
+    CustomScheduler,
+    FitSettings,
+)
+from alphadia_tl.training.state import AveragedWeights, Checkpoint, History, TrainingState, identity_of
 
 EXAMPLES, HELD_OUT = made(), made(seed=9)
 
@@ -139,3 +142,72 @@ def test_identity_is_of_weights_rows_and_settings(other):
     one = identity_of(Net(), EXAMPLES, {"lr": 1.0}, "rt")
     assert one == identity_of(Net(), made(), {"lr": 1.0}, "rt")
     assert one != identity_of(*other())
+
+
+def walk(network, averaged, values):
+    for value in values:
+        with torch.no_grad():
+            network.weight.fill_(value)
+        averaged.update()
+
+
+def test_average_is_smoother_than_the_last_step():
+    network = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(network.weight)
+    averaged = AveragedWeights(network, horizon=20)
+    walk(network, averaged, [1.0, -1.0] * 200)
+    with averaged.applied():
+        assert abs(network.weight.item()) < 0.1
+    assert network.weight.item() == -1.0
+
+
+def test_average_forgets_what_lies_behind_the_horizon():
+    network = torch.nn.Linear(1, 1, bias=False)
+    averaged = AveragedWeights(network, horizon=10)
+    walk(network, averaged, [50.0] * 100 + [1.0] * 100)
+    with averaged.applied():
+        assert abs(network.weight.item() - 1) < 0.01
+
+
+def test_restart_begins_from_the_present_weights():
+    network = torch.nn.Linear(1, 1, bias=False)
+    averaged = AveragedWeights(network, horizon=10)
+    walk(network, averaged, [50.0] * 10)
+    with torch.no_grad():
+        network.weight.fill_(2.0)
+    averaged.restart()
+    with averaged.applied():
+        assert network.weight.item() == 2.0
+
+
+def test_frozen_parameters_are_left_alone():
+    network = torch.nn.Linear(2, 1)
+    network.bias.requires_grad_(False)
+    averaged = AveragedWeights(network, horizon=10)
+    with torch.no_grad():
+        network.bias.fill_(7.0)
+    with averaged.applied():
+        assert network.bias.item() == 7.0
+
+
+@pytest.mark.parametrize("back", ["start_over", "back_to_best"])
+def test_nothing_of_a_rate_that_was_given_up_stays(back):
+    network = Net()
+    settings = FitSettings(max_lr=0.1, batch_size=300, epochs=9, warmup_epochs=0, lr_patience=1)
+    state = TrainingState(network, settings, 300, start_loss=1.0, generator=torch.Generator(), history=History("rt"))
+    for epoch in range(2):
+        forward(network, made().batch(torch.arange(300))).sum().backward()
+        state.optimizer.step()
+        state.averaged.update()
+        state.scheduler.step(epoch, 1.0)
+    assert state.optimizer.state
+    getattr(state, back)(0.01)
+    assert not state.optimizer.state
+    with state.averaged.applied():
+        assert not network.emb.weight.any()
+    if back == "start_over":  # the plateau has seen nothing: two epochs without progress are tolerated again
+        fresh = CustomScheduler(torch.optim.SGD(network.parameters(), lr=1.0), 0.01, 0, 1).state_dict()
+        seen = state.scheduler.state_dict()
+        assert seen["max_lrs"] == fresh["max_lrs"]
+        for what in ("best", "num_bad_epochs", "last_epoch"):
+            assert seen["plateau"][what] == fresh["plateau"][what]

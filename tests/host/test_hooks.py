@@ -1,0 +1,224 @@
+import alphadia.fdr.fdr
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from alphadia.fdr.classifiers import BinaryClassifierLegacyNewBatching
+from alphadia.libtransform.fasta_digest import FastaDigest
+from alphadia.libtransform.prediction import PeptDeepPrediction
+from made_models import write_networks, write_zip
+from peptdeep.settings import global_settings
+
+from alphadia_tl import host
+from alphadia_tl.errors import WeightsError
+from alphadia_tl.host.hooks import MAX_NEW_STARTS, classifiers_that_fail_start_again, prediction_class, separates
+from alphadia_tl.models.manager import FinetuneManager
+from alphadia_tl.simulate.sample import random_proteome
+
+FEATURES = ["score", "noise"]
+
+
+class Stuck(BinaryClassifierLegacyNewBatching):
+    """alphaDIA's classifier of which the first fits end with dead units: all below a probability are alike."""
+
+    def __init__(self, dead_fits):
+        super().__init__(epochs=20, learning_rate=0.003, batch_size=100, random_state=1)
+        self.dead_fits, self.fits = dead_fits, 0
+
+    def fit(self, x, y):
+        super().fit(x, y)
+        self.fits += 1
+
+    def predict_proba(self, x):
+        probability = super().predict_proba(x)
+        if self.fits <= self.dead_fits:
+            worst = np.quantile(probability[:, 1], 0.4)
+            probability[:, 1] = np.maximum(probability[:, 1], worst)
+        return probability
+
+
+@pytest.fixture
+def candidates():
+    """2,000 precursors of which half are in the sample, each with a decoy."""
+    generator = np.random.default_rng(0)
+    decoy = np.repeat([0, 1], 2000)
+    score = generator.normal(size=4000) + 5 * (np.arange(4000) < 1000)
+    columns = {
+        "score": score,
+        "noise": generator.normal(size=4000),
+        "decoy": decoy,
+        "channel": 0,
+        "elution_group_idx": np.tile(np.arange(2000), 2),
+        "precursor_idx": np.arange(4000),
+    }
+    return pd.DataFrame(columns)
+
+
+def perform(classifier, candidates):
+    torch.manual_seed(0)
+    return alphadia.fdr.fdr.perform_fdr(
+        classifier, list(FEATURES), candidates, candidates["decoy"].to_numpy() == 1, competitive=True, random_state=1
+    )
+
+
+def passed(scored):
+    return int(((scored["qval"] < 0.01) & (scored["decoy"] == 0)).sum())
+
+
+def test_alphadia_itself_finds_nothing_with_dead_units(candidates):
+    scored = perform(Stuck(1), candidates)
+    assert passed(scored) == 0
+    assert not separates(scored)
+
+
+@pytest.mark.parametrize("dead_fits", [1, MAX_NEW_STARTS])
+def test_a_classifier_with_dead_units_starts_again_until_it_separates(candidates, dead_fits):
+    classifier = Stuck(dead_fits)
+    with classifiers_that_fail_start_again():
+        scored = perform(classifier, candidates)
+    assert passed(scored) > 900
+    assert classifier.fits == dead_fits + 1
+
+
+def test_it_is_given_up_after_some_starts(candidates):
+    classifier = Stuck(99)
+    with classifiers_that_fail_start_again():
+        assert passed(perform(classifier, candidates)) == 0
+    assert classifier.fits == 1 + MAX_NEW_STARTS
+
+
+def test_a_classifier_that_separates_is_fitted_once_and_its_result_is_alphadias_own(candidates):
+    own = perform(Stuck(0), candidates)
+    classifier = Stuck(0)
+    with classifiers_that_fail_start_again():
+        pd.testing.assert_frame_equal(perform(classifier, candidates), own)
+    assert classifier.fits == 1
+
+
+@pytest.mark.parametrize(
+    ("proba", "qval", "expected"),
+    [
+        pytest.param([0.1] * 500 + [0.5] * 500, [0.02] * 500 + [0.5] * 500, False, id="half_share_the_best"),
+        pytest.param(
+            [0.1] * 500 + [0.5] * 500, [0.08] * 500 + [0.5] * 500, False, id="half_share_the_best_with_more_decoys"
+        ),
+        pytest.param([0.1] * 500 + [0.5] * 500, [0.005] * 500 + [0.5] * 500, True, id="half_share_the_best_and_pass"),
+        pytest.param(
+            np.linspace(0.1, 0.9, 1000), [0.02] * 300 + [0.5] * 700, False, id="decoys_before_hundreds_of_targets"
+        ),
+        pytest.param(np.linspace(0.1, 0.9, 1000), [0.02] * 30 + [0.5] * 970, True, id="few_in_the_sample"),
+        pytest.param(np.linspace(0.1, 0.9, 1000), [0.3] * 1000, True, id="nothing_in_the_sample"),
+        pytest.param([], [], True, id="no_precursor"),
+    ],
+)
+def test_a_classifier_failed_where_none_passes_though_many_nearly_do(proba, qval, expected):
+    assert separates(pd.DataFrame({"proba": proba, "qval": qval, "decoy": 0})) is expected
+
+
+KEY = ["sequence", "mods", "mod_sites", "charge"]
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+    """Networks in a folder, which are the installed ones too: alphaDIA's prediction loads these first."""
+    folder = write_networks(tmp_path / "weights")
+    monkeypatch.setitem(global_settings, "PEPTDEEP_HOME", str(tmp_path / "home"))
+    write_zip(tmp_path / "home" / "pretrained_models" / global_settings["local_model_zip_name"], folder)
+    return folder
+
+
+def library(folder):
+    """Digest a few proteins as alphaDIA does."""
+    fasta = folder / "proteome.fasta"
+    random_proteome(3, np.random.default_rng(2)).write_fasta(fasta)
+    return FastaDigest(precursor_charge=[2, 3])([str(fasta)])
+
+
+def predicted(step_class, folder, weights, **options):
+    step = step_class(
+        use_gpu=False, mp_process_num=1, nce=27, instrument="Lumos", peptdeep_model_path=str(weights),
+        peptdeep_model_type="generic", **options,
+    )  # fmt: skip
+    lib = step(library(folder))
+    df = lib._precursor_df.reset_index(drop=True)
+    return lib, df
+
+
+def blocks(lib, df, table):
+    rows = zip(df["frag_start_idx"], df["frag_stop_idx"], strict=True)
+    keys = df[KEY].astype(str).agg("/".join, axis=1)
+    values = getattr(lib, table).to_numpy()
+    return {k: values[a:b] for k, (a, b) in zip(keys, rows, strict=True)}
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"predict_charge": True, "min_charge_probability": 0.05}, {"fragment_types": ["y"]}]
+)
+def test_the_first_library_is_the_one_that_alphadia_predicts(tmp_path, weights, options):
+    manager = FinetuneManager("cpu", models=weights, nce=27, instrument="Lumos", precision="fp32")
+    theirs, their_df = predicted(PeptDeepPrediction, tmp_path, weights, **options)
+    ours, our_df = predicted(prediction_class(manager), tmp_path, weights, **options)
+    assert list(ours._fragment_intensity_df.columns) == list(theirs._fragment_intensity_df.columns)
+    assert set(their_df.columns) <= set(our_df.columns)
+    one, two = (df.sort_values(KEY, ignore_index=True) for df in (our_df, their_df))
+    pd.testing.assert_frame_equal(one[KEY], two[KEY], check_dtype=False)
+    for column in ("rt_pred", "ccs_pred", "mobility_pred", "precursor_mz"):
+        np.testing.assert_allclose(one[column], two[column], rtol=1e-4, atol=1e-4)
+    for table, limit in (("_fragment_intensity_df", 2e-3), ("_fragment_mz_df", 1e-3)):
+        mine, stock = blocks(ours, our_df, table), blocks(theirs, their_df, table)
+        assert mine.keys() == stock.keys()
+        assert max(np.abs(mine[k] - stock[k]).max() for k in mine) < limit
+    assert all(values.any() for values in blocks(ours, our_df, "_fragment_intensity_df").values())
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_prediction_is_replaced_only_while_the_search_runs(weights, fails):
+    import alphadia.search_step
+
+    manager = FinetuneManager("cpu", models=weights)
+
+    class Step:
+        def run(self):
+            assert alphadia.search_step.PeptDeepPrediction is not PeptDeepPrediction
+            if fails:
+                raise RuntimeError("search")
+            return [("step", "file")]
+
+    if fails:
+        with pytest.raises(RuntimeError, match="search"):
+            host.run_search(Step(), manager)
+    else:
+        assert host.run_search(Step(), manager) == [("step", "file")]
+    assert alphadia.search_step.PeptDeepPrediction is PeptDeepPrediction
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_plan_is_replaced_only_while_the_command_runs(monkeypatch, fails):
+    import alphadia.cli
+    import alphadia.search_plan
+
+    original = alphadia.search_plan.SearchPlan
+    mine = type("Mine", (original,), {})
+    seen = []
+
+    def run():
+        seen.append(alphadia.search_plan.SearchPlan)
+        if fails:
+            raise RuntimeError("broken")
+
+    monkeypatch.setattr(alphadia.cli, "run", run)
+    if fails:
+        with pytest.raises(RuntimeError):
+            host.run_command_line(mine)
+    else:
+        assert host.run_command_line(mine) == 0
+    assert seen == [mine]
+    assert alphadia.search_plan.SearchPlan is original
+
+
+def test_errors_of_the_plugin_become_user_errors_of_alphadia():
+    from alphadia.exceptions import CustomError
+
+    error = host.as_user_error(WeightsError("rt.pth is missing.", "Install it."))
+    assert isinstance(error, CustomError)
+    assert str(error) == "TL_WEIGHTS: rt.pth is missing.\nInstall it."
