@@ -6,6 +6,7 @@ import platform
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 CHECKPOINTS = ".checkpoints"
 PACKAGES = (
@@ -21,14 +22,15 @@ PACKAGES = (
 )
 
 
-class _Inside:
-    """A file or folder of a bundle: its path is that of the bundle and this name."""
+class Inside:
+    """A file or folder of what has a ``folder``: its path is that of the folder and this name."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __get__(self, bundle: Bundle, _: type[Bundle]) -> Path:
-        return bundle.folder / self.name
+    def __get__(self, owner: Any, _: type) -> Path:
+        path: Path = owner.folder / self.name
+        return path
 
 
 @dataclass(frozen=True)
@@ -38,25 +40,25 @@ class Bundle:
     folder: Path
 
     # Observed precursors that the models learnt from; weight files, usable as library_prediction.peptdeep_model_path.
-    transfer_library = _Inside("speclib.transfer.hdf")
-    models = _Inside("peptdeep.transfer")
+    transfer_library = Inside("speclib.transfer.hdf")
+    models = Inside("peptdeep.transfer")
     # Metrics per epoch, long table; counts and errors of the RT model along the gradient.
-    stats = _Inside("stats.transfer.tsv")
-    rt_bins = _Inside("rt_bins.transfer.tsv")
+    stats = Inside("stats.transfer.tsv")
+    rt_bins = Inside("rt_bins.transfer.tsv")
     # Settings, seeds, versions, weight hashes, decisions.
-    provenance = _Inside("alphadia_tl.yaml")
+    provenance = Inside("alphadia_tl.yaml")
     # Spectral library of the second pass.
-    tuned_library = _Inside("speclib.tuned.hdf")
+    tuned_library = Inside("speclib.tuned.hdf")
     # What was learnt about each modification.
-    modifications = _Inside("modifications.transfer.tsv")
+    modifications = Inside("modifications.transfer.tsv")
     # Held-out rows of all models with what was predicted before and after; a few spectra, fragment by fragment.
-    held_out = _Inside("held_out.transfer.parquet")
-    spectra = _Inside("spectra.transfer.parquet")
+    held_out = Inside("held_out.transfer.parquet")
+    spectra = Inside("spectra.transfer.parquet")
     # The report for people, and its numbers for programs.
-    report = _Inside("report.html")
-    report_json = _Inside("report.json")
+    report = Inside("report.html")
+    report_json = Inside("report.json")
     # Trainings that are not finished; removed when the models are written.
-    checkpoints = _Inside(CHECKPOINTS)
+    checkpoints = Inside(CHECKPOINTS)
 
     def results(self) -> list[Path]:
         """Return the files that the step has written and nothing writes again: models, libraries, tables."""

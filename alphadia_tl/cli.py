@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
 from alphadia_tl import __version__, startup
-from alphadia_tl.errors import SettingsError, TransferLearningError
+from alphadia_tl.errors import TransferLearningError
 
 #: Module of ``alphadia_tl.commands`` and function of each sub-command, imported when it is called.
 SUB_COMMANDS = {
@@ -62,18 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check_config(options: argparse.Namespace) -> None:
     """Read what alphaDIA is about to read: a config that is no config is one line, and no traceback of alphaDIA's."""
+    from alphadia_tl.commands.common import read_config_dict
     from alphadia_tl.files import read_yaml
 
     if options.config is not None:
         read_yaml(Path(options.config).expanduser())
     for text in options.config_dict or ():
-        try:
-            given = json.loads(text or "")
-        except json.JSONDecodeError as error:
-            advice = "Keys and texts stand in double quotes, as in '{\"a\": 1}'."
-            raise SettingsError(f"Flag '--config-dict' is no JSON: {error}.", advice) from error
-        if not isinstance(given, dict):
-            raise SettingsError(f"Flag '--config-dict' is {text}, and no mapping of keys to values.")
+        read_config_dict(text)
 
 
 def _search(arguments: Sequence[str]) -> int:

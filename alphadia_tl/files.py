@@ -25,6 +25,14 @@ GIB = 1024**3
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
+def absolute_path(text: str | Path) -> Path:
+    """Return the absolute path that a user means, ``~`` being the home folder; links and ``..`` stay."""
+    path = Path(text)
+    with contextlib.suppress(RuntimeError):  # "~name" of nobody's home is a file's name
+        path = path.expanduser()
+    return path.absolute()
+
+
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file under a temporary name, flush it to disk, and rename it.
 

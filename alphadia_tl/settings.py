@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
 from alphadia_tl.errors import SettingsError
+from alphadia_tl.files import absolute_path
 
 
 def _type_fits(value: Any, annotation: Any) -> bool:
@@ -156,6 +157,8 @@ class EntrapmentSettings(Section):
         self.expect(self.prefix is None or bool(self.prefix.strip()), "prefix", "text or null")
         self.expect(self.design in ("shuffled", "foreign"), "design", "shuffled or foreign")
         self.expect(0 < self.ratio <= 100, "ratio", "above 0, at most 100")
+        if self.twins:  # what is written down is read from other folders, too
+            object.__setattr__(self, "twins", str(absolute_path(self.twins)))
 
 
 @dataclass(frozen=True)

@@ -3,26 +3,114 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from alphadia_tl import host
-from alphadia_tl.errors import TransferLearningError
-from alphadia_tl.files import read_yaml
+from alphadia_tl.errors import OutputError, SettingsError, TransferLearningError
+from alphadia_tl.files import absolute_path, read_yaml
 
 logger = logging.getLogger(__name__)
 
 
+class _Once(argparse.Action):
+    """Takes one value; argparse itself would forget the first of two."""
+
+    given = False
+
+    def __call__(
+        self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        if self.given:
+            raise argparse.ArgumentError(self, "it is given twice and takes one value")
+        self.given = True
+        setattr(namespace, self.dest, values)
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return absolute_path(text)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Paths are made absolute, with the home folder for ``~``; what is wrong has alphaDIA's exit code for it."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        for action in (None, "store"):
+            self.register("action", action, _Once)
+        self.register("type", Path, _path)
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(host.EXIT_WRONG_FLAG, f"{self.prog}: error: {message}\n")
+
+
 def make_parser(name: str, description: str, **settings: Any) -> argparse.ArgumentParser:
     """Return the parser of a sub-command's flags."""
-    return argparse.ArgumentParser(prog=f"alphadia-tl {name}", description=description, **settings)
+    return _Parser(prog=f"alphadia-tl {name}", description=description, **settings)
 
 
-def read_config(path: Path | None) -> dict[str, Any]:
-    """Read an alphaDIA config; without one, or where it is empty, alphaDIA's defaults count."""
-    return {} if path is None else host.checked_config(read_yaml(path, empty=True))
+def add_search_flags(parser: argparse.ArgumentParser) -> None:
+    """Add alphaDIA's flags for what is searched, beside ``--config``; `search_config` reads them."""
+    flags = parser.add_argument_group(
+        "alphaDIA's flags; raw files are added to the config's, all else counts before it"
+    )
+    flags.add_argument("--file", "--raw-path", "-f", type=Path, action="append", default=[], help="Raw file; many.")
+    flags.add_argument("--directory", "-d", type=Path, action="append", default=[], help="Folder of raw files; many.")
+    flags.add_argument("--regex", "-r", help="Only raw files whose names match it.")
+    flags.add_argument("--library", "--library-path", "-l", type=Path, help="Spectral library.")
+    flags.add_argument("--fasta", "--fasta-path", type=Path, action="append", default=[], help="FASTA file; many.")
+    flags.add_argument("--quant-dir", "--quant-directory", type=Path, help="Not with this command.")
+    add_config_dict(parser)
+
+
+def add_config_dict(parser: argparse.ArgumentParser) -> None:
+    """Add the flag for keys that count before the config's."""
+    parser.add_argument(
+        "--config-dict", action="append", default=[], metavar="JSON", help="Keys that count before the config's; many."
+    )
+
+
+def read_config(path: Path | None, texts: Sequence[str] = ()) -> dict[str, Any]:
+    """Read an alphaDIA config, paths made absolute; without one, or where it is empty, alphaDIA's defaults count.
+
+    ``texts`` are those of ``--config-dict``, of which later ones count first.
+    """
+    config = {} if path is None else read_yaml(path, empty=True)
+    return host.checked_config(host.deep_merge(config, *map(read_config_dict, texts)))
+
+
+def read_config_dict(text: str | None) -> dict[str, Any]:
+    """Read a config in JSON, as alphaDIA takes it on the command line; raises SettingsError where it is none."""
+    try:
+        given = json.loads(text or "")
+    except json.JSONDecodeError as error:
+        advice = "Keys and texts stand in double quotes, as in '{\"a\": 1}'."
+        raise SettingsError(f"Flag '--config-dict' is no JSON: {error}.", advice) from error
+    if not isinstance(given, dict):
+        raise SettingsError(f"Flag '--config-dict' is {text}, and no mapping of keys to values.", "Write '{\"a\": 1}'.")
+    return given
+
+
+def search_config(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the config of the search that alphaDIA runs with these flags, raw files listed one by one.
+
+    Raises SettingsError where an input is not there.
+    """
+    from alphadia_tl.workflow.plan_file import raw_files
+
+    config = read_config(options.config, options.config_dict)
+    config["raw_paths"] = raw_files(config, options.file, options.directory, options.regex)
+    config.pop("directory", None)
+    given = {"library_path": options.library, "quant_directory": options.quant_dir}
+    config |= {key: str(path) for key, path in given.items() if path is not None}
+    return config | ({"fasta_paths": [str(path) for path in options.fasta]} if options.fasta else {})
 
 
 def run_logged(work: Callable[[], int], output: Path | None = None) -> int:
@@ -31,7 +119,12 @@ def run_logged(work: Callable[[], int], output: Path | None = None) -> int:
     What the user can mend is one line of the log, with its code, and exit code 1.
     """
     host.check_host()
-    host.start_logging(output)
+    try:
+        host.start_logging(output)
+    except OSError as error:
+        raise OutputError(
+            f"{output} cannot be written: {error.strerror or error}.", "Give another folder as --output."
+        ) from error
     try:
         return work()
     except (TransferLearningError, host.user_error_class()) as error:

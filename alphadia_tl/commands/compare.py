@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alphadia_tl.commands.common import make_parser, read_config, say
+from alphadia_tl.commands.common import add_search_flags, make_parser, say, search_config
 from alphadia_tl.comparison.compare import compare
 from alphadia_tl.comparison.errors import has_entrapment
 from alphadia_tl.comparison.searches import run_searches, search_configs, wall_seconds
@@ -19,27 +19,28 @@ from alphadia_tl.report.comparison_page import render_text, write_comparison
 from alphadia_tl.settings import EntrapmentSettings
 
 Write = Callable[[str], object]
-CONFIG_FLAGS = ("--config", "-c")
+SEARCH = ("config", "stock", "file", "directory", "regex", "library", "fasta", "quant_dir", "config_dict")
 
 DESCRIPTION = (
     "Compare finished output folders with the first of them. With --config the same search is run with the plugin off "
-    "and on, and these are compared; other flags are alphaDIA's."
+    "and on, and these are compared."
 )
 
 
-def _parser(*, searches: bool) -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "compare",
         DESCRIPTION,
-        allow_abbrev=False,
         usage="%(prog)s FOLDER FOLDER [FOLDER ...] -o OUT [options]\n"
         "       %(prog)s --config CONFIG -o OUT [--stock] [options] [alphaDIA's flags]",
     )
-    if not searches:
-        parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="Output folder of a search.")
-    parser.add_argument(*CONFIG_FLAGS, type=Path, help="alphaDIA config; its search is run off and on.")
+    parser.add_argument("folders", type=Path, nargs="*", metavar="FOLDER", help="Output folder of a search.")
+    parser.add_argument("--config", "-c", type=Path, help="alphaDIA config; its search is run off and on.")
     parser.add_argument("--stock", action="store_true", help="With --config: also with alphaDIA's own transfer step.")
-    parser.add_argument("--output", "-o", type=Path, required=True, help="Folder of the comparison.")
+    add_search_flags(parser)
+    parser.add_argument(
+        "--output", "--output-directory", "-o", type=Path, required=True, help="Folder of the comparison."
+    )
     parser.add_argument(
         "--entrapment-prefix",
         help="Start of the accessions of entrapment proteins; known where alphadia-tl entrapment wrote the FASTA.",
@@ -136,16 +137,18 @@ def main(arguments: Sequence[str], write: Write = say) -> int:
     write : callable, optional
         Takes the text for the user; default standard output, at once.
     """
-    searches = any(a.split("=")[0] in CONFIG_FLAGS for a in arguments)
-    parser = _parser(searches=searches)
-    options, flags = parser.parse_known_args(arguments)
-    if not searches:
-        if flags or options.stock:
-            parser.error(f"only with --config: {' '.join([*flags, *['--stock'] * options.stock])}")
+    parser = _parser()
+    options = parser.parse_intermixed_args(arguments)
+    of_searches = [name for name in SEARCH if getattr(options, name)]
+    if options.folders and of_searches:
+        parser.error(f"--{of_searches[0].replace('_', '-')} is for a search; finished folders are compared without it")
+    if options.folders:
         _compare(search_names(options.folders), options, {}, write)
         return 0
-    configs = search_configs(read_config(options.config), stock=options.stock)
-    code = run_searches(configs, flags, options.output, write)
+    if not of_searches:
+        parser.error("give output folders of searches, or --config")
+    configs = search_configs(search_config(options), stock=options.stock)
+    code = run_searches(configs, options.output, write)
     if code == 0:
         wall = wall_seconds(options.output, configs)
         _compare({name: options.output / name for name in configs}, options, wall, write)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from alphadia_tl import host
-from alphadia_tl.commands.common import make_parser, read_config, run_logged
+from alphadia_tl.commands.common import add_config_dict, make_parser, read_config, run_logged
 from alphadia_tl.errors import QuantificationError, SettingsError
 from alphadia_tl.host.contract import PSM_FILE
 from alphadia_tl.settings import PluginSettings
+
+logger = logging.getLogger(__name__)
 
 DESCRIPTION = (
     "Tune the models on the quantification folders of a first pass (searched with transfer_library.enabled: true), "
@@ -23,14 +26,18 @@ def _parser() -> argparse.ArgumentParser:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--quant-dir",
+        "--quant-directory",
         type=Path,
         action="append",
         help="Folder that holds one folder per run. Can be passed many times.",
     )
     source.add_argument("--transfer-library", type=Path, help="A saved speclib.transfer.hdf.")
     parser.add_argument("--config", "-c", type=Path, help="The alphaDIA config; defaults where it is left out.")
-    parser.add_argument("--library", "-l", type=Path, help="Base library (speclib.hdf) to predict again.")
-    parser.add_argument("--output", "-o", type=Path, required=True, help="Folder of the bundle.")
+    add_config_dict(parser)
+    parser.add_argument(
+        "--library", "--library-path", "-l", type=Path, help="Base library (speclib.hdf) to predict again."
+    )
+    parser.add_argument("--output", "--output-directory", "-o", type=Path, required=True, help="Folder of the bundle.")
     return parser
 
 
@@ -38,13 +45,16 @@ def quant_folders(quant_directories: Sequence[Path]) -> list[Path]:
     """Return the folders of single runs inside quantification directories, sorted by name."""
     folders: list[Path] = []
     for directory in quant_directories:
-        runs = sorted(p for p in directory.glob("*/") if (p / PSM_FILE).exists()) if directory.is_dir() else []
+        there = sorted(directory.glob("*/"))
+        runs = [p for p in there if (p / PSM_FILE).exists()]
         if not runs:
             raise QuantificationError(
                 f"{directory} holds no run with a {PSM_FILE}.",
                 "Give the folder 'quant' of a search with transfer_library.enabled: true.",
             )
         folders += runs
+        if empty := [p.name for p in there if p not in runs]:
+            logger.warning(f"Left out of {directory}, without {PSM_FILE}: {', '.join(empty)}.")
     return folders
 
 
@@ -52,7 +62,7 @@ def _finetune(options: argparse.Namespace) -> int:
     from alphadia_tl.step.step import preflight, run_step
     from alphadia_tl.step.step_settings import step_settings
 
-    user_config = read_config(options.config)
+    user_config = read_config(options.config, options.config_dict)
     plugin = PluginSettings.from_mapping(user_config.pop(PluginSettings.section, None))
     if not plugin.tune:
         raise SettingsError("Config key 'alphadia_tl.tune' is false: there is nothing to tune.", "Leave it out.")
@@ -61,7 +71,7 @@ def _finetune(options: argparse.Namespace) -> int:
     host.register_modifications(config)
     for path in (options.transfer_library, options.library):
         if path is not None and not path.is_file():
-            raise QuantificationError(f"{path} does not exist.")
+            raise QuantificationError(f"{path} does not exist.", "Correct --transfer-library or --library.")
     folders = quant_folders(options.quant_dir) if options.quant_dir else []
     preflight(settings, options.output)
     run_step(

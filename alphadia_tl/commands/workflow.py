@@ -17,7 +17,7 @@ from types import FrameType
 import filelock
 
 from alphadia_tl import __version__, host
-from alphadia_tl.commands.common import make_parser, read_config, run_logged
+from alphadia_tl.commands.common import add_search_flags, make_parser, read_config, run_logged, search_config
 from alphadia_tl.errors import HostError, OutputError
 from alphadia_tl.files import write_text
 from alphadia_tl.search.done import LOCK_NAME
@@ -30,11 +30,13 @@ logger = logging.getLogger(__name__)
 
 DESCRIPTION = (
     "The two-pass search as a Snakemake workflow: on this machine, or with Snakemake's executors on a cluster. The "
-    "config is that of a search on one machine. All other flags are Snakemake's, such as --cores 16, --dry-run or "
-    "--profile; without any of --cores, --jobs, --executor and --profile, all cores of this machine are used."
+    "config is that of a search on one machine. Flags that are not listed here are Snakemake's, such as --dry-run, "
+    "--cores or --profile; without any of --cores, --jobs, --executor and --profile, all cores of this machine are "
+    "used."
 )
 SNAKEFILE = Path(__file__).parents[1] / "workflow" / "Snakefile"
 LOCKS = Path(".snakemake", "locks")
+SNAKEMAKE_WRONG_FLAG = 2
 HOW_MANY = ("--cores", "-c", "--jobs", "-j", "--executor", "-e", "--profile", "--workflow-profile")
 
 
@@ -44,10 +46,11 @@ def main(arguments: Sequence[str]) -> int:
         "workflow",
         DESCRIPTION,
         allow_abbrev=False,
-        usage="%(prog)s --config FILE -o FOLDER [--tune-again] [Snakemake flags]",
+        usage="%(prog)s --config FILE -o FOLDER [--tune-again] [alphaDIA's flags] [Snakemake's flags]",
     )
     parser.add_argument("--config", type=Path, required=True, help="The alphaDIA config.")
-    parser.add_argument("--output", "-o", type=Path, required=True, help="Output folder.")
+    add_search_flags(parser)
+    parser.add_argument("--output", "--output-directory", "-o", type=Path, required=True, help="Output folder.")
     parser.add_argument(
         "--tune-again",
         action="store_true",
@@ -55,18 +58,19 @@ def main(arguments: Sequence[str]) -> int:
         "new library. Without it the models stay, and only the new files are searched.",
     )
     options, flags = parser.parse_known_args(arguments)
-    output: Path = options.output.expanduser().absolute()
-    return run_logged(lambda: _run_workflow(options, output, flags), output)
+    return run_logged(lambda: _run_workflow(options, options.output, flags), options.output)
 
 
 def _run_workflow(options: argparse.Namespace, output: Path, flags: Sequence[str]) -> int:
     if importlib.util.find_spec("snakemake") is None:
-        raise HostError("Snakemake is not installed.", "Run: pip install 'alphadia_tl[workflow]'.")
-    config = read_config(options.config)
+        raise HostError("Snakemake is not installed.", "Run: pip install 'snakemake>=9,<10'.")
+    config = search_config(options)
     with driving(output) as alone:
         if alone:
             make_plan(config, output, tune_again=options.tune_again)
         code = run_snakemake(output, flags)
+    if code == SNAKEMAKE_WRONG_FLAG:
+        return host.EXIT_WRONG_FLAG
     if code != 0:
         logger.error("The workflow has not finished; the same command goes on where it stopped.")
         return host.EXIT_USER_ERROR

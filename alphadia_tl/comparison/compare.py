@@ -104,24 +104,11 @@ def _correlation(first: NDArray[Any], second: NDArray[Any]) -> float:
 #: Keys, or sections, that say where results are, how fast they come, or that belong to transfer learning itself:
 #: alphaDIA writes the config of the last step, whose library and tolerances come from the step before.
 EXPECTED = (
-    "output_directory",
-    "workflow_name",
-    "library_path",
-    "quant_directory",
-    "general.transfer_step_enabled",
-    "general.thread_count",
-    "general.log_level",
-    "general.use_gpu",
-    "general.save_",
-    "general.reuse_",
-    "library_prediction.enabled",
-    "library_prediction.peptdeep_model_path",
-    "library_multiplexing.enabled",
-    "search.target_ms1_tolerance",
-    "search.target_ms2_tolerance",
-    "transfer_library",
-    "transfer_learning",
-)
+    "output_directory", "workflow_name", "library_path", "quant_directory", "general.transfer_step_enabled",
+    "general.thread_count", "general.log_level", "general.use_gpu", "general.save_", "general.reuse_",
+    "library_prediction.enabled", "library_prediction.peptdeep_model_path", "library_multiplexing.enabled",
+    "search.target_ms1_tolerance", "search.target_ms2_tolerance", "transfer_library", "transfer_learning",
+)  # fmt: skip
 SHOWN = 10
 
 

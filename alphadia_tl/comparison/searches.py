@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 import subprocess
 import sys
@@ -15,14 +14,12 @@ from typing import Any
 from alphadia_tl import host
 from alphadia_tl.bundle import versions
 from alphadia_tl.errors import SettingsError
-from alphadia_tl.files import Manifest, hash_of, write_yaml
+from alphadia_tl.files import Manifest, hash_of, stamps, write_yaml
 from alphadia_tl.settings import PluginSettings
 
 OFF, ON, STOCK = "off", "on", "stock"
 RECORD = "searches.yaml"
 SEED = 1  # where the config leaves alphaDIA unseeded
-SWITCHES = (PluginSettings.section, "transfer_step_enabled", "quant_directory", "output_directory")
-QUANT_FLAGS = ("--quant-dir", "--quant-directory")
 
 
 def search_configs(config: Mapping[str, Any], *, stock: bool = False) -> dict[str, dict[str, Any]]:
@@ -35,7 +32,9 @@ def search_configs(config: Mapping[str, Any], *, stock: bool = False) -> dict[st
         if not isinstance(config.get(name) or {}, Mapping):
             raise SettingsError(f"Config section '{name}' must be a mapping of keys to values.")
     if config.get("quant_directory"):
-        raise SettingsError("Config key 'quant_directory': all searches would write to it.", "Leave it out to compare.")
+        raise SettingsError(
+            "Config key 'quant_directory' (--quant-dir): all searches would write to it.", "Leave it out to compare."
+        )
     plain = copy.deepcopy({k: v for k, v in config.items() if k not in (PluginSettings.section, "output_directory")})
     if (plain.get("general") or {}).get("random_state", -1) in (None, -1):
         plain = host.deep_merge(plain, {"general": {"random_state": SEED}})
@@ -48,42 +47,20 @@ def search_configs(config: Mapping[str, Any], *, stock: bool = False) -> dict[st
     return configs
 
 
-def check_flags(flags: Sequence[str]) -> None:
-    """Refuse flags that would make the searches differ in more, or less, than the switch.
-
-    Raises SettingsError for a quantification folder, or a ``--config-dict`` that sets a switch or is no JSON mapping.
-    """
-    if any(flag.split("=")[0] in QUANT_FLAGS for flag in flags):
-        raise SettingsError("Flag '--quant-dir': all searches would write to that folder.", "Leave it out to compare.")
-    for number, flag in enumerate(flags):
-        name, _, text = flag.partition("=")
-        if name != "--config-dict":
-            continue
-        text = text or next(iter(flags[number + 1 :]), "")
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise SettingsError(f"Flag '--config-dict' is no JSON: {error}.") from error
-        keys = {*values, *(values.get("general") or {})} if isinstance(values, dict) else set()
-        for key in keys & set(SWITCHES):
-            raise SettingsError(f"Flag '--config-dict' sets '{key}', which this command sets.", "Use --config for it.")
-
-
-def run_searches(
-    configs: Mapping[str, Mapping[str, Any]], flags: Sequence[str], output: Path, write: Callable[[str], object]
-) -> int:
+def run_searches(configs: Mapping[str, Mapping[str, Any]], output: Path, write: Callable[[str], object]) -> int:
     """Run one search after the other, each into a folder of its name.
 
-    A search that is recorded as finished with the same config, flags and versions is not run again; any other folder of
+    A search that is recorded as finished with the same config, files and versions is not run again; any other folder of
     that name is moved aside, so that nothing computed is lost. The output folder gets ``<search>/``,
     ``<search>.config.yaml``, ``<search>.log`` and ``searches.yaml``; `write` takes the text for the user, the searches'
     own output included. Returns 0, or the exit code of the first search that failed; later ones are not run then.
     """
-    check_flags(flags)
     output.mkdir(parents=True, exist_ok=True)
     done = Manifest(output, RECORD)
     for name, config in configs.items():
-        inputs = {"config": hash_of(config), "flags": hash_of(list(flags)), "versions": hash_of(versions())}
+        library = [config["library_path"]] if config.get("library_path") else []
+        files = [*(config.get("raw_paths") or ()), *(config.get("fasta_paths") or ()), *library]
+        inputs = {"config": hash_of(config), "files": stamps(map(Path, files)), "versions": hash_of(versions())}
         folder, config_file, log = (output / f"{name}{end}" for end in ("", ".config.yaml", ".log"))
         if done.is_finished(name, inputs) and folder.is_dir():
             write(f"[{name}] finished before with the same config: its results are used.\n")
@@ -92,7 +69,7 @@ def run_searches(
         _move_aside(folder)
         write_yaml(config_file, config)
         started = time.perf_counter()
-        code = _run(_command(config_file, folder, flags), log, name, write)
+        code = _run(_command(config_file, folder), log, name, write)
         if code != 0:
             write(f"The search '{name}' failed with exit code {code}. Its log: {log}\n")
             return code
@@ -106,8 +83,8 @@ def wall_seconds(output: Path, names: Iterable[str]) -> dict[str, float]:
     return {name: float(done.facts(name)["seconds"]) for name in names}
 
 
-def _command(config: Path, folder: Path, flags: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "alphadia_tl.cli", "--config", str(config), "-o", str(folder), *flags]
+def _command(config: Path, folder: Path) -> list[str]:
+    return [sys.executable, "-m", "alphadia_tl.cli", "--config", str(config), "-o", str(folder)]
 
 
 def _run(command: Sequence[str], log: Path, name: str, write: Callable[[str], object]) -> int:

@@ -32,6 +32,7 @@ PRECURSORS_STEM = "precursors"
 CONFIG_FILE = "frozen_config.yaml"
 LOG_FILE = "log.txt"
 EXIT_USER_ERROR = 1
+EXIT_WRONG_FLAG = 126
 
 # Columns, alphabase's, that tell peptidoforms and precursors apart.
 PEPTIDOFORM = ["sequence", "mods", "mod_sites"]
@@ -74,21 +75,11 @@ _WORKFLOW_SIGNATURES = {"requantify_fragments": ("self", "psm_df")}
 _RAW_FILE_SIGNATURES = {"get_dia_data_object": ("self", "dia_data_path")}
 _PREDICTION_SIGNATURES = {
     "__init__": (
-        "self",
-        "use_gpu",
-        "mp_process_num",
-        "fragment_mz",
-        "nce",
-        "instrument",
-        "peptdeep_model_path",
-        "peptdeep_model_type",
-        "fragment_types",
-        "max_fragment_charge",
-        "predict_charge",
-        "min_charge_probability",
+        "self", "use_gpu", "mp_process_num", "fragment_mz", "nce", "instrument", "peptdeep_model_path",
+        "peptdeep_model_type", "fragment_types", "max_fragment_charge", "predict_charge", "min_charge_probability",
     ),
     "forward": ("self", "input"),
-}
+}  # fmt: skip
 _DIGEST_SIGNATURES = {"forward": ("self", "input")}
 _CLASSIFIER_SIGNATURES = {"reset": ("self",)}
 _OUTPUT_SIGNATURES = {

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alphadia_tl.errors import SettingsError
+from alphadia_tl.files import absolute_path
 from alphadia_tl.host.contract import (
     FLAT_LIBRARY_FILE,
     FRAGMENT_COLUMNS,
@@ -101,7 +102,7 @@ def missing_runs_are_searched() -> Iterator[None]:
 
 
 def checked_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a user's config without empty sections, for which alphaDIA's defaults count.
+    """Return a user's config with absolute paths, without empty sections, for which alphaDIA's defaults count.
 
     Raises SettingsError where a section of alphaDIA is no mapping, which alphaDIA would end on with a bare error.
     """
@@ -115,7 +116,27 @@ def checked_config(config: Mapping[str, Any]) -> dict[str, Any]:
                 f"Config section '{name}' is {config[name]!r}, and no mapping of keys to values.",
                 f"Write its keys below '{name}:', each on a line of its own that begins with two blanks.",
             )
-    return {name: value for name, value in config.items() if name not in sections or value is not None}
+    checked = {name: value for name, value in config.items() if name not in sections or value is not None}
+    return _with_absolute_paths(checked)
+
+
+_PATHS = ("output_directory", "library_path", "quant_directory", "directory", "raw_paths", "fasta_paths")
+_PATHS_IN = {"general": "reuse_quant_from", "library_prediction": "peptdeep_model_path"}
+
+
+def _with_absolute_paths(config: dict[str, Any]) -> dict[str, Any]:
+    """Make paths absolute, which alphaDIA reads relative to the current folder: results are read from others, too."""
+
+    def absolute(value: Any) -> Any:
+        if isinstance(value, list):
+            return [absolute(v) for v in value]
+        return str(absolute_path(value)) if value and isinstance(value, str) else value
+
+    made = config | {name: absolute(config[name]) for name in _PATHS if name in config}
+    for section, name in _PATHS_IN.items():
+        if name in config.get(section, {}):
+            made[section] = {**config[section], name: absolute(config[section][name])}
+    return made
 
 
 def effective_config(user_config: Mapping[str, Any], output_folder: Path) -> dict[str, Any]:

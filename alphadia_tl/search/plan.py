@@ -10,6 +10,7 @@ from typing import Any
 
 from alphadia_tl import host
 from alphadia_tl.errors import HostError, SettingsError, TransferLearningError
+from alphadia_tl.files import absolute_path
 from alphadia_tl.host.plan import HostPlan
 from alphadia_tl.host.search_output import retention_times
 from alphadia_tl.search.done import forget, the_only_search
@@ -58,7 +59,8 @@ class TransferLearningPlan(HostPlan):
         try:
             self.plugin = PluginSettings.from_mapping(config.pop(PluginSettings.section, None))
             if self.plugin.enabled:
-                config = host.checked_config(config)
+                config, given = host.checked_config(config), host.checked_config(cli_params_config or {})
+                output_directory, cli_params_config = str(absolute_path(output_directory)), given
         except SettingsError as error:
             raise host.as_user_error(error) from error
         if self.plugin.enabled:

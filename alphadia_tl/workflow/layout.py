@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from alphadia_tl.bundle import Inside
 from alphadia_tl.errors import ResultsError, SettingsError
 from alphadia_tl.files import write_yaml
 
@@ -46,40 +47,17 @@ class Layout:
 
     folder: Path
 
-    @property
-    def jobs(self) -> Path:
-        """Folder of the jobs' logs and receipts."""
-        return self.folder / JOBS
-
-    @property
-    def config(self) -> Path:
-        """The config that all jobs read, raw files included."""
-        return self.jobs / "config.yaml"
-
-    @property
-    def plan(self) -> Path:
-        """Which runs, which of them for tuning, and which steps."""
-        return self.jobs / "plan.yaml"
-
-    @property
-    def search_settings(self) -> Path:
-        """What the searches depend on beside their files."""
-        return self.jobs / "search.yaml"
-
-    @property
-    def tuning_settings(self) -> Path:
-        """What tuning depends on beside the first pass."""
-        return self.jobs / "tuning.yaml"
-
-    @property
-    def tuned(self) -> Path:
-        """Receipt of the tuning."""
-        return self.jobs / "tuned.yaml"
-
-    @property
-    def reported(self) -> Path:
-        """Receipt of the report."""
-        return self.jobs / "report.yaml"
+    # Logs and receipts of the jobs.
+    jobs = Inside(JOBS)
+    # The config that all jobs read, raw files included; which runs, which of them for tuning, and which steps.
+    config = Inside(f"{JOBS}/config.yaml")
+    plan = Inside(f"{JOBS}/plan.yaml")
+    # What the searches depend on beside their files; what tuning depends on beside the first pass.
+    search_settings = Inside(f"{JOBS}/search.yaml")
+    tuning_settings = Inside(f"{JOBS}/tuning.yaml")
+    # Receipts of the tuning and of the report.
+    tuned = Inside(f"{JOBS}/tuned.yaml")
+    reported = Inside(f"{JOBS}/report.yaml")
 
     def step(self, step: str) -> Path:
         """Folder of the jobs of a step."""

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pandas as pd
 import pytest
 import yaml
@@ -121,24 +123,37 @@ def test_flags_of_searches_are_refused_for_finished_folders(folders, tmp_path, f
 @pytest.fixture
 def config(tmp_path):
     path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump({"general": {"random_state": 1}}))
+    (tmp_path / "a.raw").touch()
+    path.write_text(yaml.safe_dump({"raw_paths": [str(tmp_path / "a.raw")], "general": {"random_state": 1}}))
     return path
 
 
 def test_with_a_config_the_searches_are_run_and_compared(tmp_path, config, monkeypatch):
     asked = []
 
-    def run_searches(configs, flags, output, write):
-        asked.append((list(configs), list(flags)))
+    def run_searches(configs, output, write):
+        asked.append(configs)
         for n, name in enumerate(configs):
             write_output(output / name, precursors(range(100 + 10 * n)))
             Manifest(output, RECORD).finish(name, {}, [], {"seconds": 61.0})
         return 0
 
     monkeypatch.setattr(compare_command, "run_searches", run_searches)
-    code, said = compare("--config", config, "-o", tmp_path / "out", "--stock", "-f", "x.raw", "--fasta", "y.fasta")
+    (tmp_path / "x.raw").touch()
+    monkeypatch.chdir(tmp_path)
+    more = ["--config-dict", '{"general": {"thread_count": 1}}', "--config-dict", '{"alphadia_tl": {"tuning_runs": 1}}']
+    flags = ["-f", "x.raw", "-d", "raw", "--regex", "x|y", "--fasta", "y.fasta", "-l", "~/z.hdf", *more]
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "y.raw").touch()
+    code, said = compare("--config", config, "-o", tmp_path / "out", "--stock", *flags)
     assert code == 0
-    assert asked == [(["off", "on", "stock"], ["-f", "x.raw", "--fasta", "y.fasta"])]
+    assert list(asked[0]) == ["off", "on", "stock"]
+    on = asked[0]["on"]
+    assert on["raw_paths"] == [str(tmp_path / "x.raw"), str(tmp_path / "raw" / "y.raw")]
+    assert on["fasta_paths"] == [str(tmp_path / "y.fasta")]
+    assert on["library_path"] == str(Path.home() / "z.hdf")
+    assert on["general"]["thread_count"] == 1
+    assert on["alphadia_tl"] == {"enabled": True, "tuning_runs": 1}
     assert "on vs off: 110 against 100" in said
     assert "stock vs off: 120 against 100" in said
     assert next(line for line in said.splitlines() if line.startswith("wall ")).count("1 min 01 s") == 3
@@ -151,7 +166,7 @@ def test_a_failed_search_is_not_compared(tmp_path, config, monkeypatch):
 
 
 def test_mbr_in_all_searches_is_told_and_kept_out(tmp_path, config, monkeypatch):
-    def run_searches(configs, flags, output, write):
+    def run_searches(configs, output, write):
         for n, name in enumerate(configs):
             write_output(output / name, precursors(range(100 + 10 * n)), mbr=True)
             Manifest(output, RECORD).finish(name, {}, [], {"seconds": 61.0})

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from alphadia_tl.comparison import searches
-from alphadia_tl.comparison.searches import check_flags, run_searches, search_configs, wall_seconds
+from alphadia_tl.comparison.searches import run_searches, search_configs, wall_seconds
 from alphadia_tl.errors import SettingsError
 
 USER = {
@@ -53,34 +53,12 @@ def test_configs_that_cannot_be_compared_are_refused(config, message):
         search_configs(config)
 
 
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--quant-dir", "q"], "--quant-dir"),
-        (["--quant-directory=q"], "--quant-dir"),
-        (["--config-dict", '{"alphadia_tl": {"enabled": true}}'], "alphadia_tl"),
-        (["--config-dict", '{"general": {"transfer_step_enabled": true}}'], "transfer_step_enabled"),
-        (['--config-dict={"output_directory": "x"}'], "output_directory"),
-        (["--config-dict", "{"], "no JSON"),
-        (["--config-dict"], "no JSON"),
-    ],
-)
-def test_flags_that_would_mix_the_searches_are_refused(flags, message, tmp_path):
-    with pytest.raises(SettingsError, match=message):
-        run_searches(search_configs({}), flags, tmp_path, print)
-    assert not list(tmp_path.iterdir())
-
-
-def test_other_flags_pass():
-    check_flags(["-f", "a.raw", "--config-dict", '{"general": {"thread_count": 1}}'])
-
-
 @pytest.fixture
 def stand_in(monkeypatch):
     """A command in place of a search, which takes minutes: `code` is its program, with OUT and NAME filled in."""
 
     def make(code):
-        def command(config, folder, flags):
+        def command(config, folder):
             return [sys.executable, "-c", f"OUT, NAME = {str(folder)!r}, {folder.name!r}\n{code}"]
 
         monkeypatch.setattr(searches, "_command", command)
@@ -97,9 +75,9 @@ print('a warning', file=sys.stderr)
 """
 
 
-def run(output, config=USER, flags=()):
+def run(output, config=USER):
     said = []
-    code = run_searches(search_configs(config), flags, output, said.append)
+    code = run_searches(search_configs(config), output, said.append)
     return code, "".join(said)
 
 
@@ -121,7 +99,7 @@ def test_a_failing_search_ends_it_with_its_code_and_the_name_of_its_log(tmp_path
     stand_in(f"{SEARCH}\nif NAME == 'on': {ending}")
     configs = search_configs(USER, stock=True)
     said = []
-    assert run_searches(configs, [], tmp_path, said.append) == expected
+    assert run_searches(configs, tmp_path, said.append) == expected
     assert str(tmp_path / "on.log") in said[-1]
     assert (tmp_path / "off" / "result").exists()
     assert not (tmp_path / "stock").exists()
@@ -139,11 +117,16 @@ def test_what_is_finished_is_not_searched_again_and_what_failed_is_kept_aside(tm
     assert not (tmp_path / "off.before_1").exists()
 
 
-@pytest.mark.parametrize("change", [{"config": {**USER, "raw_paths": ["b.raw"]}}, {"flags": ["-f", "b.raw"]}])
-def test_other_settings_are_searched_anew(tmp_path, stand_in, change):
+@pytest.mark.parametrize("change", ["config", "fasta_paths", "library_path"])
+def test_other_settings_and_other_files_are_searched_anew(tmp_path, stand_in, change):
     stand_in(SEARCH)
-    run(tmp_path)
-    _, said = run(tmp_path, **change)
+    file = tmp_path / "file"
+    file.write_text("before")
+    config = USER | {"fasta_paths": [str(file)], "library_path": str(file)}
+    run(tmp_path, config)
+    if change != "config":
+        file.write_text("after that")
+    _, said = run(tmp_path, config | ({"raw_paths": ["b.raw"]} if change == "config" else {}))
     assert "finished before" not in said
     assert (tmp_path / "off.before_1" / "result").exists()
 
@@ -163,8 +146,8 @@ def test_where_the_record_is_damaged_all_is_searched_again_and_nothing_lost(tmp_
 def test_the_real_command_reports_alphadias_own_exit_code(tmp_path):
     config = {"no_such_key": 1, "general": {"random_state": 1}}
     said = []
-    assert run_searches(search_configs(config), ["--no-such-flag"], tmp_path, said.append) == 126
-    assert "no-such-flag" in (tmp_path / "off.log").read_text()
+    assert run_searches(search_configs(config), tmp_path, said.append) == 1
+    assert "no_such_key" in (tmp_path / "off.log").read_text()
     assert yaml.safe_load((tmp_path / "off.config.yaml").read_text())["general"]["transfer_step_enabled"] is False
     assert not (tmp_path / "on.log").exists()
 
@@ -180,7 +163,7 @@ def test_a_search_that_was_cut_off_is_not_taken_for_the_one_that_was_in_its_plac
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_searches(search_configs(other), (), tmp_path, interrupted)
+        run_searches(search_configs(other), tmp_path, interrupted)
     (tmp_path / "off").mkdir(exist_ok=True)
     stand_in(SEARCH)
     said = run(tmp_path)[1]
