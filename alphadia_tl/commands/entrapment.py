@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,19 +12,26 @@ from typing import Any
 import pandas as pd
 
 from alphadia_tl.commands.common import make_parser, read_config
-from alphadia_tl.entrapment.database import FACTS, LEFT_OUT, TWINS, beside
-from alphadia_tl.entrapment.digest import (
+from alphadia_tl.entrapment.database import (
+    FACTS,
+    LEFT_OUT,
     PREFIX,
-    DigestSettings,
-    Protein,
+    TWINS,
+    beside,
     entrapment_protein,
-    read_proteins,
     require_unmarked,
-    write_proteins,
 )
 from alphadia_tl.entrapment.twins import foreign_peptides, make_twins
-from alphadia_tl.errors import SettingsError
+from alphadia_tl.errors import DataError, SettingsError
 from alphadia_tl.files import write_stats, write_yaml
+from alphadia_tl.host.fasta import (
+    DigestSettings,
+    Protein,
+    note_on_letters,
+    read_proteins,
+    require_predictable,
+    write_proteins,
+)
 
 DESCRIPTION = (
     "Write the proteins of a FASTA file and entrapment proteins, which are not in the sample, into one FASTA file. "
@@ -34,9 +42,11 @@ DESCRIPTION = (
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("entrapment", DESCRIPTION)
-    parser.add_argument("--fasta", "-f", type=Path, required=True, help="Target proteins.")
+    many: dict[str, Any] = {"type": Path, "action": "append"}
+    parser.add_argument("--fasta", "-f", required=True, help="Target proteins. Can be passed many times.", **many)
     parser.add_argument("--output", "-o", type=Path, required=True, help="FASTA with targets and entrapment.")
-    parser.add_argument("--foreign", type=Path, help="Proteins of a species not in the sample, instead of twins.")
+    of_others = "Proteins of a species not in the sample, instead of twins. Can be passed many times."
+    parser.add_argument("--foreign", help=of_others, **many)
     parser.add_argument("--config", "-c", type=Path, help="alphaDIA config with the digest of the search.")
     parser.add_argument("--enzyme", help="Enzyme as in alphaDIA, or a regular expression (default: trypsin).")
     parser.add_argument("--missed-cleavages", type=int, help="Default: 1.")
@@ -48,8 +58,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _write_facts(options: argparse.Namespace, settings: DigestSettings, **facts: Any) -> None:
-    facts |= {"prefix": options.prefix, "seed": options.seed, "fasta": str(options.fasta), "digest": asdict(settings)}
+def _write(
+    options: argparse.Namespace,
+    settings: DigestSettings,
+    proteins: Sequence[Protein],
+    tables: Mapping[str, pd.DataFrame],
+    **facts: Any,
+) -> None:
+    accessions = Counter(protein.accession for protein in proteins)
+    if twice := [accession for accession, number in accessions.items() if number > 1]:
+        raise DataError(f"Two proteins would be {twice[0]!r}.", "Rename one of the targets, or leave --k out.")
+    for name, table in tables.items():
+        write_stats(beside(options.output, name), table)
+    write_proteins(options.output, proteins)
+    fasta = [str(path.absolute()) for path in options.fasta]
+    facts |= {"prefix": options.prefix, "seed": options.seed, "fasta": fasta, "digest": asdict(settings)}
     write_yaml(beside(options.output, FACTS), facts)
 
 
@@ -67,44 +90,39 @@ def _write_twins(options: argparse.Namespace, proteins: Mapping[str, Protein], s
         )
         for (accession, copy), sequence in twins.sequences.items()
     ]
-    write_proteins(options.output, [*proteins.values(), *entrapment])
-    write_stats(beside(options.output, TWINS), twins.table)
-    write_stats(beside(options.output, LEFT_OUT), twins.left_out)
-    _write_facts(options, settings, design="shuffled", k=k, r=twins.r)
+    tables = {TWINS: twins.table, LEFT_OUT: twins.left_out}
+    _write(options, settings, [*proteins.values(), *entrapment], tables, design="shuffled", k=k, r=twins.r)
     n_left_out = len(twins.left_out.drop_duplicates(["target_peptide", "entrapment_peptide"]))
     return [
         f"Design:              shuffled twins, {k} per target",
         f"Proteins:            {len(proteins)} targets, {len(entrapment)} entrapment",
         f"Target peptides:     {twins.n_target_peptides}",
-        f"Twins:               {len(twins.table)}  ({beside(options.output, 'twins.tsv')})",
-        f"Left out:            {n_left_out}  ({beside(options.output, 'left_out.tsv')})",
-        *_reasons(twins.left_out),
+        f"Twins:               {len(twins.table)}  ({beside(options.output, TWINS)})",
+        f"Left out:            {n_left_out}  ({beside(options.output, LEFT_OUT)})",
+        *(f"  {count:>8} {reason}" for reason, count in twins.left_out["reason"].value_counts().items()),
         f"r:                   {twins.r:.4f}",
     ]
 
 
-def _reasons(left_out: pd.DataFrame) -> list[str]:
-    return [f"  {count:>8} {reason}" for reason, count in left_out["reason"].value_counts().items()]
-
-
-def _write_foreign(options: argparse.Namespace, proteins: Mapping[str, Protein], settings: DigestSettings) -> list[str]:
-    if options.k is not None or options.seed is not None:
-        raise SettingsError("--k and --seed are for shuffled twins; --foreign shuffles nothing.", "Leave them out.")
-    foreign = read_proteins(options.foreign)
+def _write_foreign(
+    options: argparse.Namespace,
+    proteins: Mapping[str, Protein],
+    foreign: Mapping[str, Protein],
+    settings: DigestSettings,
+) -> list[str]:
     peptides = foreign_peptides(_sequences(proteins), _sequences(foreign), settings)
     entrapment = [
         entrapment_protein(protein, protein.sequence, options.prefix, what=f"Foreign protein {protein.accession}")
         for protein in foreign.values()
     ]
-    write_proteins(options.output, [*proteins.values(), *entrapment])
-    write_stats(beside(options.output, LEFT_OUT), peptides.shared)
-    _write_facts(options, settings, design="foreign", k=1, r=peptides.r)
+    tables = {LEFT_OUT: peptides.shared}
+    _write(options, settings, [*proteins.values(), *entrapment], tables, design="foreign", k=1, r=peptides.r)
     return [
         "Design:              foreign species",
         f"Proteins:            {len(proteins)} targets, {len(entrapment)} entrapment",
         f"Target peptides:     {peptides.n_target_peptides}",
         f"Entrapment peptides: {peptides.n_entrapment_peptides}",
-        f"Left out (shared):   {len(peptides.shared)}  ({beside(options.output, 'left_out.tsv')})",
+        f"Left out (shared):   {len(peptides.shared)}  ({beside(options.output, LEFT_OUT)})",
         f"r:                   {peptides.r:.4f}",
     ]
 
@@ -119,11 +137,19 @@ def main(arguments: Sequence[str]) -> int:
         min_length=options.min_length,
         max_length=options.max_length,
     )
-    inputs = {path.resolve() for path in (options.fasta, options.foreign) if path is not None}
-    if options.output.resolve() in inputs:
+    if options.foreign and (options.k is not None or options.seed is not None):
+        raise SettingsError("--k and --seed are for shuffled twins; --foreign shuffles nothing.", "Leave them out.")
+    inputs = [*options.fasta, *(options.foreign or ())]
+    if options.output.resolve() in {path.resolve() for path in inputs}:
         raise SettingsError(f"{options.output} would overwrite its own input.", "Choose another -o.")
-    proteins = read_proteins(options.fasta)
-    require_unmarked(proteins, options.prefix, options.fasta)
-    write = _write_foreign if options.foreign else _write_twins
-    print("\n".join([*write(options, proteins, settings), f"Written:             {options.output}"]))
+    proteins, foreign = read_proteins(options.fasta), read_proteins(options.foreign or ())
+    require_unmarked(proteins, options.prefix)
+    require_predictable(searched := [*proteins.values(), *foreign.values()], settings)
+    made = (
+        _write_foreign(options, proteins, foreign, settings) if foreign else _write_twins(options, proteins, settings)
+    )
+    note = note_on_letters(searched)
+    print(
+        "\n".join([*made, *([f"Warning:             {note}"] * bool(note)), f"Written:             {options.output}"])
+    )
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,14 +14,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from alphadia_tl.entrapment.digest import PREFIX, DigestSettings
 from alphadia_tl.entrapment.estimate import Array, Design, Discoveries, FdpEstimate, estimate_fdp
 from alphadia_tl.errors import DataError, QuantificationError, SettingsError
 from alphadia_tl.files import read_yaml
+from alphadia_tl.host.fasta import DigestSettings, Protein
 from alphadia_tl.settings import EntrapmentSettings
 
 logger = logging.getLogger(__name__)
 
+#: Accessions of entrapment proteins begin with this.
+PREFIX = "ENTRAPMENT_"
 #: Ends of the names of the files beside an entrapment FASTA.
 FACTS, TWINS, LEFT_OUT = "entrapment.yaml", "twins.tsv", "left_out.tsv"
 MAKE_AGAIN = "Make it again with 'alphadia-tl entrapment'."
@@ -81,6 +84,36 @@ class Entrapment:
     def estimate(self, found: Discoveries | Sequence[Discoveries]) -> FdpEstimate:
         """Estimate the errors of a list, or of those of several runs."""
         return estimate_fdp(found, r=self.r, design=self.design, k=self.k)
+
+
+def require_unmarked(proteins: Iterable[str], prefix: str) -> None:
+    """Make sure that no target could be taken for an entrapment.
+
+    Raises DataError if the prefix is unusable or an accession begins with it.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", prefix):
+        raise DataError(f"The prefix {prefix!r} must be letters, digits, '_', '.' or '-'.")
+    marked = [accession for accession in proteins if accession.startswith(prefix)]
+    if marked:
+        raise DataError(
+            f"{len(marked)} accessions of the targets begin with {prefix!r} already, such as {marked[0]!r}.",
+            "Give the FASTA without entrapment proteins, or another --prefix.",
+        )
+
+
+def entrapment_protein(target: Protein, sequence: str, prefix: str, *, copy: int = 1, what: str) -> Protein:
+    """Return the entrapment record made from a protein, described in a UniProt-style header.
+
+    The prefix stands before accession, entry name and gene, so that none of them joins a target's group; copies from
+    the second on get their number as a suffix.
+    """
+    suffix = f"_{copy}" if copy > 1 else ""
+    accession, name = f"{prefix}{target.accession}{suffix}", f"{prefix}{target.name}{suffix}"
+    # alphabase reads the accession between two bars, or takes the first word whole where there are fewer (lcl|NP_1).
+    first = accession if "|" in accession else f"sp|{accession}|{name}"
+    # alphabase reads the gene up to the next space: something must follow it.
+    header = f"{first} {what} OS=Entrapment OX=0 GN={name} PE=4 SV=1"
+    return Protein(accession, name, header, sequence)
 
 
 def beside(fasta: Path, name: str) -> Path:

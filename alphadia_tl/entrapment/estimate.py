@@ -127,7 +127,7 @@ def resampled(patterns: FloatArray, counts: NDArray[np.int64], generator: np.ran
 
 
 def lower_bound(n_target: float, n_entrapment: float) -> float:
-    """Return N_E / (N_T + N_E): only the false discoveries that are seen to be false; 0 without discoveries."""
+    """Return N_E / (N_T + N_E): only the false discoveries that are seen to be false; NaN without any."""
     return _share(n_entrapment, n_target, n_entrapment)
 
 
@@ -140,35 +140,15 @@ def combined(n_target: float, n_entrapment: float, r: float) -> float:
     return _share(n_entrapment * (1 + 1 / r), n_target, n_entrapment)
 
 
-def paired(n_target: float, n_entrapment: float, n_alone: float, n_above: float) -> float:
-    """Return (N_E + N_{E>=s>T} + 2 N_{E>T>=s}) / (N_T + N_E), for one shuffled twin per target (r = 1).
-
-    ``n_alone`` is N_{E>=s>T}, entrapments discovered while their target twin is not; ``n_above`` is N_{E>T>=s}, pairs
-    discovered both, the entrapment with the higher score.
-    """
-    return k_matched(n_target, n_entrapment, [n_alone, n_above])
-
-
-def k_matched(n_target: float, n_entrapment: float, n_target_last: Sequence[float]) -> float:
-    """Return (N_E + sum over j of j A_j) / (N_T + N_E), for k shuffled twins per target.
-
-    ``n_target_last`` holds A_j, for j = 1 .. k + 1: groups of a target and its k twins of which j are discovered and in
-    which the target has the lowest score of all k + 1.
-
-    Were the target false, each of the k + 1 would be the last with the same probability. Of groups with j discovered,
-    the target is therefore the last in 1 / (k + 1), and among the discovered in j / (k + 1): j times as often. A true
-    target is seldom the last, so it adds little. For k = 1 this is :func:`paired`.
-    """
-    false_targets = sum(j * count for j, count in enumerate(n_target_last, start=1))
-    return _share(n_entrapment + false_targets, n_target, n_entrapment)
-
-
 @dataclass(frozen=True)
 class FdpEstimate:
     """Estimates of the false discovery proportion of one list of ``n_target`` targets and ``n_entrapment`` entrapments.
 
-    ``paired`` is that of :func:`paired`, with several twins per target of :func:`k_matched`; None without twins. Where
-    some targets lack twins (r below k), the false targets are multiplied by k / r.
+    ``paired`` is (N_E + sum over j of j A_j) / (N_T + N_E); None without twins. A_j are groups of a target and its k
+    twins of which j are discovered and in which the target has the lowest score of all k + 1. Were it false, each would
+    be the last with the same probability: the target is the last in 1 / (k + 1) of the groups, and among the discovered
+    in j / (k + 1). A true target is seldom the last, so it adds little. Where some targets lack twins (r below k), the
+    false targets are multiplied by k / r.
 
     ``interval_low`` is the lower end of the bootstrap interval of the lower bound. ``interval_high`` is the upper end
     of that of the paired estimate, or of the combined one where there are no twins, with one more entrapment counted
@@ -248,7 +228,7 @@ def _share(numerator: float, n_target: float, n_entrapment: float) -> float:
     total = n_target + n_entrapment
     if n_target < 0 or n_entrapment < 0:
         raise DataError(f"Negative numbers of discoveries: {n_target} targets, {n_entrapment} entrapments.")
-    return float(numerator / total) if total else 0.0
+    return float(numerator / total) if total else float("nan")
 
 
 def _check_ratio(r: float) -> None:

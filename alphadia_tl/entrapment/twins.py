@@ -10,8 +10,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from alphadia_tl.entrapment.digest import DigestSettings, i_as_l, searched_peptides
 from alphadia_tl.errors import DataError, SettingsError
+from alphadia_tl.host.fasta import DigestSettings, i_as_l, searched_peptides
 
 #: A twin that shares more of its backbone cleavages with a target has nearly the target's spectrum.
 MAX_SHARED_LADDER = 0.5

@@ -8,6 +8,7 @@ from alphabase.protein.fasta import SpecLibFasta, protease_dict
 from alphadia_tl import cli
 from alphadia_tl.entrapment.database import Entrapment
 from alphadia_tl.entrapment.twins import shared_ladder
+from alphadia_tl.host.fasta import read_proteins
 
 FASTA = """>sp|P02769|ALBU_BOVIN Albumin OS=Bos taurus OX=9913 GN=ALB PE=1 SV=4
 MKWVTFISLLLLFSSAYSRGVFRRDTHKSEIAHRFKDLGEEHFKGLVLIAFSQYLQQCPF
@@ -124,7 +125,7 @@ def test_foreign_proteins_are_marked_and_shared_peptides_listed(fasta, tmp_path,
 
 
 def _twice(path):
-    path.write_text(FASTA + FASTA)
+    path.write_text(FASTA + ">sp|P02769|ALBU_BOVIN again\nPEPTIDEK\n")
 
 
 def _empty(path):
@@ -159,6 +160,35 @@ def test_unusable_input_is_one_clear_line_and_no_file(fasta, tmp_path, capsys, s
     assert cli.main(["entrapment", "-f", str(fasta), "-o", str(out), *given]) == 1
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+GIVEN_TWICE = [("-o", "x"), ("--config", "x"), ("--k", "1"), ("--prefix", "ENTRAPMENT_"), ("--enzyme", "trypsin")]
+
+
+@pytest.mark.parametrize(("flag", "value"), GIVEN_TWICE, ids=str)
+def test_a_flag_that_is_given_twice_is_refused(fasta, tmp_path, capsys, flag, value):
+    given = [flag, value] * (1 if flag == "-o" else 2)
+    assert cli.main(["entrapment", "-f", str(fasta), "-o", str(tmp_path / "out.fasta"), *given]) == 1
+    assert f"{flag}' is given twice" in capsys.readouterr().err
+
+
+def test_proteins_of_several_files_are_searched_together(fasta, tmp_path):
+    more, foreign, out = tmp_path / "more.fasta", tmp_path / "foreign.fasta", tmp_path / "out.fasta"
+    more.write_text(">sp|C1|CONTA x\nMGSWYFLTANDEKPLVIQSGHTER\n" + FASTA.split(">", 2)[1].join([">", ""]))
+    foreign.write_text(FOREIGN)
+    accessions = ["P02769", "Q00001-2", "plain_header", "C1"]
+    for given, made in (([], accessions), (["--foreign", foreign, "--foreign", foreign], ["P99999"])):
+        assert cli.main(["entrapment", *map(str, ["-f", fasta, "--fasta", more, "-o", out, *given])]) == 0
+        assert list(read_proteins([out])) == [*accessions, *(f"ENTRAPMENT_{name}" for name in made)]
+    assert yaml.safe_load((tmp_path / "out.entrapment.yaml").read_text())["fasta"] == [str(fasta), str(more)]
+
+
+def test_two_entrapment_proteins_of_one_name_are_refused(fasta, tmp_path, capsys):
+    """alphaDIA would search the last of them only."""
+    fasta.write_text(">P1\nMAEDLVNQSGKTYWFPLAEHNR\n>P1_2\nVVDSTALGEMQKLLDFNWTEVSGQR\n")
+    assert cli.main(["entrapment", "-f", str(fasta), "-o", str(tmp_path / "out.fasta"), "--k", "2"]) == 1
+    assert "Two proteins would be 'ENTRAPMENT_P1_2'" in capsys.readouterr().err
+    assert not (tmp_path / "out.fasta").exists()
 
 
 def test_the_input_is_never_overwritten(fasta, capsys):

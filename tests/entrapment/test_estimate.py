@@ -8,9 +8,7 @@ from alphadia_tl.entrapment.estimate import (
     FdpEstimate,
     combined,
     estimate_fdp,
-    k_matched,
     lower_bound,
-    paired,
     verdict,
 )
 from alphadia_tl.errors import DataError
@@ -38,10 +36,11 @@ def discoveries(pairs, q=0.005):
 @st.composite
 def groups(draw, k=1):
     score = st.one_of(st.none(), st.integers(0, 9).map(float))
-    return draw(st.lists(st.tuples(score, *([score] * k)), min_size=0, max_size=40))
+    some = st.lists(st.tuples(score, *([score] * k)), max_size=40)
+    return draw(some.filter(lambda pairs: any(s is not None for pair in pairs for s in pair)))
 
 
-@given(COUNTS, COUNTS, RATIOS)
+@given(st.integers(1, 5000), COUNTS, RATIOS)
 def test_bounds_and_order_of_the_counting_estimates(n_target, n_entrapment, r):
     low, high = lower_bound(n_target, n_entrapment), combined(n_target, n_entrapment, r)
     assert 0 <= low <= 1
@@ -59,9 +58,11 @@ def test_the_formulas_on_a_worked_example():
     assert lower_bound(90, 10) == pytest.approx(0.10)
     assert combined(90, 10, r=1) == pytest.approx(0.20)
     assert combined(90, 10, r=0.25) == pytest.approx(0.50)
-    assert paired(90, 10, n_alone=6, n_above=2) == pytest.approx((10 + 6 + 2 * 2) / 100)
-    assert k_matched(90, 10, [3, 2, 1]) == pytest.approx((10 + 1 * 3 + 2 * 2 + 3 * 1) / 100)
-    assert lower_bound(0, 0) == combined(0, 0, 1) == paired(0, 0, 0, 0) == 0
+
+
+def test_a_list_without_discoveries_has_no_estimate():
+    nothing = estimate_fdp(discoveries([]), r=1, design="shuffled")
+    assert np.isnan([lower_bound(0, 0), combined(0, 0, 1), nothing.lower, nothing.upper]).all()
 
 
 # (target, twin, ...) scores, None where not discovered; what a group adds to the false targets of the paired estimate.

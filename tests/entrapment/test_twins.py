@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alphadia_tl.entrapment import twins as twins_module
-from alphadia_tl.entrapment.digest import DigestSettings, i_as_l
 from alphadia_tl.entrapment.twins import MAX_SHARED_LADDER, foreign_peptides, make_twins, shared_ladder, shuffle_piece
 from alphadia_tl.errors import DataError, SettingsError
+from alphadia_tl.host.fasta import DigestSettings, i_as_l
 from alphadia_tl.simulate.sample import random_proteome
 
 PROTEOME = random_proteome(40, np.random.default_rng(3))

@@ -1,22 +1,33 @@
-"""Digestion as alphaDIA does it, and which residues an enzyme can tell apart."""
+"""FASTA files as alphaDIA reads them, and the peptides that it searches of them: the one definition of both."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from alphabase.constants.aa import AA_ASCII_MASS
 from alphabase.protein.fasta import Digest, protease_dict, read_fasta_file
 
 from alphadia_tl.errors import DataError, SettingsError
 from alphadia_tl.files import write_text
 
-#: Accessions of entrapment proteins begin with this.
-PREFIX = "ENTRAPMENT_"
 LINE_LENGTH = 60
+#: First bytes of files that alphaDIA cannot read as FASTA, though a FASTA may be in them, and what to do.
+_WRAPPED = {
+    b"\x1f\x8b": ("packed (gzip)", "Unpack it: alphaDIA reads plain text."),
+    b"PK\x03\x04": ("packed (zip)", "Unpack it: alphaDIA reads plain text."),
+    b"BZh": ("packed (bzip2)", "Unpack it: alphaDIA reads plain text."),
+    b"\xfd7zXZ": ("packed (xz)", "Unpack it: alphaDIA reads plain text."),
+    b"\xef\xbb\xbf": ("text with a byte order mark", "Save it as UTF-8 without one: alphaDIA stops there."),
+    b"\xff\xfe": ("UTF-16 text", "Save it as UTF-8."),
+    b"\xfe\xff": ("UTF-16 text", "Save it as UTF-8."),
+}
+_DECOY = re.compile(r"#|(rev|reversed?|decoy|xxx)_", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -39,55 +50,76 @@ class Protein:
         return "\n".join([f">{self.header}", *lines]) + "\n"
 
 
-def read_proteins(path: Path) -> dict[str, Protein]:
-    """Read the proteins of a FASTA file by accession, in the order of the file.
+def read_fasta(path: Path) -> list[Protein]:
+    """Read the records of a FASTA file, with alphaDIA's own reader.
 
-    Raises DataError if the file cannot be read, is empty, or has an accession twice or a protein without sequence.
+    Raises DataError, which says why, where alphaDIA could not read the file or would find no protein in it, and for a
+    record without a name.
     """
-    proteins: dict[str, Protein] = {}
     try:
-        for record in read_fasta_file(str(path)):
-            accession = record["protein_id"]
-            if accession in proteins:
-                raise DataError(f"{path} has the accession {accession!r} twice.", "Remove one of the two.")
-            if not record["sequence"]:
-                raise DataError(f"{path}: protein {accession!r} has no sequence.", "Remove it.")
-            proteins[accession] = Protein(accession, record["gene_org"], record["description"], record["sequence"])
+        with path.open("rb") as file:
+            begin = file.read(1000)
+    except OSError as error:
+        raise DataError(f"The FASTA file {path} cannot be read: {error.strerror or error}.") from error
+    for mark, (kind, advice) in _WRAPPED.items():
+        if begin.startswith(mark):
+            raise DataError(f"The FASTA file {path} is {kind}.", advice)
+    if not begin.strip():
+        raise DataError(f"{path} is empty: it has no protein.", "Is it a FASTA file?")
+    if not begin.startswith(b">"):
+        line = begin.splitlines()[0][:40].decode(errors="replace")
+        raise DataError(
+            f"{path} does not begin with a header line ('>...') but with {line!r}.",
+            "Is it a FASTA file? Remove blank lines and comments before the first '>': alphaDIA stops there.",
+        )
+    try:
+        records = list(read_fasta_file(str(path)))
     except (OSError, ValueError) as error:
-        raise DataError(f"The FASTA file {path} cannot be read: {error}") from error
-    if not proteins:
-        raise DataError(f"{path} has no protein.", "Is it a FASTA file?")
+        raise DataError(
+            f"The FASTA file {path} cannot be read: {error}.", "Save it as UTF-8, sequences in plain letters."
+        ) from error
+    proteins = [Protein(r["protein_id"], r["gene_org"], r["description"], r["sequence"]) for r in records]
+    if not any(protein.sequence for protein in proteins):
+        raise DataError(f"{path} has no protein with a sequence.", "Is it a FASTA file?")
+    if unnamed := [protein for protein in proteins if protein.sequence and not protein.accession]:
+        raise DataError(f"{path}: {len(unnamed)} proteins have no name after '>', such as {unnamed[0].text[:40]!r}.")
     return proteins
 
 
-def require_unmarked(proteins: Mapping[str, Protein], prefix: str, path: Path) -> None:
-    """Make sure that no target could be taken for an entrapment.
+def read_proteins(paths: Iterable[Path]) -> dict[str, Protein]:
+    """Read the proteins of FASTA files by accession, in the order of the files; the same protein twice is one.
 
-    Raises DataError if the prefix is unusable or an accession begins with it.
+    Raises DataError if a file cannot be read, or an accession stands for two sequences, of which alphaDIA may search
+    the last only, or has a ";", which joins accessions in alphaDIA's tables, or is that of another tool's decoy, or has
+    no sequence.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+", prefix):
-        raise DataError(f"The prefix {prefix!r} must be letters, digits, '_', '.' or '-'.")
-    marked = [accession for accession in proteins if accession.startswith(prefix)]
-    if marked:
-        raise DataError(
-            f"{path}: {len(marked)} accessions begin with {prefix!r} already, such as {marked[0]!r}.",
-            "Give the FASTA without entrapment proteins, or another --prefix.",
-        )
+    proteins: dict[str, Protein] = {}
+    for path in paths:
+        found = read_fasta(path)
+        if decoys := decoys_of_other_tools(found):
+            raise DataError(
+                f"{path} has {len(decoys)} decoys, such as {decoys[0]!r}.",
+                "Remove them: alphaDIA makes its own and would search these as proteins.",
+            )
+        for protein in found:
+            name, known = protein.accession, proteins.get(protein.accession)
+            if ";" in name:
+                raise DataError(
+                    f"{path}: the accession {name!r} has a ';', which joins accessions in alphaDIA's tables.",
+                    "Write another character.",
+                )
+            if not protein.sequence:
+                raise DataError(f"{path}: protein {name!r} has no sequence.", "Remove it.")
+            if known and known.sequence != protein.sequence:
+                raise DataError(f"{path}: the accession {name!r} is there twice, with two sequences.", "Rename one.")
+            proteins.setdefault(name, protein)
+    return proteins
 
 
-def entrapment_protein(target: Protein, sequence: str, prefix: str, *, copy: int = 1, what: str) -> Protein:
-    """Return the entrapment record made from a protein, described in a UniProt-style header.
-
-    The prefix stands before accession, entry name and gene, so that none of them joins a target's group; copies from
-    the second on get their number as a suffix.
-    """
-    suffix = f"_{copy}" if copy > 1 else ""
-    accession, name = f"{prefix}{target.accession}{suffix}", f"{prefix}{target.name}{suffix}"
-    # alphabase reads the accession between two bars, or takes the first word whole where there are fewer (lcl|NP_1).
-    first = accession if "|" in accession else f"sp|{accession}|{name}"
-    # alphabase reads the gene up to the next space: something must follow it.
-    header = f"{first} {what} OS=Entrapment OX=0 GN={name} PE=4 SV=1"
-    return Protein(accession, name, header, sequence)
+def decoys_of_other_tools(proteins: Iterable[Protein]) -> list[str]:
+    """Return the first word of the headers that mark decoys, such as ``rev_sp|P02769|ALBU_BOVIN`` or ``##P02769``."""
+    words = ((protein, protein.header.split(maxsplit=1)[0]) for protein in proteins if protein.header.strip())
+    return [word for protein, word in words if _DECOY.match(word) or _DECOY.match(protein.accession)]
 
 
 def write_proteins(path: Path, proteins: Iterable[Protein]) -> None:
@@ -96,8 +128,10 @@ def write_proteins(path: Path, proteins: Iterable[Protein]) -> None:
 
 
 RESIDUES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-#: alphaDIA drops peptides with one of these.
-NOT_SEARCHED = frozenset("BJXZ")
+#: alphaDIA drops peptides with another letter: with B, J, X, Z by name, with stops, gaps and lower case by their mass.
+SEARCHED = frozenset(aa for aa in RESIDUES if AA_ASCII_MASS[ord(aa)] < 1e6) - set("BJXZ")
+#: Lower case with a mass in alphabase: peptides of these and upper case stay, and peptdeep cannot predict them.
+_UNPREDICTED = SEARCHED | set("sty")
 NON_SPECIFIC = ("non-specific", "()")
 
 
@@ -166,13 +200,13 @@ class DigestSettings:
         """Return the positions between which the pieces without missed cleavage lie, both ends included."""
         return [int(position) for position in self._digest.get_cut_positions(sequence)]
 
-    def spans(self, sequence: str) -> Iterator[tuple[int, int]]:
+    def spans(self, sequence: str, letters: frozenset[str] = SEARCHED) -> Iterator[tuple[int, int]]:
         """Yield start and stop of the peptides that alphaDIA searches, those with a lost first methionine included."""
         cuts = self.cuts(sequence)
         for i, start in enumerate(cuts):
             for stop in cuts[i + 1 : i + 2 + self.missed_cleavages]:
                 fits = self.min_length <= stop - start <= self.max_length
-                if fits and NOT_SEARCHED.isdisjoint(sequence[start:stop]):
+                if fits and letters.issuperset(sequence[start:stop]):
                     yield start, stop
                     if start == 0 and sequence[0] == "M" and stop > self.min_length:
                         yield 1, stop
@@ -200,6 +234,28 @@ def searched_peptides(proteins: Mapping[str, str], settings: DigestSettings) -> 
         for start, stop in settings.spans(sequence):
             places.setdefault(sequence[start:stop], []).append((name, start, stop))
     return places
+
+
+def require_predictable(proteins: Iterable[Protein], settings: DigestSettings) -> None:
+    """Make sure that no peptide in lower case ends the search: a DataError otherwise."""
+    for protein in proteins:
+        sequence = protein.sequence
+        for start, stop in settings.spans(sequence, _UNPREDICTED) if re.search("[sty]", sequence) else ():
+            if not (peptide := sequence[start:stop]).isupper():
+                raise DataError(
+                    f"Protein {protein.accession!r} has the peptide {peptide}: alphaDIA cannot predict lower case.",
+                    "Write the sequences in upper case.",
+                )
+
+
+def note_on_letters(proteins: Iterable[Protein]) -> str:
+    """Tell which letters of sequences alphaDIA does not search, and how often they are there; empty without any."""
+    counts = sum((Counter(protein.sequence) for protein in proteins), Counter())
+    odd = {letter: count for letter, count in counts.items() if letter not in SEARCHED}
+    lower = sum(count for letter, count in odd.items() if letter.islower())
+    told = [f"{letter!r} {count:,}" for letter, count in sorted(odd.items()) if not letter.islower()]
+    told += [f"lower case {lower:,}"] * (lower > 0)
+    return f"Peptides with these residues are not searched: {', '.join(told)}." if told else ""
 
 
 def i_as_l(peptide: str) -> str:
