@@ -12,26 +12,11 @@ from typing import Any
 import pandas as pd
 
 from alphadia_tl.commands.common import make_parser, read_config
-from alphadia_tl.entrapment.database import (
-    FACTS,
-    LEFT_OUT,
-    PREFIX,
-    TWINS,
-    beside,
-    entrapment_protein,
-    require_unmarked,
-)
+from alphadia_tl.entrapment.database import FACTS, LEFT_OUT, PREFIX, TWINS, beside, entrapment_protein, require_unmarked
 from alphadia_tl.entrapment.twins import foreign_peptides, make_twins
 from alphadia_tl.errors import DataError, SettingsError
-from alphadia_tl.files import write_stats, write_yaml
-from alphadia_tl.host.fasta import (
-    DigestSettings,
-    Protein,
-    note_on_letters,
-    read_proteins,
-    require_predictable,
-    write_proteins,
-)
+from alphadia_tl.files import write_stats, write_text, write_yaml
+from alphadia_tl.host.fasta import DigestSettings, Protein, note_on_letters, read_proteins, require_predictable
 
 DESCRIPTION = (
     "Write the proteins of a FASTA file and entrapment proteins, which are not in the sample, into one FASTA file. "
@@ -42,11 +27,10 @@ DESCRIPTION = (
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("entrapment", DESCRIPTION)
-    many: dict[str, Any] = {"type": Path, "action": "append"}
-    parser.add_argument("--fasta", "-f", required=True, help="Target proteins. Can be passed many times.", **many)
+    parser.add_argument("--fasta", "-f", type=Path, action="append", required=True, help="Target proteins; many.")
     parser.add_argument("--output", "-o", type=Path, required=True, help="FASTA with targets and entrapment.")
-    of_others = "Proteins of a species not in the sample, instead of twins. Can be passed many times."
-    parser.add_argument("--foreign", help=of_others, **many)
+    instead = "Proteins of a species not in the sample, instead of twins; many."
+    parser.add_argument("--foreign", type=Path, action="append", help=instead)
     parser.add_argument("--config", "-c", type=Path, help="alphaDIA config with the digest of the search.")
     parser.add_argument("--enzyme", help="Enzyme as in alphaDIA, or a regular expression (default: trypsin).")
     parser.add_argument("--missed-cleavages", type=int, help="Default: 1.")
@@ -70,10 +54,9 @@ def _write(
         raise DataError(f"Two proteins would be {twice[0]!r}.", "Rename one of the targets, or leave --k out.")
     for name, table in tables.items():
         write_stats(beside(options.output, name), table)
-    write_proteins(options.output, proteins)
-    fasta = [str(path.absolute()) for path in options.fasta]
-    facts |= {"prefix": options.prefix, "seed": options.seed, "fasta": fasta, "digest": asdict(settings)}
-    write_yaml(beside(options.output, FACTS), facts)
+    write_text(options.output, "".join(protein.text for protein in proteins))
+    facts |= {"prefix": options.prefix, "seed": options.seed, "fasta": list(map(str, options.fasta))}
+    write_yaml(beside(options.output, FACTS), facts | {"digest": asdict(settings)})
 
 
 def _sequences(proteins: Mapping[str, Protein]) -> dict[str, str]:
@@ -130,13 +113,8 @@ def _write_foreign(
 def main(arguments: Sequence[str]) -> int:
     """Run the sub-command; what was written goes to standard output."""
     options = _parser().parse_args(arguments)
-    settings = DigestSettings.from_config(
-        read_config(options.config),
-        enzyme=options.enzyme,
-        missed_cleavages=options.missed_cleavages,
-        min_length=options.min_length,
-        max_length=options.max_length,
-    )
+    given = {name: getattr(options, name) for name in ("enzyme", "missed_cleavages", "min_length", "max_length")}
+    settings = DigestSettings.from_config(read_config(options.config), **given)
     if options.foreign and (options.k is not None or options.seed is not None):
         raise SettingsError("--k and --seed are for shuffled twins; --foreign shuffles nothing.", "Leave them out.")
     inputs = [*options.fasta, *(options.foreign or ())]

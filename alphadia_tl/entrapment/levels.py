@@ -122,26 +122,10 @@ def discoveries(rows: pd.DataFrame, level: Level, entrapment: Entrapment) -> Dis
 def discoveries_at(table: pd.DataFrame, level: Level, entrapment: Entrapment) -> Discoveries:
     """Reduce identifications to discoveries, best first: the best row of each precursor, peptide or protein group.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        ``proteins`` (accessions joined by ";"), ``score`` (higher is better), ``q`` (of this level), and for precursors
-        ``sequence, mods, mod_sites, charge``, for peptides ``sequence``. Decoys are removed already.
-    level : Level
-        What is counted. Peptides are stripped sequences.
-    entrapment : Entrapment
-        How entrapment is marked.
-
-    Returns
-    -------
-    Discoveries
-        With ``twin_key`` in the shuffled design where the twins are known (for protein groups only with one twin per
-        target). Entrapment peptides that must not be counted are gone.
-
-    Raises
-    ------
-    DataError
-        If a column is missing.
+    The table has ``proteins`` (accessions joined by ";"), ``score`` (higher is better), ``q`` (of this level), and for
+    precursors ``sequence, mods, mod_sites, charge``, for peptides ``sequence``, which are stripped; no decoys. There is
+    a ``twin_key`` in the shuffled design where the twins are known (for protein groups only with one twin per target).
+    Entrapment peptides that must not be counted are gone. Raises DataError if a column is missing.
     """
     missing = [c for c in dict.fromkeys(("proteins", "score", "q", *level.columns)) if c not in table.columns]
     if missing:

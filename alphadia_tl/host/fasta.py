@@ -14,19 +14,13 @@ from alphabase.constants.aa import AA_ASCII_MASS
 from alphabase.protein.fasta import Digest, protease_dict, read_fasta_file
 
 from alphadia_tl.errors import DataError, SettingsError
-from alphadia_tl.files import write_text
 
 LINE_LENGTH = 60
-#: First bytes of files that alphaDIA cannot read as FASTA, though a FASTA may be in them, and what to do.
+#: First bytes of files that alphaDIA cannot read, whatever follows.
 _WRAPPED = {
-    b"\x1f\x8b": ("packed (gzip)", "Unpack it: alphaDIA reads plain text."),
-    b"PK\x03\x04": ("packed (zip)", "Unpack it: alphaDIA reads plain text."),
-    b"BZh": ("packed (bzip2)", "Unpack it: alphaDIA reads plain text."),
-    b"\xfd7zXZ": ("packed (xz)", "Unpack it: alphaDIA reads plain text."),
-    b"\xef\xbb\xbf": ("text with a byte order mark", "Save it as UTF-8 without one: alphaDIA stops there."),
-    b"\xff\xfe": ("UTF-16 text", "Save it as UTF-8."),
-    b"\xfe\xff": ("UTF-16 text", "Save it as UTF-8."),
-}
+    b"\x1f\x8b": "packed (gzip)", b"PK\x03\x04": "packed (zip)", b"BZh": "packed (bzip2)", b"\xfd7zXZ": "packed (xz)",
+    b"\xef\xbb\xbf": "text with a byte order mark", b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text",
+}  # fmt: skip
 _DECOY = re.compile(r"#|(rev|reversed?|decoy|xxx)_", re.IGNORECASE)
 
 
@@ -61,9 +55,10 @@ def read_fasta(path: Path) -> list[Protein]:
             begin = file.read(1000)
     except OSError as error:
         raise DataError(f"The FASTA file {path} cannot be read: {error.strerror or error}.") from error
-    for mark, (kind, advice) in _WRAPPED.items():
+    for mark, kind in _WRAPPED.items():
         if begin.startswith(mark):
-            raise DataError(f"The FASTA file {path} is {kind}.", advice)
+            advice = "Unpack it" if kind.startswith("packed") else "Save it as UTF-8, without a byte order mark"
+            raise DataError(f"The FASTA file {path} is {kind}.", f"{advice}: alphaDIA reads nothing else.")
     if not begin.strip():
         raise DataError(f"{path} is empty: it has no protein.", "Is it a FASTA file?")
     if not begin.startswith(b">"):
@@ -120,11 +115,6 @@ def decoys_of_other_tools(proteins: Iterable[Protein]) -> list[str]:
     """Return the first word of the headers that mark decoys, such as ``rev_sp|P02769|ALBU_BOVIN`` or ``##P02769``."""
     words = ((protein, protein.header.split(maxsplit=1)[0]) for protein in proteins if protein.header.strip())
     return [word for protein, word in words if _DECOY.match(word) or _DECOY.match(protein.accession)]
-
-
-def write_proteins(path: Path, proteins: Iterable[Protein]) -> None:
-    """Write a FASTA file, whole or not at all."""
-    write_text(path, "".join(protein.text for protein in proteins))
 
 
 RESIDUES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

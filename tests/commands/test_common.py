@@ -29,6 +29,7 @@ REFUSED = {
     "a folder twice": (["compare", "a", "b", *OUT, "-o", "other"], "given twice"),
     "a config twice": (["finetune", "--quant-dir", "q", *OUT, "-c", "a.yaml", "-c", "a.yaml"], "given twice"),
     "a library twice": (["finetune", "--transfer-library", "a", "--transfer-library", "b", *OUT], "given twice"),
+    "a seed twice": (["entrapment", "-f", "a", "-f", "b", *OUT, "--seed", "1", "--seed", "1"], "given twice"),
     "a workflow's output twice": (["workflow", "--config", "c", *OUT, "--output=b"], "given twice"),
     "a regex twice": (["compare", "-c", "c", *OUT, "-r", "a", "-r", "b"], "given twice"),
     "an empty path": (["compare", "a", "b", "-o", ""], "path is empty"),

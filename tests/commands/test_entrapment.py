@@ -162,16 +162,6 @@ def test_unusable_input_is_one_clear_line_and_no_file(fasta, tmp_path, capsys, s
     assert not out.exists()
 
 
-GIVEN_TWICE = [("-o", "x"), ("--config", "x"), ("--k", "1"), ("--prefix", "ENTRAPMENT_"), ("--enzyme", "trypsin")]
-
-
-@pytest.mark.parametrize(("flag", "value"), GIVEN_TWICE, ids=str)
-def test_a_flag_that_is_given_twice_is_refused(fasta, tmp_path, capsys, flag, value):
-    given = [flag, value] * (1 if flag == "-o" else 2)
-    assert cli.main(["entrapment", "-f", str(fasta), "-o", str(tmp_path / "out.fasta"), *given]) == 1
-    assert f"{flag}' is given twice" in capsys.readouterr().err
-
-
 def test_proteins_of_several_files_are_searched_together(fasta, tmp_path):
     more, foreign, out = tmp_path / "more.fasta", tmp_path / "foreign.fasta", tmp_path / "out.fasta"
     more.write_text(">sp|C1|CONTA x\nMGSWYFLTANDEKPLVIQSGHTER\n" + FASTA.split(">", 2)[1].join([">", ""]))
