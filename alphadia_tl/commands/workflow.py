@@ -21,9 +21,9 @@ from alphadia_tl.commands.common import add_search_flags, make_parser, read_conf
 from alphadia_tl.errors import HostError, OutputError
 from alphadia_tl.files import write_text
 from alphadia_tl.search.done import LOCK_NAME
-from alphadia_tl.workflow import jobs, libraries
+from alphadia_tl.workflow import jobs
+from alphadia_tl.workflow.jobs import JobPlan
 from alphadia_tl.workflow.layout import Layout
-from alphadia_tl.workflow.libraries import JobPlan
 from alphadia_tl.workflow.plan_file import make_plan
 
 logger = logging.getLogger(__name__)
@@ -177,9 +177,9 @@ JOB_DESCRIPTION = (
 )
 Run = Callable[[JobPlan, argparse.Namespace], None]
 JOBS: dict[str, tuple[str, Run]] = {
-    "prepare": ("find out what is to be predicted", lambda plan, o: libraries.prepare_library(plan, o.step)),
-    "predict": ("predict one shard", lambda plan, o: libraries.predict_shard(plan, o.step, o.shard, o.shards)),
-    "library": ("put the library together", lambda plan, o: libraries.make_library(plan, o.step)),
+    "prepare": ("find out what is to be predicted", lambda plan, o: jobs.prepare_library(plan, o.step)),
+    "predict": ("predict one shard", lambda plan, o: jobs.predict_shard(plan, o.step, o.shard, o.shards)),
+    "library": ("put the library together", lambda plan, o: jobs.make_library(plan, o.step)),
     "search": ("search one run", lambda plan, o: jobs.search(plan, o.step, o.run)),
     "combine": ("protein inference, FDR and quantities over all runs", lambda plan, o: jobs.combine(plan, o.step)),
     "tune": ("tune the models", lambda plan, _: jobs.tune(plan)),

@@ -19,8 +19,8 @@ from alphadia_tl.search.passes import spread
 from alphadia_tl.settings import PluginSettings, TrainingSettings
 from alphadia_tl.step.step_settings import step_settings
 from alphadia_tl.workflow.costs import bytes_of
+from alphadia_tl.workflow.jobs import JobPlan
 from alphadia_tl.workflow.layout import Layout, run_ids
-from alphadia_tl.workflow.libraries import JobPlan
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,7 @@ from alphadia_tl.cli import main
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.library.transfer_library import TransferLibrary
 from alphadia_tl.models.provenance import model_hashes
-from alphadia_tl.search.plan import TransferLearningPlan
-from alphadia_tl.search.ready_models import ReadyModels
+from alphadia_tl.search.plan import ReadyModels, TransferLearningPlan
 from alphadia_tl.settings import PluginSettings
 from alphadia_tl.step.step import run_step
 from alphadia_tl.step.step_settings import step_settings
