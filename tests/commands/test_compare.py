@@ -1,16 +1,16 @@
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 from made_outputs import precursors, write_output
+from stand_in import put_in_place
 
 from alphadia_tl import cli
-from alphadia_tl.commands import compare as compare_command
 from alphadia_tl.commands.compare import main, search_names
 from alphadia_tl.comparison.searches import RECORD
 from alphadia_tl.errors import QuantificationError, SettingsError
-from alphadia_tl.files import Manifest
 
 WRONG = precursors(range(900, 920), proteins="ENTRAPMENT_P{}")
 
@@ -128,51 +128,59 @@ def config(tmp_path):
     return path
 
 
-def test_with_a_config_the_searches_are_run_and_compared(tmp_path, config, monkeypatch):
-    asked = []
+@pytest.fixture
+def searches(tmp_path, monkeypatch):
+    """Let each search find more precursors than the one before; a program in its place takes no time."""
 
-    def run_searches(configs, output, write):
-        asked.append(configs)
-        for n, name in enumerate(configs):
-            write_output(output / name, precursors(range(100 + 10 * n)))
-            Manifest(output, RECORD).finish(name, {}, [], {"seconds": 61.0})
-        return 0
+    def make(*, ends="", **output):
+        made = tmp_path / "stand_in"
+        for n, name in enumerate(("off", "on", "stock")):
+            write_output(made / name, precursors(range(100 + 10 * n)), **output)
+        code = (
+            "import shutil\nfrom pathlib import Path\nOUT = Path(ARGS[ARGS.index('-o') + 1])\n"
+            "shutil.copytree(OUT.name, OUT)\nprint('searching')\n"
+        )
+        put_in_place(monkeypatch, made, "alphadia_tl.cli", code + ends)
 
-    monkeypatch.setattr(compare_command, "run_searches", run_searches)
-    (tmp_path / "x.raw").touch()
-    monkeypatch.chdir(tmp_path)
+    return make
+
+
+def test_with_a_config_the_searches_are_run_and_compared(tmp_path, config, searches):
+    searches()
+    here = Path.cwd()
+    (here / "x.raw").touch()
     more = ["--config-dict", '{"general": {"thread_count": 1}}', "--config-dict", '{"alphadia_tl": {"tuning_runs": 1}}']
     flags = ["-f", "x.raw", "-d", "raw", "--regex", "x|y", "--fasta", "y.fasta", "-l", "~/z.hdf", *more]
-    (tmp_path / "raw").mkdir()
-    (tmp_path / "raw" / "y.raw").touch()
-    code, said = compare("--config", config, "-o", tmp_path / "out", "--stock", *flags)
+    (here / "raw").mkdir()
+    (here / "raw" / "y.raw").touch()
+    command = ("--config", config, "-o", tmp_path / "out", "--stock", *flags)
+    code, said = compare(*command)
     assert code == 0
-    assert list(asked[0]) == ["off", "on", "stock"]
-    on = asked[0]["on"]
-    assert on["raw_paths"] == [str(tmp_path / "x.raw"), str(tmp_path / "raw" / "y.raw")]
-    assert on["fasta_paths"] == [str(tmp_path / "y.fasta")]
+    assert re.findall(r"\[(\w+)\] searching", said) == ["off", "on", "stock"]
+    on = yaml.safe_load((tmp_path / "out" / "on.config.yaml").read_text())
+    assert on["raw_paths"] == [str(here / "x.raw"), str(here / "raw" / "y.raw")]
+    assert on["fasta_paths"] == [str(here / "y.fasta")]
     assert on["library_path"] == str(Path.home() / "z.hdf")
     assert on["general"]["thread_count"] == 1
     assert on["alphadia_tl"] == {"enabled": True, "tuning_runs": 1}
     assert "on vs off: 110 against 100" in said
     assert "stock vs off: 120 against 100" in said
+    record = tmp_path / "out" / RECORD
+    record.write_text(re.sub(r"seconds: .*", "seconds: 61.0", record.read_text()))
+    code, said = compare(*command)
+    assert code == 0
+    assert "] searching" not in said
     assert next(line for line in said.splitlines() if line.startswith("wall ")).count("1 min 01 s") == 3
 
 
-def test_a_failed_search_is_not_compared(tmp_path, config, monkeypatch):
-    monkeypatch.setattr(compare_command, "run_searches", lambda *_: 7)
+def test_a_failed_search_is_not_compared(tmp_path, config, searches):
+    searches(ends="sys.exit(7)")
     assert compare("-c", config, "-o", tmp_path / "out")[0] == 7
-    assert not (tmp_path / "out").exists()
+    assert not list((tmp_path / "out").glob("comparison.*"))
 
 
-def test_mbr_in_all_searches_is_told_and_kept_out(tmp_path, config, monkeypatch):
-    def run_searches(configs, output, write):
-        for n, name in enumerate(configs):
-            write_output(output / name, precursors(range(100 + 10 * n)), mbr=True)
-            Manifest(output, RECORD).finish(name, {}, [], {"seconds": 61.0})
-        return 0
-
-    monkeypatch.setattr(compare_command, "run_searches", run_searches)
+def test_mbr_in_all_searches_is_told_and_kept_out(tmp_path, config, searches):
+    searches(mbr=True)
     _, said = compare("--config", config, "-o", tmp_path / "out")
     assert "Match between runs was on in all of them" in said
     assert "on vs off: 110 against 100" in said

@@ -7,9 +7,9 @@ import time
 
 import filelock
 import pytest
+from stand_in import put_in_place
 
-from alphadia_tl.commands import workflow as engine
-from alphadia_tl.commands.workflow import LOCKS, SNAKEFILE, driving, snakemake_command
+from alphadia_tl.commands.workflow import LOCKS, SNAKEFILE, driving, run_snakemake, snakemake_command
 from alphadia_tl.errors import OutputError
 from alphadia_tl.search.done import LOCK_NAME
 
@@ -84,13 +84,13 @@ def test_a_search_on_one_machine_keeps_a_workflow_out(tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_a_signal_to_stop_reaches_snakemake(tmp_path, monkeypatch):
     child = (
-        "import signal, sys, time, pathlib\n"
+        "import signal, time, pathlib\n"
         f"heard = pathlib.Path({str(tmp_path)!r}, 'heard')\n"
         "signal.signal(signal.SIGTERM, lambda *_: (heard.write_text('TERM'), sys.exit(3)))\n"
         "heard.with_name('ready').write_text('')\n"
         "time.sleep(60)\n"
     )
-    monkeypatch.setattr(engine, "snakemake_command", lambda output, flags: [sys.executable, "-c", child])
+    put_in_place(monkeypatch, tmp_path, "snakemake", child)
     sender = (
         "import os, pathlib, signal, time\n"
         f"ready = pathlib.Path({str(tmp_path)!r}, 'ready')\n"
@@ -99,7 +99,7 @@ def test_a_signal_to_stop_reaches_snakemake(tmp_path, monkeypatch):
     )
     with subprocess.Popen([sys.executable, "-c", sender]):
         started = time.monotonic()
-        assert engine.run_snakemake(tmp_path, []) == 3
+        assert run_snakemake(tmp_path, []) == 3
     assert (tmp_path / "heard").read_text() == "TERM"
     assert time.monotonic() - started < 50
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

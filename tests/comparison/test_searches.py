@@ -1,9 +1,7 @@
-import sys
-
 import pytest
 import yaml
+from stand_in import put_in_place
 
-from alphadia_tl.comparison import searches
 from alphadia_tl.comparison.searches import run_searches, search_configs, wall_seconds
 from alphadia_tl.errors import SettingsError
 
@@ -54,14 +52,12 @@ def test_configs_that_cannot_be_compared_are_refused(config, message):
 
 
 @pytest.fixture
-def stand_in(monkeypatch):
-    """A command in place of a search, which takes minutes: `code` is its program, with OUT and NAME filled in."""
+def stand_in(monkeypatch, tmp_path_factory):
+    """A program in place of a search: `code`, with OUT and NAME filled in."""
 
     def make(code):
-        def command(config, folder):
-            return [sys.executable, "-c", f"OUT, NAME = {str(folder)!r}, {folder.name!r}\n{code}"]
-
-        monkeypatch.setattr(searches, "_command", command)
+        names = "from pathlib import Path\nOUT = ARGS[ARGS.index('-o') + 1]\nNAME = Path(OUT).name\n"
+        put_in_place(monkeypatch, tmp_path_factory.mktemp("stand_in"), "alphadia_tl.cli", names + code)
 
     return make
 

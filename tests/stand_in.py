@@ -1,0 +1,15 @@
+"""A program in the place of a command that takes minutes."""
+
+
+def put_in_place(monkeypatch, folder, module, code):
+    """Let ``python -m module`` run the code: the test goes to a folder in which it is found first.
+
+    The code finds the command line after the module in ``ARGS``.
+    """
+    *packages, name = module.split(".")
+    where = folder.joinpath(*packages)
+    where.mkdir(parents=True, exist_ok=True)
+    if packages:
+        (where / "__init__.py").touch()
+    (where / f"{name}.py").write_text(f"import sys\nARGS = sys.argv[1:]\n{code}", encoding="utf-8")
+    monkeypatch.chdir(folder)
