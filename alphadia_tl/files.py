@@ -122,8 +122,12 @@ def require_space(folder: Path, needed_bytes: int) -> None:
 
     Raises OutputError if the folder cannot be written or has less free space than needed.
     """
-    write_whole(folder / ".alphadia_tl.probe", lambda part: part.write_bytes(b"probe"))
-    (folder / ".alphadia_tl.probe").unlink()
+    probe = folder / ".alphadia_tl.probe"
+    try:
+        write_whole(probe, lambda part: part.write_bytes(b"probe"))
+    except OutputError as error:
+        raise OutputError(error.what.replace(str(probe), str(folder), 1), error.advice) from error.__cause__
+    probe.unlink()
     free = shutil.disk_usage(folder).free
     if free < needed_bytes:
         raise OutputError(

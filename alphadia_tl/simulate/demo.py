@@ -14,7 +14,7 @@ from typing import Any
 from alphadia_tl.errors import ResultsError
 from alphadia_tl.files import read_yaml, write_yaml
 from alphadia_tl.host import deep_merge
-from alphadia_tl.simulate.experiment import DEMO, Experiment, make_experiment
+from alphadia_tl.simulate.experiment import DEMO, Experiment, Preset, make_experiment
 from alphadia_tl.simulate.truth import Score, score_search
 
 
@@ -79,6 +79,7 @@ def run_demo(
     output: Path,
     write: Callable[[str], object],
     *,
+    preset: Preset = DEMO,
     mzml: bool = False,
     oracle: bool = False,
     stock_transfer: bool = False,
@@ -95,7 +96,7 @@ def run_demo(
     """
     write(f"Making the experiment in {output} (reused when it is there) ...\n")
     started = time.perf_counter()
-    experiment = make_experiment(output / "experiment", DEMO, mzml=mzml)
+    experiment = make_experiment(output / "experiment", preset, mzml=mzml)
     facts = read_yaml(experiment.folder / "experiment.yaml", error=ResultsError)
     write(
         f"  {facts['true_precursors']:,} precursors in the sample, {facts['library_precursors']:,} in the FASTA's "

@@ -1,44 +1,54 @@
 import pytest
+import yaml
+from forked import run_script
+from stand_in import put_in_place
 
-from alphadia_tl.commands import workflow as command
-from alphadia_tl.commands.workflow import main
-
-
-@pytest.fixture(autouse=True)
-def logging_as_it_is(monkeypatch):
-    """alphaDIA's logging takes over the process's."""
-    monkeypatch.setattr(command.host, "start_logging", lambda folder: None)
+from alphadia_tl.workflow.layout import Layout
+from alphadia_tl.workflow.plan_file import make_plan
 
 
-def test_without_snakemake_the_command_says_what_to_install(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None)
-    (tmp_path / "c.yaml").write_text("alphadia_tl: {enabled: true}\n")
-    assert main(["--config", str(tmp_path / "c.yaml"), "-o", str(tmp_path / "out")]) == 1
-    assert "pip install 'snakemake>=" in caplog.text
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run the command in a process of its own, whose logging alphaDIA takes over, with a program as Snakemake."""
+
+    def run(config, *flags, first=""):
+        put_in_place(monkeypatch, tmp_path / "stand_in", "snakemake", "print('Snakemake got', ARGS)")
+        script = tmp_path / "script.py"
+        start = "from alphadia_tl.cli import main\nsys.exit(main(sys.argv[1:]))\n"
+        script.write_text(f"import os, sys\nos.chdir({str(tmp_path / 'stand_in')!r})\n{first}\n{start}")
+        (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+        command = ["workflow", "--config", tmp_path / "c.yaml", "-o", tmp_path / "out", *flags]
+        return run_script(script, command, tmp_path)
+
+    return run
 
 
-def test_an_impossible_config_ends_before_snakemake(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(command, "run_snakemake", lambda *a, **k: pytest.fail("Snakemake was started"))
-    (tmp_path / "c.yaml").write_text("alphadia_tl: {enabled: true, tuning_runs: 0}\nraw_paths: []\n")
-    assert main(["--config", str(tmp_path / "c.yaml"), "-o", str(tmp_path / "out")]) == 1
-    assert "TL_CONFIG" in caplog.text
+def test_without_snakemake_the_command_says_what_to_install(run):
+    code, said = run({"alphadia_tl": {"enabled": True}}, first="sys.modules['snakemake'] = None")
+    assert code == 1
+    assert "pip install 'snakemake>=" in said
 
 
-@pytest.mark.parametrize("flags", [[], ["--tune-again"]])
-def test_the_flag_that_tunes_again_is_the_plans_and_not_snakemakes(tmp_path, monkeypatch, flags):
-    got = {}
-    monkeypatch.setattr(command, "make_plan", lambda config, output, *, tune_again: got.update(tune_again=tune_again))
-    monkeypatch.setattr(command, "run_snakemake", lambda output, left: got.update(left=left) or 0)
-    (tmp_path / "c.yaml").write_text("alphadia_tl: {enabled: true}\n")
-    words = [
-        "--config",
-        tmp_path / "c.yaml",
-        "-o",
-        tmp_path / "out",
-        "--file",
-        tmp_path / "c.yaml",
-        *flags,
-        "--dry-run",
-    ]
-    assert main(list(map(str, words))) == 0
-    assert got == {"tune_again": bool(flags), "left": ["--dry-run"]}
+def test_an_impossible_config_ends_before_snakemake(run):
+    code, said = run({"alphadia_tl": {"enabled": True, "tuning_runs": 0}, "raw_paths": []})
+    assert code == 1
+    assert "TL_CONFIG" in said
+    assert "Snakemake got" not in said
+
+
+@pytest.mark.parametrize(("flags", "tuned_on"), [([], ["run_1"]), (["--tune-again"], ["run_1", "run_2"])])
+def test_the_flag_that_tunes_again_is_the_plans_and_not_snakemakes(tmp_path, run, flags, tuned_on):
+    raw = [tmp_path / f"run_{i}.mzML" for i in (1, 2)]
+    for path in raw:
+        path.touch()
+    config = {"raw_paths": [str(raw[0])], "alphadia_tl": {"enabled": True}}
+    layout = Layout(tmp_path / "out")
+    make_plan(config, layout.folder)
+    layout.tuned.write_text("")
+    code, said = run(config, "--file", raw[1], *flags, "--dry-run")
+    assert code == 0
+    assert yaml.safe_load(layout.plan.read_text())["tuning_runs"] == tuned_on
+    (got,) = [line for line in said.splitlines() if line.startswith("Snakemake got")]
+    assert got.endswith("'--dry-run']")
+    assert "--tune-again" not in got
+    assert str(raw[1]) not in got

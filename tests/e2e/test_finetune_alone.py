@@ -5,6 +5,7 @@ import re
 import signal
 
 import pytest
+import torch
 import yaml
 
 from e2e.support import MANY_HELD_OUT, call
@@ -43,6 +44,9 @@ def bundles(flag_on, experiment, tmp_path_factory):
                 "alphadia-tl", arguments, experiment.home.resolve(), kill_at=["Fine-tuning Charge", "Epoch 0"]
             )
             assert code == -signal.SIGKILL, log[-3000:]
+            left = (folder / name / ".checkpoints").glob("*.pt")
+            epochs = [torch.load(path, weights_only=True)["state"]["epochs"] for path in left]
+            (folder / "epochs.yaml").write_text(yaml.safe_dump(sorted(epochs)))
         code, log = call("alphadia-tl", arguments, experiment.home.resolve())
         assert code == 0, log[-3000:]
         (folder / f"{name}.log").write_text(log)
@@ -60,7 +64,9 @@ def test_quant_folders_and_a_saved_library_of_them_give_the_same_weights_and_dec
 def test_a_killed_tuning_is_taken_up_where_it_was(bundles):
     """The RT model was finished then; what comes out is what an undisturbed call gives (above)."""
     killed, undisturbed = ((bundles / f"{name}.log").read_text() for name in ("saved", "quant"))
-    assert re.search("Taken up from a checkpoint: [12] epochs are trained already", killed)
+    taken_up = re.findall(r"Taken up from a checkpoint: (\d+) epochs are trained already", killed)
+    assert taken_up
+    assert sorted(map(int, taken_up)) == yaml.safe_load((bundles / "epochs.yaml").read_text())
     assert "Taken up" not in undisturbed
     assert not (bundles / "saved" / ".checkpoints").exists()
 
@@ -71,7 +77,6 @@ def test_the_library_is_predicted_again_where_one_is_given(bundles):
 
 
 def test_the_models_load_in_stock_peptdeep(bundles):
-    import torch
     from peptdeep.model.rt import AlphaRTModel
 
     model = AlphaRTModel(device="cpu")

@@ -1,14 +1,34 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from alphadia_tl.simulate.experiment import SMALL, make_weights
 from alphadia_tl.simulate.instrument import LAB
 from alphadia_tl.simulate.run_file import Acquisition
 from alphadia_tl.simulate.sample import Digestion, Sample, digest, make_sample, random_proteome
+from alphadia_tl.simulate.weights import BaseTraining
+
+TINY = replace(
+    SMALL,
+    n_proteins=8,
+    acquisition=replace(SMALL.acquisition, gradient_minutes=0.5),
+    training=BaseTraining(
+        n_proteins=8, n_rt=40, n_charge=40, n_ms2=40, n_ccs=40, epochs_rt=1, epochs_charge=1, epochs_ms2=1, epochs_ccs=1
+    ),
+)
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Home folder with the base weights of TINY."""
+    path = tmp_path_factory.mktemp("home")
+    make_weights(path, TINY)
+    return path
 
 
 @pytest.fixture(scope="session")

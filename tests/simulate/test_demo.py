@@ -1,8 +1,13 @@
-import pytest
+import shutil
 
-from alphadia_tl.simulate import demo
+import pytest
+from stand_in import put_in_place
+
 from alphadia_tl.simulate.demo import SearchResult, format_table, run_demo
+from alphadia_tl.simulate.experiment import make_experiment
 from alphadia_tl.simulate.truth import Score
+
+from .conftest import TINY
 
 SCORE = Score(reported=2000, true=1900, absent=40, misplaced=60, entrapment=3, fdp=0.05, proteins=80, true_proteins=78)
 
@@ -24,23 +29,21 @@ def test_a_failed_search_is_no_row_of_zeros():
 
 
 @pytest.mark.parametrize("code", [1, 127])
-def test_a_failed_search_costs_no_other_and_gives_its_exit_code_and_the_end_of_its_log(tmp_path, monkeypatch, code):
-    class Made:
-        folder = tmp_path
-
-    (tmp_path / "experiment.yaml").write_text("true_precursors: 1\nlibrary_precursors: 2\n")
-    (tmp_path / "stock_transfer.log").write_text("first\nValueError: could not broadcast\n")
-
-    def run_search(experiment, output, title, changes, *, oracle):
-        failed = output.name == "stock_transfer"
-        return SearchResult(title, code if failed else 0, 1.0, None if failed else SCORE)
-
-    monkeypatch.setattr(demo, "make_experiment", lambda folder, preset, mzml: Made())
-    monkeypatch.setattr(demo, "run_search", run_search)
+def test_a_failed_search_costs_no_other_and_gives_its_exit_code_and_its_last_lines(tmp_path, home, monkeypatch, code):
+    shutil.copytree(home, tmp_path / "experiment" / "home")
+    truth = make_experiment(tmp_path / "experiment", TINY).read_truth()
+    found = truth.assign(qval=0.0, **{"rt.observed": truth["rt_seconds"]})
+    found.rename(columns=lambda c: ("pg." if c == "proteins" else "precursor.") + c).to_parquet(tmp_path / "found")
+    search = (
+        "import shutil\nOUT = ARGS[ARGS.index('-o') + 1]\n"
+        f"if OUT.endswith('stock_transfer'): sys.exit(print('first\\nValueError: could not broadcast') or {code})\n"
+        f"shutil.copy({str(tmp_path / 'found')!r}, OUT + '/precursors.parquet')\n"
+    )
+    put_in_place(monkeypatch, tmp_path / "stand_in", "alphadia_tl.cli", search)
     said = []
-    assert run_demo(tmp_path, said.append, stock_transfer=True, oracle=True) == code
+    assert run_demo(tmp_path, said.append, preset=TINY, stock_transfer=True, oracle=True) == code
     [told] = [text for text in said if "ValueError: could not broadcast" in text]
     assert f"exit code {code}" in told
     rows = said[-1].splitlines()
-    assert len([row for row in rows if "2,000" in row]) == 3
+    assert len([row for row in rows if f" {len(truth):,} " in row and "0.00%" in row]) == 3
     assert len([row for row in rows if "failed" in row]) == 1

@@ -1,33 +1,24 @@
 from __future__ import annotations
 
+import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 from forked import run_script
 from peptdeep.pretrained_models import is_model_zip
 
 from alphadia_tl.models.manager import FinetuneManager
-from alphadia_tl.simulate import experiment as module
-from alphadia_tl.simulate.experiment import SMALL, make_experiment, make_weights
+from alphadia_tl.simulate.experiment import Preset, make_experiment, make_weights
 from alphadia_tl.simulate.instrument import REFERENCE
-from alphadia_tl.simulate.weights import MS2_TYPES, BaseTraining, model_zip_path, train_base_weights, training_table
+from alphadia_tl.simulate.weights import MS2_TYPES, model_zip_path, training_table
 
-TINY = BaseTraining(
-    n_proteins=8, n_rt=40, n_charge=40, n_ms2=40, n_ccs=40, epochs_rt=1, epochs_charge=1, epochs_ms2=1, epochs_ccs=1
-)
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("home")
-    train_base_weights(path, REFERENCE, TINY)
-    return path
+from .conftest import TINY
 
 
 def test_training_table_has_the_charges_that_a_search_would_observe():
-    df, fragments = training_table(REFERENCE, TINY)
+    df, fragments = training_table(REFERENCE, TINY.training)
     z = np.arange(1, 7)
     fractions = REFERENCE.charge_probabilities(df, z)[np.arange(len(df)), df["charge"] - 1]
     assert fractions.min() > 0.1
@@ -80,45 +71,41 @@ def run_at(home: Path, code: str) -> None:
     assert exit_code == 0, said[-2000:]
 
 
-def test_files_are_made_once_and_made_again_for_other_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    trained = []
+def test_files_are_made_once_and_made_again_for_other_settings(tmp_path: Path, home: Path):
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    archive = model_zip_path(tmp_path)
 
-    def fake(home: Path, instrument: object, training: BaseTraining) -> dict[str, dict[str, float]]:
-        trained.append(training.seed)
-        model_zip_path(home).parent.mkdir(parents=True, exist_ok=True)
-        model_zip_path(home).write_bytes(b"zip")
-        return {}
+    def made_again(preset: Preset) -> bool:
+        before = archive.stat().st_mtime_ns if archive.exists() else None
+        make_weights(tmp_path, preset)
+        return archive.stat().st_mtime_ns != before
 
-    monkeypatch.setattr(module, "train_base_weights", fake)
-    preset = replace(SMALL, training=TINY)
-    make_weights(tmp_path, preset)
-    make_weights(tmp_path, preset)
-    assert trained == [TINY.seed]
-    make_weights(tmp_path, replace(preset, training=replace(TINY, seed=12)))
-    assert trained == [TINY.seed, 12]
-    model_zip_path(tmp_path).unlink()
-    make_weights(tmp_path, replace(preset, training=replace(TINY, seed=12)))
-    assert trained == [TINY.seed, 12, 12]
+    assert not made_again(TINY)
+    other = replace(TINY, training=replace(TINY.training, seed=12))
+    assert made_again(other)
+    assert not made_again(other)
+    assert networks(archive) != networks(model_zip_path(home))
 
 
-def test_experiments_can_share_weights_and_have_their_own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def fake(home: Path, *_: object) -> dict[str, dict[str, float]]:
-        model_zip_path(home).parent.mkdir(parents=True)
-        model_zip_path(home).write_bytes(b"zip")
-        return {}
+def networks(archive: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(archive) as file:
+        return {name: file.read(name) for name in file.namelist()}
 
-    monkeypatch.setattr(module, "train_base_weights", fake)
-    preset = replace(SMALL, n_proteins=8, n_runs=2, acquisition=replace(SMALL.acquisition, gradient_minutes=0.5))
-    made = make_experiment(tmp_path / "a", preset, weights_folder=tmp_path / "w")
+
+def test_experiments_can_share_weights_and_have_their_own_runs(tmp_path: Path, home: Path):
+    preset, stamped = replace(TINY, n_runs=2), model_zip_path(home).stat().st_mtime_ns
+    made = make_experiment(tmp_path / "a", preset, weights_folder=home)
     assert [p.name for p in made.raw_files] == ["run_1.hdf", "run_2.hdf"]
     assert all(p.is_file() for p in made.raw_files)
     assert made.raw_files[0].read_bytes() != made.raw_files[1].read_bytes()
-    assert model_zip_path(made.home).read_bytes() == b"zip"
+    assert model_zip_path(made.home).resolve() == model_zip_path(home).resolve()
+    assert model_zip_path(home).stat().st_mtime_ns == stamped
     assert made.environment()["HOME"] == str(made.home.resolve())
     stamp = made.raw_files[0].stat().st_mtime_ns
-    assert (
-        make_experiment(tmp_path / "a", preset, weights_folder=tmp_path / "w").raw_files[0].stat().st_mtime_ns == stamp
-    )
+    assert make_experiment(tmp_path / "a", preset, weights_folder=home).raw_files[0].stat().st_mtime_ns == stamp
+    made.raw_files[1].unlink()
+    make_experiment(tmp_path / "a", preset, weights_folder=home)
+    assert made.raw_files[1].is_file()
     truth = made.read_truth()
     assert {"sequence", "mods", "mod_sites", "charge", "rt_seconds", "proteins"} <= set(truth.columns)
     config = made.config(oracle=True)
