@@ -195,7 +195,7 @@ def with_files(settings: EntrapmentSettings, fastas: Iterable[str | Path]) -> En
     )
 
 
-def announced(settings: EntrapmentSettings, config: Mapping[str, Any]) -> EntrapmentSettings:
+def settings_of_search(settings: EntrapmentSettings, config: Mapping[str, Any]) -> EntrapmentSettings:
     """Return the settings that count for a search with this config, and log what was taken from a file.
 
     Raises DataError if a file that is there cannot be read.

@@ -29,7 +29,7 @@ def count_before_protein_fdr(folder: Path, *, claimed_fdr: float) -> int | None:
     return None if rows is None else len(targets_at(rows, claimed_fdr).drop_duplicates(PRECURSOR))
 
 
-def count_kept_and_gained(first: Path, second: Path) -> dict[str, int] | None:
+def count_between_passes(first: Path, second: Path) -> dict[str, int] | None:
     """Count the target precursors, run by run, that two passes have in common and that each has alone.
 
     ``kept``, ``gained`` and ``lost``, over the runs that both folders have in ``quant/<run>/psm.parquet``; None without

@@ -14,6 +14,7 @@ from alphabase.peptide.mobility import mobility_to_ccs_bruker
 from alphabase.peptide.precursor import update_precursor_mz
 
 from alphadia_tl.errors import DataError, QuantificationError, TransferLearningError
+from alphadia_tl.host.contract import PRECURSOR
 from alphadia_tl.library.fragments import (
     Bools,
     Floats,
@@ -50,7 +51,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Kept:
+class BestObservations:
     """Best observations so far, and the little that stays of every run.
 
     The fragment blocks of ``precursor_df`` lie in the order of its rows in the dense ``intensity`` and ``mask`` (rows,
@@ -66,7 +67,7 @@ class Kept:
     sampled: bool = False
 
     @classmethod
-    def empty(cls, n_types: int) -> Kept:
+    def empty(cls, n_types: int) -> BestObservations:
         """Return one without observations."""
         return cls(pd.DataFrame(), np.zeros((0, n_types), np.float32), np.zeros((0, n_types), bool))
 
@@ -85,8 +86,7 @@ class Kept:
         self.intensity, self.mask = self.intensity[gather], self.mask[gather]
 
 
-_PRECURSOR = ["nAA", "sequence", "mods", "mod_sites", "charge"]
-_ORDER = [*_PRECURSOR, "proba", "raw_name"]
+_ORDER = ["nAA", *PRECURSOR, "proba", "raw_name"]
 
 
 @dataclass(frozen=True)
@@ -151,13 +151,13 @@ def collect(
     """
     ordered = _distinct(folders)
     salt = draw_salt(generator)
-    kept = Kept.empty(len(wanted.charged_frag_types))
+    best = BestObservations.empty(len(wanted.charged_frag_types))
     left_out: list[tuple[str, str]] = []
     failures: list[TransferLearningError] = []
     for folder in ordered:
         name = run_name(folder)
         try:
-            reason = _add_run(kept, folder, settings, wanted, salt)
+            reason = _add_run(best, folder, settings, wanted, salt)
         except UnknownModificationError:
             raise
         except TransferLearningError as error:
@@ -173,7 +173,7 @@ def collect(
             f"No run can be used for transfer learning: {' | '.join(str(f) for f in failures)}",
             "Search the runs again.",
         )
-    return _finish(kept, settings, wanted, tuple(left_out), salt)
+    return _finish(best, settings, wanted, tuple(left_out), salt)
 
 
 def _distinct(folders: Sequence[str | Path]) -> list[Path]:
@@ -187,7 +187,7 @@ def _distinct(folders: Sequence[str | Path]) -> list[Path]:
     return paths
 
 
-def _add_run(kept: Kept, folder: Path, settings: TransferLibrarySettings, wanted: Wanted, salt: str) -> str:
+def _add_run(best: BestObservations, folder: Path, settings: TransferLibrarySettings, wanted: Wanted, salt: str) -> str:
     """Merge one run; return why it was left out, or an empty text."""
     new_df = read_precursors(folder, fdr=wanted.fdr)
     new_df[KEY_COLUMN] = precursor_keys(new_df)
@@ -195,21 +195,21 @@ def _add_run(kept: Kept, folder: Path, settings: TransferLibrarySettings, wanted
         found = "only one precursor" if len(new_df) else "no precursor"
         return f"{found} at {wanted.fdr:.2%} FDR, too few to scale retention times."
     times = run_times(run_name(folder), new_df)
-    candidates = pd.concat([kept.precursor_df, new_df], ignore_index=True) if kept.times else new_df
+    candidates = pd.concat([best.precursor_df, new_df], ignore_index=True) if best.times else new_df
     rows = top_observations(candidates, settings.top_k_samples)
     if wanted.max_precursors is not None:
         possible = possible_rows(candidates.iloc[rows], wanted.max_precursors, salt)
-        kept.sampled |= len(possible) < len(rows)
+        best.sampled |= len(possible) < len(rows)
         rows = rows[possible]
-    n_kept = len(kept.precursor_df)
+    n_kept = len(best.precursor_df)
     observations = read_fragments(folder, new_df.iloc[rows[rows >= n_kept] - n_kept], wanted.charged_frag_types)
     intensity, mask, use = _quality(observations, settings)
     still = rows[rows < n_kept]
     if len(still) < n_kept:
-        kept.take(still)
-    kept.add(observations.precursor_df.assign(use_for_ms2=use), intensity, mask)
-    kept.times.append(times)
-    kept.limits[observations.run] = observations.fragment_mz
+        best.take(still)
+    best.add(observations.precursor_df.assign(use_for_ms2=use), intensity, mask)
+    best.times.append(times)
+    best.limits[observations.run] = observations.fragment_mz
     logger.info(
         f"Run '{observations.run}': {len(new_df):,} precursors, {len(observations.precursor_df):,} kept so far."
     )
@@ -233,31 +233,31 @@ def _quality(observations: RunObservations, settings: TransferLibrarySettings) -
 
 
 def _finish(
-    kept: Kept,
+    best: BestObservations,
     settings: TransferLibrarySettings,
     wanted: Wanted,
     left_out: tuple[tuple[str, str], ...],
     salt: str,
 ) -> TransferLibrary:
     charged_frag_types, max_precursors = wanted.charged_frag_types, wanted.max_precursors
-    if len(kept.precursor_df) == 0:
+    if len(best.precursor_df) == 0:
         return TransferLibrary.empty(charged_frag_types, left_out)
     if max_precursors is not None:
-        rows = sample_peptides(kept.precursor_df, max_precursors, salt)
-        if kept.sampled or len(rows) < len(kept.precursor_df):
-            peptides = kept.precursor_df["sequence"].iloc[rows].nunique()
-            logger.info(f"More than {max_precursors:,} precursors: a random sample of {peptides:,} peptides is kept.")
-        kept.take(rows)
-    kept.take(kept.precursor_df.sort_values(_ORDER, kind="stable").index.to_numpy())
-    precursor_mz, fragment_mz = _mz(kept.precursor_df, charged_frag_types)
-    df = kept.precursor_df.drop(columns=["_candidate", KEY_COLUMN], errors="ignore")
-    df["rt_norm"] = _rt_norm(df, kept.times, align=settings.norm_delta_max)
+        rows = sample_peptides(best.precursor_df, max_precursors, salt)
+        if best.sampled or len(rows) < len(best.precursor_df):
+            peptides = best.precursor_df["sequence"].iloc[rows].nunique()
+            logger.info(f"More than {max_precursors:,} precursors: a random sample of {peptides:,} peptides is best.")
+        best.take(rows)
+    best.take(best.precursor_df.sort_values(_ORDER, kind="stable").index.to_numpy())
+    precursor_mz, fragment_mz = _mz(best.precursor_df, charged_frag_types)
+    df = best.precursor_df.drop(columns=["_candidate", KEY_COLUMN], errors="ignore")
+    df["rt_norm"] = _rt_norm(df, best.times, align=settings.norm_delta_max)
     df = _with_mobility(df.assign(precursor_mz=precursor_mz))
-    lower, upper = _limits(df, kept.limits, wanted.fragment_mz)
-    mask = kept.mask & observable(kept.intensity, fragment_mz, lower, upper)
+    lower, upper = _limits(df, best.limits, wanted.fragment_mz)
+    mask = best.mask & observable(best.intensity, fragment_mz, lower, upper)
     columns = list(charged_frag_types)
     library = TransferLibrary(
-        df, pd.DataFrame(kept.intensity, columns=columns), pd.DataFrame(mask, columns=columns), left_out
+        df, pd.DataFrame(best.intensity, columns=columns), pd.DataFrame(mask, columns=columns), left_out
     )
     logger.info(
         f"Transfer library: {len(df):,} observations of {df['sequence'].nunique():,} peptides from "
@@ -279,7 +279,7 @@ def _mz(df: pd.DataFrame, charged_frag_types: Sequence[str]) -> tuple[npt.NDArra
     keys = precursor_keys(df)
     new = ~pd.Series(keys).duplicated().to_numpy()
     number = pd.factorize(keys)[0]
-    distinct_df = update_precursor_mz(df.loc[new, _PRECURSOR].reset_index(drop=True))
+    distinct_df = update_precursor_mz(df.loc[new, ["nAA", *PRECURSOR]].reset_index(drop=True))
     if not np.isfinite(distinct_df["precursor_mz"]).all():
         raise DataError("Some precursors have no finite m/z.", "Check their sequences and modifications.")
     start, stop = block_bounds(distinct_df["nAA"].to_numpy())

@@ -10,6 +10,7 @@ import pandas as pd
 from alphabase.peptide.fragment import FRAGMENT_TYPES, create_fragment_mz_dataframe
 
 from alphadia_tl.errors import DataError
+from alphadia_tl.host.contract import PRECURSOR
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -115,7 +116,7 @@ def _sorted_by_owner(values: Floats, owner: Ints) -> Floats:
 
 def theoretical_mz(precursor_df: pd.DataFrame, charged_frag_types: Sequence[str]) -> Floats:
     """Calculate fragment m/z (Th) for rows sorted by nAA whose blocks lie in order; 0 where there is no such ion."""
-    columns = ["sequence", "mods", "mod_sites", "charge", "nAA"]
+    columns = [*PRECURSOR, "nAA"]
     frame = create_fragment_mz_dataframe(precursor_df[columns].reset_index(drop=True), list(charged_frag_types))
     values: Floats = frame.to_numpy(np.float32)
     return values

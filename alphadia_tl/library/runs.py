@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from alphabase.constants import modification
 
 from alphadia_tl.errors import DataError, QuantificationError
-from alphadia_tl.host.contract import PSM_FILE, TRANSFER_FRAGMENTS_FILE
+from alphadia_tl.host.contract import PRECURSOR, PSM_FILE, TRANSFER_FRAGMENTS_FILE
 from alphadia_tl.library.fragments import Bools, Floats, Ints, find, find_runs, flat_codes, type_codes, with_blocks
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def unreadable(path: Path, run: str, error: Exception) -> QuantificationError:
     return QuantificationError(f"Run '{run}': {path} cannot be read ({reason}).", "Search this run again.")
 
 
-PSM_COLUMNS = ("precursor_idx", "rank", "sequence", "mods", "mod_sites", "charge", "rt_observed", "proba", "decoy")
+PSM_COLUMNS = ("precursor_idx", "rank", *PRECURSOR, "rt_observed", "proba", "decoy")
 OPTIONAL_PSM_COLUMNS = ("qval", "mobility_observed")
 FRAGMENT_COLUMNS = ("precursor_idx", "rank", "intensity", "correlation", "position", "type", "charge", "loss_type")
 MZ_COLUMNS = ("mz_library", "mz", "mz_observed")
@@ -226,7 +226,7 @@ def _mobility(df: pd.DataFrame) -> npt.NDArray[np.float64]:
 def _drop_unusable(table: pd.DataFrame, run: str) -> pd.DataFrame:
     sound = np.isfinite(table["rt_observed"]) & np.isfinite(table["proba"])
     ordered = table[sound].sort_values(["proba", "_candidate"], kind="stable")
-    distinct: pd.DataFrame = ordered.drop_duplicates(["sequence", "mods", "mod_sites", "charge"])
+    distinct: pd.DataFrame = ordered.drop_duplicates(PRECURSOR)
     if (dropped := int((~sound).sum())) > 0:
         logger.warning(f"Run '{run}': {dropped:,} precursors without a retention time or score were dropped.")
     if (repeated := len(ordered) - len(distinct)) > 0:

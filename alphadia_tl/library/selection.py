@@ -52,7 +52,7 @@ def peptide_priority(sequences: pd.Series, salt: str) -> Keys:
 
 
 def _peptidoforms(precursor_df: pd.DataFrame) -> npt.NDArray[Any]:
-    sequence, mods, sites = (precursor_df[c].to_numpy(dtype=object) for c in ("sequence", "mods", "mod_sites"))
+    sequence, mods, sites = (precursor_df[c].to_numpy(dtype=object) for c in PEPTIDOFORM)
     joined: npt.NDArray[Any] = sequence + "|" + mods + "|" + sites
     return joined
 
@@ -103,14 +103,14 @@ def split_by_peptide(
     fractions: tuple[float, float, float] = (0.7, 0.2, 0.1),
     *,
     generator: np.random.Generator,
-    turn: int = 0,
+    fold: int = 0,
 ) -> npt.NDArray[np.int8]:
     """Label every row as training (0), validation (1) or test (2); a peptide never straddles.
 
     Rows of one stripped sequence (other charges, modifications or runs) get the same label. The fractions are of the
     *distinct sequences*: where they add up to less than 1, the rest is -1 (unused), and with at least as many peptides
     as positive fractions, no such split is empty. The generator is called once, on the sorted distinct sequences, so
-    that neither the order of the rows nor how often a sequence occurs changes anything. Other turns of the same shuffle
+    that neither the order of the rows nor how often a sequence occurs changes anything. Other folds of the same shuffle
     have other test peptides, as long as there are any left.
 
     Raises DataError for fractions that are negative or add up to more than 1, or missing sequences.
@@ -127,7 +127,7 @@ def split_by_peptide(
     labels = np.full(len(distinct), UNUSED, dtype=np.int8)
     counts = _counts(shares, len(distinct))
     bounds = np.concatenate([[0], np.cumsum(counts)])
-    order = np.roll(generator.permutation(len(distinct)), turn * int(counts[TEST]))
+    order = np.roll(generator.permutation(len(distinct)), fold * int(counts[TEST]))
     for label in (TRAIN, VALIDATION, TEST):
         labels[order[bounds[label] : bounds[label + 1]]] = label
     per_row: npt.NDArray[np.int8] = labels[inverse.reshape(-1)]

@@ -16,25 +16,16 @@ import pandas as pd
 from alphabase.peptide.fragment import create_fragment_mz_dataframe
 from alphabase.spectral_library.base import SpecLibBase
 
-from alphadia_tl.errors import LibraryError, OutputError
+from alphadia_tl.errors import LibraryError
+from alphadia_tl.files import write_whole
+from alphadia_tl.host.contract import PEPTIDOFORM, PRECURSOR
 from alphadia_tl.library.fragments import Ints, block_rows, enough_fragments, with_blocks
 from alphadia_tl.library.runs import check_modifications
 
 logger = logging.getLogger(__name__)
 
-REQUIRED_COLUMNS = (
-    "sequence",
-    "mods",
-    "mod_sites",
-    "charge",
-    "nAA",
-    "rt_norm",
-    "rt_observed",
-    "proba",
-    "raw_name",
-    "frag_start_idx",
-    "frag_stop_idx",
-)
+BLOCK = ["frag_start_idx", "frag_stop_idx"]
+REQUIRED_COLUMNS = (*PRECURSOR, "nAA", "rt_norm", "rt_observed", "proba", "raw_name", *BLOCK)
 """Columns that must be in a file. One without use_for_ms2 is taken as selected already: all rows are used."""
 _GROUP = "alphadia_tl"
 """Group of the file beside alphabase's own ``library``; alphabase does not look at it."""
@@ -83,7 +74,7 @@ class TransferLibrary:
     def empty(cls, charged_frag_types: Sequence[str], left_out: tuple[tuple[str, str], ...] = ()) -> TransferLibrary:
         """Return a library without observations, with all columns."""
         text = pd.Series(dtype=object)
-        columns = dict.fromkeys(("sequence", "mods", "mod_sites", "raw_name"), text)
+        columns = dict.fromkeys((*PEPTIDOFORM, "raw_name"), text)
         columns |= {c: pd.Series(dtype=np.int64) for c in ("charge", "nAA", "frag_start_idx", "frag_stop_idx")}
         columns |= {c: pd.Series(dtype=float) for c in ("precursor_mz", "rt_norm", "rt_observed", "proba")}
         df = pd.DataFrame({**columns, "use_for_ms2": pd.Series(dtype=bool)})
@@ -101,29 +92,24 @@ class TransferLibrary:
         OutputError
             If it cannot be written.
         """
-        path = Path(path)
-        temporary = path.with_name(f".{path.name}.part")
         types = list(self.fragment_intensity_df.columns)
         library = SpecLibBase()
         library._precursor_df = self.precursor_df.copy() if len(self) else _EMPTY.copy()
         library.charged_frag_types = types
         library._fragment_intensity_df = self.fragment_intensity_df
         library._fragment_mz_df = self._fragment_mz()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            library.save_hdf(str(temporary))
-            with h5py.File(temporary, "a") as file:
+
+        def write(part: Path) -> None:
+            library.save_hdf(str(part))
+            with h5py.File(part, "a") as file:
                 group = file.create_group(_GROUP)
                 mask = self.fragment_mask_df.to_numpy(bool)
                 group.create_dataset("fragment_mask", data=mask, compression="lzf" if mask.size else None)
                 group.attrs["charged_frag_types"] = json.dumps(types)
                 group.attrs["left_out"] = json.dumps(self.left_out)
                 group.create_dataset("run_facts", data=json.dumps(self.run_facts))
-            temporary.replace(path)
-        except (OSError, RuntimeError) as error:  # h5py tells of a full disk in several ways
-            raise OutputError(f"Cannot write the transfer library {path}: {error}.", "Is there space left?") from error
-        finally:
-            temporary.unlink(missing_ok=True)
+
+        write_whole(Path(path), write)
 
     @classmethod
     def load(cls, path: str | Path) -> TransferLibrary:
@@ -174,7 +160,7 @@ class TransferLibrary:
         types = list(self.fragment_intensity_df.columns)
         if len(self) == 0:
             return self.fragment_intensity_df.copy()
-        columns = ["sequence", "mods", "mod_sites", "charge", "nAA", "frag_start_idx", "frag_stop_idx"]
+        columns = [*PRECURSOR, "nAA", *BLOCK]
         frame: pd.DataFrame = create_fragment_mz_dataframe(
             self.precursor_df[columns].copy(), types, reference_fragment_df=self.fragment_intensity_df
         )
@@ -188,7 +174,6 @@ def describe(library: TransferLibrary) -> dict[str, Any]:
     with signal (interference); ``charges`` and ``modifications`` are numbers of observations.
     """
     df = library.precursor_df
-    form = ["sequence", "mods", "mod_sites"]
     intensity, mask = library.fragment_intensity_df.to_numpy(), library.fragment_mask_df.to_numpy(bool)
     signal = intensity > 0
     names = Counter(name for mods in df["mods"] for name in set(mods.split(";")) if name)
@@ -196,8 +181,8 @@ def describe(library: TransferLibrary) -> dict[str, Any]:
         "runs": int(df["raw_name"].nunique()),
         "runs_left_out": len(library.left_out),
         "observations": len(df),
-        "precursors": len(df.drop_duplicates([*form, "charge"])),
-        "peptidoforms": len(df.drop_duplicates(form)),
+        "precursors": len(df.drop_duplicates(PRECURSOR)),
+        "peptidoforms": len(df.drop_duplicates(PEPTIDOFORM)),
         "peptides": int(df["sequence"].nunique()),
         "used_for_ms2": int(df["use_for_ms2"].sum()),
         "fragments": int(mask.size),

@@ -19,16 +19,16 @@ from peptdeep.model.model_interface import ModelInterface
 from peptdeep.pretrained_models import ModelManager
 
 from alphadia_tl.errors import WeightsError
-from alphadia_tl.models.prediction import PredictionMixin, PredictionParts, in_chunks, network_fingerprint
+from alphadia_tl.models.prediction import PredictedChunks, PredictionMixin, in_chunks, network_fingerprint
 from alphadia_tl.models.weights import Weights, build_model, find_weights, save_networks
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import get_task
 from alphadia_tl.tasks.base import MzLimits, Task, TaskData
 from alphadia_tl.tasks.energy import Better, NceSearch, instrument_group, search_nce, with_nce
-from alphadia_tl.tasks.folds import tune_in_folds
 from alphadia_tl.tasks.held_out import LibraryScores, TuneResult, Values, score_library_values
 from alphadia_tl.tasks.ms2 import DEFAULT_FRAG_TYPES, Ms2Task
 from alphadia_tl.tasks.predict import predict
+from alphadia_tl.tasks.repeated_tuning import tune_in_folds
 from alphadia_tl.tasks.tuning import TuneSettings
 from alphadia_tl.training.examples import Examples
 
@@ -92,7 +92,7 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
     ----------
     results : dict of str to TuneResult
         Results of the models tuned so far.
-    parts : PredictionParts or None
+    predicted_chunks : PredictedChunks or None
         Predictions that other processes may have made; those that are missing are added.
     weights : dict of str to Weights
         Start weights of each model that has any.
@@ -129,7 +129,7 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         self.precision = precision
         self.results: dict[str, TuneResult] = {}
         self.checkpoints = checkpoints
-        self.parts: PredictionParts | None = None
+        self.predicted_chunks: PredictedChunks | None = None
         self.weights: dict[str, Weights] = {}
         self.nce_search: NceSearch | None = None
         self._pretrained_nce: float | None = None
@@ -300,28 +300,23 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         def run(chunk: pd.DataFrame) -> NDArray[Any]:
             return else_on_cpu(interface, lambda: predict(task, interface.model, chunk, self.precision))
 
-        if self.parts is None:
+        chunks = self.predicted_chunks
+        if chunks is None:
             return in_chunks(df, run)
-        conditions: dict[str, object] = {"precision": self.precision}
+        decisive: dict[str, object] = {"precision": self.precision}
         if name == "ms2":
-            conditions |= {"nce": float(self.nce), "instrument": self.instrument, "types": self.charged_frag_types}
-        fingerprint = network_fingerprint(interface.model, conditions)
-        return in_chunks(df, partial(self._from_parts, self.parts, name, fingerprint, run))
+            decisive |= {"nce": float(self.nce), "instrument": self.instrument, "types": self.charged_frag_types}
+        fingerprint = network_fingerprint(interface.model, decisive)
 
-    def _from_parts(
-        self,
-        parts: PredictionParts,
-        name: str,
-        fingerprint: str,
-        run: Callable[[pd.DataFrame], NDArray[Any]],
-        chunk: pd.DataFrame,
-    ) -> NDArray[Any]:
-        path = parts.path(name, fingerprint, chunk)
-        values = parts.take(path)
-        if values is None:
-            values = run(chunk)
-            parts.put(path, values)
-        return values
+        def read_or_run(chunk: pd.DataFrame) -> NDArray[Any]:
+            path = chunks.path(name, fingerprint, chunk)
+            values = chunks.read(path)
+            if values is None:
+                values = run(chunk)
+                chunks.write(path, values)
+            return values
+
+        return in_chunks(df, read_or_run)
 
     def predict_all(
         self,

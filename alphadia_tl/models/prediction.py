@@ -7,7 +7,7 @@ import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from alphadia_tl.errors import PredictionError
 from alphadia_tl.files import write_whole
 from alphadia_tl.host.contract import PEPTIDOFORM, PRECURSOR
+from alphadia_tl.library.selection import peptidoform_groups
 from alphadia_tl.tasks.metrics import FloatArray
 from alphadia_tl.tasks.predict import charge_table, fragment_table, mobility_of_ccs
 
@@ -32,28 +33,28 @@ MODEL_COLUMNS: dict[str, tuple[str, ...]] = {
 }
 
 
-def asked(model: str, df: pd.DataFrame) -> pd.DataFrame:
+def model_inputs(model: str, df: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of a table that a model predicts from, those that it has, with fixed types."""
     columns = [c for c in MODEL_COLUMNS[model] if c in df.columns]
     return df[columns].astype({c: _TYPES[c] for c in columns}).reset_index(drop=True)
 
 
-class PredictionParts:
-    """Predictions of chunks, as files in a folder that are found by what was asked of which model."""
+class PredictedChunks:
+    """Predictions of chunks, as files in a folder that are found by model and input."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.taken = 0
+        self.found = 0
         self.missing = 0
 
     def path(self, model: str, fingerprint: str, chunk: pd.DataFrame) -> Path:
         """Return the file of a chunk's predictions; other rows, another order or another model give another file."""
-        table = asked(model, chunk)
+        table = model_inputs(model, chunk)
         rows = pd.util.hash_pandas_object(table, index=False).to_numpy()
         key = hashlib.sha256(rows.tobytes() + repr((fingerprint, list(table.columns))).encode()).hexdigest()
         return self.folder / f"{model}.{key[:24]}.npy"
 
-    def take(self, path: Path) -> FloatArray | None:
+    def read(self, path: Path) -> FloatArray | None:
         """Return predictions made beforehand, None where there are none; raises PredictionError for a damaged file."""
         if not path.is_file():
             self.missing += 1
@@ -62,17 +63,17 @@ class PredictionParts:
             values: FloatArray = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise PredictionError(f"{path} cannot be read: {error}.", "Remove it and run the command again.") from error
-        self.taken += 1
+        self.found += 1
         return values
 
-    def put(self, path: Path, values: FloatArray) -> None:
+    def write(self, path: Path, values: FloatArray) -> None:
         """Write predictions, whole or not at all."""
 
-        def write(part: Path) -> None:
+        def save(part: Path) -> None:
             with part.open("wb") as file:
                 np.save(file, values, allow_pickle=False)
 
-        write_whole(path, write)
+        write_whole(path, save)
 
 
 def network_fingerprint(network: torch.nn.Module, settings: Mapping[str, object]) -> str:
@@ -145,20 +146,18 @@ class PredictionMixin:
     def tables_to_predict(self, precursor_df: pd.DataFrame) -> dict[str, pd.DataFrame]:
         """Return what `predict_all` asks each model for precursors, which it sorts by length in place as that does."""
         refine_precursor_df(precursor_df)
-        first = np.unique(self._peptidoforms(precursor_df), return_index=True)[1]
-        tables = {"rt": asked("rt", cast(pd.DataFrame, precursor_df.iloc[first])), "ccs": asked("ccs", precursor_df)}
+        first, _ = peptidoform_groups(precursor_df)
+        tables = {
+            "rt": model_inputs("rt", precursor_df.iloc[first]),
+            "ccs": model_inputs("ccs", precursor_df),
+        }
         self.set_default_nce_instrument(precursor_df)
-        return {**tables, "ms2": asked("ms2", precursor_df)}
-
-    @staticmethod
-    def _peptidoforms(precursor_df: pd.DataFrame) -> Any:
-        return precursor_df.groupby(PEPTIDOFORM, sort=False).ngroup().to_numpy()
+        return {**tables, "ms2": model_inputs("ms2", precursor_df)}
 
     def predict_rt(self, precursor_df: pd.DataFrame, *, batch_size: int = 1024) -> pd.DataFrame:
         """Add ``rt_pred`` and ``rt_norm_pred`` to ``precursor_df`` in place; every peptidoform is predicted once."""
-        peptidoform = self._peptidoforms(precursor_df)
-        first = np.unique(peptidoform, return_index=True)[1]
-        precursor_df["rt_pred"] = self.predict_rt_array(cast(pd.DataFrame, precursor_df.iloc[first]))[peptidoform]
+        first, peptidoform = peptidoform_groups(precursor_df)
+        precursor_df["rt_pred"] = self.predict_rt_array(precursor_df.iloc[first])[peptidoform]
         precursor_df["rt_norm_pred"] = precursor_df["rt_pred"]
         return precursor_df
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from alphadia_tl.bundle import Bundle, weights_folder
 from alphadia_tl.errors import WeightsError
+from alphadia_tl.files import read_yaml
 from alphadia_tl.tasks.modifications import MIN_PEPTIDES
 
 MAX_GRADIENT_CHANGE = 0.2
@@ -120,7 +120,7 @@ def model_hashes(folder: Path) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Origin:
+class StartBundle:
     """An earlier bundle, and the content of its ``alphadia_tl.yaml``."""
 
     folder: Path
@@ -154,7 +154,7 @@ class Origin:
                 )
 
 
-def find_origin(model_path: Path | None) -> Origin | None:
+def find_start_bundle(model_path: Path | None) -> StartBundle | None:
     """Return the bundle that ``peptdeep_model_path``, a bundle or its folder of weights, belongs to; None for others.
 
     Raises WeightsError if the bundle's ``alphadia_tl.yaml`` cannot be read.
@@ -165,10 +165,5 @@ def find_origin(model_path: Path | None) -> Origin | None:
     bundle = Bundle(weights.parent)
     if weights != bundle.models or not bundle.provenance.is_file():
         return None
-    try:
-        record = yaml.safe_load(bundle.provenance.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise WeightsError(f"{bundle.provenance} cannot be read: {error}.", "Copy the bundle again.") from error
-    if not isinstance(record, dict):
-        raise WeightsError(f"{bundle.provenance} is not the record of a bundle.", "Copy the bundle again.")
-    return Origin(bundle.folder, record)
+    record = read_yaml(bundle.provenance, error=WeightsError, advice="Copy the bundle again.")
+    return StartBundle(bundle.folder, record)

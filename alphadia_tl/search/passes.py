@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from alphadia_tl import host
-from alphadia_tl.entrapment.searches import count_before_protein_fdr, count_kept_and_gained, estimate_pass
+from alphadia_tl.entrapment.searches import count_before_protein_fdr, count_between_passes, estimate_pass
 from alphadia_tl.errors import DataError, QuantificationError
 from alphadia_tl.host.plan import HostPlan
 from alphadia_tl.host.search_output import count_identifications
@@ -242,7 +242,7 @@ def finish_search(outcome: StepOutcome, final_folder: Path) -> StepOutcome:
         warnings += _look_before_protein_fdr(folders, counts, outcome.provenance.get("fdr"))
     provenance = dict(outcome.provenance)
     with _warned(warnings, "Precursors that were gained and lost were not counted"):
-        provenance["between_passes"] = count_kept_and_gained(*folders)
+        provenance["between_passes"] = count_between_passes(*folders)
     entrapment = EntrapmentSettings.from_mapping((provenance.get("alphadia_tl") or {}).get("entrapment"))
     if entrapment.prefix is None:
         logger.info("No error estimate: the config names no entrapment (alphadia_tl.entrapment.prefix).")

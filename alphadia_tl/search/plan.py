@@ -19,9 +19,9 @@ from alphadia_tl.files import absolute_path, write_yaml
 from alphadia_tl.host.plan import HostPlan
 from alphadia_tl.host.search_output import retention_times
 from alphadia_tl.models.provenance import (
-    Origin,
+    StartBundle,
     differences,
-    find_origin,
+    find_start_bundle,
     gradient_difference,
     gradient_minutes,
     tuned_nce,
@@ -150,7 +150,7 @@ class ReadyModels:
         self.predictor = first_predictor(manager)
         self._started = starting_point(settings, manager)
         self._provenance = Bundle(output_folder).provenance
-        self._origin: Origin | None = find_origin(settings.model_path)
+        self._start: StartBundle | None = find_start_bundle(settings.model_path)
         self.warnings: list[str] = []
         self._settings = settings = self._with_the_models_energy(settings)
         self._warn(
@@ -177,7 +177,7 @@ class ReadyModels:
 
     @property
     def _record(self) -> dict[str, Any]:
-        return dict(self._origin.record) if self._origin else {}
+        return dict(self._start.record) if self._start else {}
 
     def _warn(self, lines: list[str]) -> None:
         self.warnings += lines

@@ -16,7 +16,7 @@ from alphadia_tl.files import write_stats, write_table, write_yaml
 from alphadia_tl.models import gate
 from alphadia_tl.models.gate import Decision
 from alphadia_tl.models.manager import FinetuneManager
-from alphadia_tl.models.provenance import describe_training, find_origin, model_hashes
+from alphadia_tl.models.provenance import describe_training, find_start_bundle, model_hashes
 from alphadia_tl.report.facts import TrainingFacts
 from alphadia_tl.report.page import write_report
 from alphadia_tl.speclib.regenerate import RegenerationSummary
@@ -179,8 +179,8 @@ def log_summary(outcome: StepOutcome) -> None:
 def starting_point(settings: StepSettings, manager: FinetuneManager) -> dict[str, Any]:
     """Return file and hash of the models started from and, where they are a bundle's, its history, latest first."""
     files = {name: {"file": w.source, "sha256": w.sha256} for name, w in manager.weights.items()}
-    origin = find_origin(settings.model_path)
-    return {"started_from": files, "history": origin.history() if origin else []}
+    start = find_start_bundle(settings.model_path)
+    return {"started_from": files, "history": start.history() if start else []}
 
 
 @dataclass(frozen=True)

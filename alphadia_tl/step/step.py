@@ -17,7 +17,7 @@ from alphadia_tl.host.run_facts import read_run_facts
 from alphadia_tl.library.collect import Wanted, collect
 from alphadia_tl.library.transfer_library import TransferLibrary, describe
 from alphadia_tl.models.manager import FinetuneManager
-from alphadia_tl.models.provenance import find_origin
+from alphadia_tl.models.provenance import find_start_bundle
 from alphadia_tl.models.weights import check_installed
 from alphadia_tl.step.outcome import StepOutcome, log_summary, starting_point, timed, write_models
 from alphadia_tl.step.rewrite_library import rewrite_library
@@ -53,8 +53,8 @@ def preflight(settings: StepSettings, output_folder: Path) -> FinetuneManager:
     torch.set_num_threads(settings.threads)
     if settings.model_path is None:
         check_installed()
-    if origin := find_origin(settings.model_path):
-        origin.check_files(output_folder)
+    if start := find_start_bundle(settings.model_path):
+        start.check_files(output_folder)
     manager = start_manager(settings)
     if settings.predicts_first_library and first_predictor(manager) is None:
         check_installed()

@@ -12,7 +12,7 @@ import numpy as np
 from alphabase.peptide.fragment import get_charged_frag_types
 from joblib import cpu_count
 
-from alphadia_tl.entrapment.database import announced
+from alphadia_tl.entrapment.database import settings_of_search
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.settings import PluginSettings, TrainingSettings, TransferLibrarySettings
 from alphadia_tl.tasks.modifications import split_names
@@ -160,7 +160,7 @@ def step_settings(config: Mapping[str, Any], user_config: Mapping[str, Any], plu
             "Set transfer_library.fragment_types and max_charge to cover library_prediction's.",
         )
     return StepSettings(
-        plugin=replace(plugin, entrapment=announced(plugin.entrapment, config)),
+        plugin=replace(plugin, entrapment=settings_of_search(plugin.entrapment, config)),
         training=TrainingSettings.from_mapping(user_config.get("transfer_learning"), ignore_unknown=True),
         library=library,
         charged_frag_types=learnt if plugin.tune else predicted,

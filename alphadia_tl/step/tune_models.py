@@ -64,7 +64,7 @@ def read_acquisition(settings: StepSettings, library: TransferLibrary, runs: Seq
     )
 
 
-def without_own_conditions(
+def without_observed_energy(
     precursor_df: pd.DataFrame, **configured: float | str
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Leave out the observations' own collision energy and instrument, which prediction would not know; say so."""
@@ -121,7 +121,7 @@ def tune_models(
     ``searched`` is the library of the pass: a given one, or one without the charge states that the pretrained model
     rules out, does not have all that the config asks for.
     """
-    df, warnings = without_own_conditions(library.precursor_df, nce=settings.nce, instrument=settings.instrument)
+    df, warnings = without_observed_energy(library.precursor_df, nce=settings.nce, instrument=settings.instrument)
     tuners = _tuners(settings, replace(library, precursor_df=df), manager, observable_mz, searched)
     reasons = {name: reason_to_skip(name, settings, df, known_weights=manager.weights) for name in tuners}
     jobs = {name: partial(_tune, tune) for name, tune in tuners.items() if reasons[name] is None}

@@ -225,7 +225,7 @@ def split_rows(
     training = settings.training
     fractions = (training.train_fraction, training.validation_fraction, training.test_fraction)
     generator = np.random.default_rng(settings.seed)
-    labels = split_by_peptide(sequences, fractions, generator=generator, turn=fold)
+    labels = split_by_peptide(sequences, fractions, generator=generator, fold=fold)
     rows = {name: np.flatnonzero(labels == i) for i, name in enumerate(SPLITS)}
     empty = [name for name, r in rows.items() if r.size == 0]
     if empty:

@@ -18,7 +18,7 @@ from alphadia_tl.errors import PredictionError, QuantificationError, ResultsErro
 from alphadia_tl.files import write_whole
 from alphadia_tl.host.contract import PSM_FILE
 from alphadia_tl.models.manager import FinetuneManager
-from alphadia_tl.models.prediction import CHUNK_ROWS, PredictionParts
+from alphadia_tl.models.prediction import CHUNK_ROWS, PredictedChunks
 from alphadia_tl.search.passes import library_config, manager_of
 from alphadia_tl.search.plan import TransferLearningPlan
 from alphadia_tl.speclib.regenerate import TunedModels, tables_to_predict
@@ -67,7 +67,7 @@ class JobPlan(TransferLearningPlan):
 def _manager(plan: JobPlan, step: str) -> FinetuneManager:
     outcome = None if step == host.TRANSFER_STEP else plan.tuned()
     manager = manager_of(plan.settings(), outcome, plan.layout.folder)
-    manager.parts = PredictionParts(plan.layout.parts(step))
+    manager.predicted_chunks = PredictedChunks(plan.layout.predictions(step))
     return manager
 
 
@@ -81,7 +81,7 @@ def prepare_library(plan: JobPlan, step: str) -> None:
     tables = _first_tables(plan) if step == host.TRANSFER_STEP else _tuned_tables(plan)
     folder = plan.layout.tables(step)
     shutil.rmtree(folder / "tables", ignore_errors=True)
-    shutil.rmtree(plan.layout.parts(step), ignore_errors=True)
+    shutil.rmtree(plan.layout.predictions(step), ignore_errors=True)
     chunks = 0
     for model, table in tables.items():
         content = pa.Table.from_pandas(table, preserve_index=False)
@@ -141,12 +141,12 @@ def make_library(plan: JobPlan, step: str) -> None:
     predictor = first_predictor(_manager(plan, step)) if step == host.TRANSFER_STEP else None
     base, flat = host.make_library(made, predictor, plan.layout.tables(step))
     if predictor is not None:
-        _note_parts(predictor)
+        _log_predictions(predictor)
     output = plan.step_folder(step)
     output.mkdir(parents=True, exist_ok=True)
     base.replace(output / base.name)
     flat = flat.replace(plan.layout.step(step) / flat.name)
-    shutil.rmtree(plan.layout.parts(step), ignore_errors=True)
+    shutil.rmtree(plan.layout.predictions(step), ignore_errors=True)
     receipt = {"flat": str(flat.relative_to(plan.layout.folder))}
     known = {} if outcome is None else {"outcome": outcome.to_mapping()}
     write_receipt(plan.layout.library(step), {**receipt, **known, "seconds": since(started)})
@@ -156,14 +156,14 @@ def _regenerate(plan: JobPlan) -> StepOutcome:
     outcome, settings = plan.tuned(), plan.settings()
     manager = _manager(plan, host.LIBRARY_STEP)
     outcome = rewrite_library(settings, manager, outcome, plan.passes.first_library)
-    _note_parts(manager)
+    _log_predictions(manager)
     return outcome
 
 
-def _note_parts(manager: FinetuneManager) -> None:
-    parts = manager.parts
-    if parts is not None and parts.taken + parts.missing:
-        logger.info(f"Predictions: {parts.taken} chunks from other jobs, {parts.missing} made here")
+def _log_predictions(manager: FinetuneManager) -> None:
+    chunks = manager.predicted_chunks
+    if chunks is not None and chunks.found + chunks.missing:
+        logger.info(f"Predictions: {chunks.found} chunks from other jobs, {chunks.missing} made here")
 
 
 def flat_library(plan: JobPlan, step: str) -> Path:

@@ -67,7 +67,7 @@ class Layout:
         """Folder of what the library's models will be asked."""
         return self.step(step) / "prepared"
 
-    def parts(self, step: str) -> Path:
+    def predictions(self, step: str) -> Path:
         """Folder of what the models answered."""
         return self.step(step) / "parts"
 

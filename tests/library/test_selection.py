@@ -58,8 +58,8 @@ def test_impossible_input_is_refused(sequences, fractions):
 def test_other_turns_hold_out_other_peptides(n):
     sequences = [f"PEP{'A' * i}K" for i in range(n)]
     held_out = [
-        set(np.flatnonzero(split_by_peptide(sequences, generator=np.random.default_rng(3), turn=turn) == 2))
-        for turn in range(5)
+        set(np.flatnonzero(split_by_peptide(sequences, generator=np.random.default_rng(3), fold=fold) == 2))
+        for fold in range(5)
     ]
     assert len(set().union(*held_out)) == sum(map(len, held_out))
     assert len({len(h) for h in held_out}) == 1

@@ -12,10 +12,10 @@ from tasks.made import MANY_HELD_OUT, fragments_like, make_peptides
 from alphadia_tl.errors import OutputError, PredictionError, SettingsError, WeightsError
 from alphadia_tl.models import manager as finetune
 from alphadia_tl.models.manager import FinetuneManager
-from alphadia_tl.models.prediction import PredictionParts
+from alphadia_tl.models.prediction import PredictedChunks
 from alphadia_tl.models.weights import new_network
 from alphadia_tl.settings import TrainingSettings
-from alphadia_tl.tasks import folds
+from alphadia_tl.tasks import repeated_tuning
 from alphadia_tl.training.side_by_side import run_side_by_side
 
 NAMES = ("rt", "ms2", "charge", "ccs")
@@ -305,10 +305,10 @@ PREDICT = {
 
 
 @pytest.mark.parametrize("name", PREDICT)
-def test_parts_that_another_process_made_are_the_predictions(folder, tmp_path, monkeypatch, name):
+def test_chunks_that_another_process_made_are_the_predictions(folder, tmp_path, monkeypatch, name):
     def make():
         manager = FinetuneManager("cpu", SHORT, models=folder, precision="fp32")
-        manager.parts = PredictionParts(tmp_path / "parts")
+        manager.predicted_chunks = PredictedChunks(tmp_path / "chunks")
         return manager
 
     first, second = make(), make()
@@ -316,27 +316,27 @@ def test_parts_that_another_process_made_are_the_predictions(folder, tmp_path, m
     np.testing.assert_array_equal(made, PREDICT[name](FinetuneManager("cpu", models=folder, precision="fp32"), BARE))
     monkeypatch.setattr(finetune, "predict", lambda *a: pytest.fail("was predicted again"))
     np.testing.assert_array_equal(PREDICT[name](second, BARE), made)
-    assert (second.parts.taken, second.parts.missing) == (1, 0)
+    assert (second.predicted_chunks.found, second.predicted_chunks.missing) == (1, 0)
 
 
-def test_parts_of_other_conditions_are_not_taken(folder, tmp_path):
+def test_chunks_predicted_with_other_settings_are_not_used(folder, tmp_path):
     manager = FinetuneManager("cpu", SHORT, models=folder, precision="fp32")
-    manager.parts = PredictionParts(tmp_path / "parts")
+    manager.predicted_chunks = PredictedChunks(tmp_path / "chunks")
     made = manager.predict_ms2_array(BARE)
     manager.nce = 15.0
     assert not np.array_equal(manager.predict_ms2_array(BARE), made)
-    assert manager.parts.taken == 0
+    assert manager.predicted_chunks.found == 0
 
 
 def test_what_predict_all_asks_is_known_in_advance(folder, tmp_path):
     manager = FinetuneManager("cpu", models=folder, precision="fp32")
-    manager.parts = PredictionParts(tmp_path / "parts")
+    manager.predicted_chunks = PredictedChunks(tmp_path / "chunks")
     tables = manager.tables_to_predict(BARE.sample(frac=1.0, random_state=1, ignore_index=True))
     predict = {"rt": manager.predict_rt_array, "ccs": manager.predict_ccs_array, "ms2": manager.predict_ms2_array}
     for name, table in tables.items():
         predict[name](table)
     manager.predict_all(BARE.sample(frac=1.0, random_state=1, ignore_index=True))
-    assert (manager.parts.taken, manager.parts.missing) == (3, 3)
+    assert (manager.predicted_chunks.found, manager.predicted_chunks.missing) == (3, 3)
 
 
 def test_models_that_cannot_be_written_are_an_error(manager, tmp_path):
@@ -354,7 +354,7 @@ def test_provenance_names_file_and_hash(manager, folder):
 
 def test_a_model_that_does_not_fit_the_gpu_is_tuned_on_the_cpu_from_its_own_weights(manager, monkeypatch, caplog):
     before = {k: v.clone() for k, v in manager.rt_model.model.state_dict().items()}
-    real, calls = folds.tune, []
+    real, calls = repeated_tuning.tune, []
 
     def short_of_memory(task, network, data, settings, **kwargs):
         calls.append(all(torch.equal(v, before[k]) for k, v in network.state_dict().items()))
@@ -364,7 +364,7 @@ def test_a_model_that_does_not_fit_the_gpu_is_tuned_on_the_cpu_from_its_own_weig
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return real(task, network, data, settings, **kwargs)
 
-    monkeypatch.setattr(folds, "tune", short_of_memory)
+    monkeypatch.setattr(repeated_tuning, "tune", short_of_memory)
     manager.finetune_rt(PEPTIDES)
     assert calls[:2] == [True, True]
     assert "rt" in manager.results

@@ -5,7 +5,7 @@ import torch
 from tasks.made import make_peptides
 
 from alphadia_tl.errors import PredictionError
-from alphadia_tl.models.prediction import PredictionParts, asked, in_chunks, network_fingerprint
+from alphadia_tl.models.prediction import PredictedChunks, in_chunks, model_inputs, network_fingerprint
 
 PEPTIDES = make_peptides(50, seed=1)
 PREDICTORS = {
@@ -33,12 +33,12 @@ def test_outputs_that_do_not_fit_the_rows_are_an_error(short):
 
 
 @pytest.fixture
-def parts(tmp_path):
-    return PredictionParts(tmp_path / "parts")
+def chunks(tmp_path):
+    return PredictedChunks(tmp_path / "chunks")
 
 
-def path_of(parts, df=PEPTIDES, model="ms2", fingerprint="f"):
-    return parts.path(model, fingerprint, df)
+def path_of(chunks, df=PEPTIDES, model="ms2", fingerprint="f"):
+    return chunks.path(model, fingerprint, df)
 
 
 SAME = {
@@ -57,37 +57,37 @@ OTHER = {
 
 
 @pytest.mark.parametrize("df", SAME.values(), ids=SAME.keys())
-def test_the_same_question_finds_the_same_answer(parts, df):
-    assert path_of(parts, df) == path_of(parts)
+def test_the_same_input_finds_the_same_predictions(chunks, df):
+    assert path_of(chunks, df) == path_of(chunks)
 
 
 @pytest.mark.parametrize("change", OTHER.values(), ids=OTHER.keys())
-def test_another_question_finds_no_answer(parts, change):
-    assert path_of(parts, **change) != path_of(parts)
+def test_another_input_finds_no_predictions(chunks, change):
+    assert path_of(chunks, **change) != path_of(chunks)
 
 
-def test_what_was_put_is_taken(parts):
+def test_what_was_written_is_read(chunks):
     values = np.random.default_rng(0).random((5, 3)).astype(np.float32)
-    path = path_of(parts)
-    assert parts.take(path) is None
-    parts.put(path, values)
-    np.testing.assert_array_equal(parts.take(path), values)
-    assert (parts.taken, parts.missing) == (1, 1)
+    path = path_of(chunks)
+    assert chunks.read(path) is None
+    chunks.write(path, values)
+    np.testing.assert_array_equal(chunks.read(path), values)
+    assert (chunks.found, chunks.missing) == (1, 1)
 
 
-def test_a_damaged_part_is_named_and_never_unpickled(parts):
-    path = path_of(parts)
+def test_a_damaged_chunk_is_named_and_never_unpickled(chunks):
+    path = path_of(chunks)
     path.parent.mkdir(parents=True)
     for content in (b"", b"\x93NUMPY", b"cos\nsystem\n(S'false'\ntR."):
         path.write_bytes(content)
         with pytest.raises(PredictionError, match=path.name):
-            parts.take(path)
+            chunks.read(path)
 
 
 def test_the_charge_does_not_matter_to_models_that_do_not_look_at_it():
-    assert list(asked("rt", PEPTIDES).columns) == ["sequence", "mods", "mod_sites"]
-    assert "charge" in asked("ccs", PEPTIDES).columns
-    pd.testing.assert_index_equal(asked("ms2", PEPTIDES.iloc[5:]).index, pd.RangeIndex(45))
+    assert list(model_inputs("rt", PEPTIDES).columns) == ["sequence", "mods", "mod_sites"]
+    assert "charge" in model_inputs("ccs", PEPTIDES).columns
+    pd.testing.assert_index_equal(model_inputs("ms2", PEPTIDES.iloc[5:]).index, pd.RangeIndex(45))
 
 
 def test_the_fingerprint_follows_weights_and_conditions():

@@ -6,7 +6,13 @@ import yaml
 
 from alphadia_tl.bundle import weights_folder
 from alphadia_tl.errors import WeightsError
-from alphadia_tl.models.provenance import describe_training, differences, find_origin, gradient_difference, model_hashes
+from alphadia_tl.models.provenance import (
+    describe_training,
+    differences,
+    find_start_bundle,
+    gradient_difference,
+    model_hashes,
+)
 from alphadia_tl.models.weights import find_weights
 
 LIBRARY = pd.DataFrame(
@@ -111,13 +117,13 @@ PATHS = ["", "transfer", "transfer/peptdeep.transfer"]
 def test_a_bundle_is_found_from_its_folders(output, path):
     assert weights_folder(output / path) == output / "transfer" / "peptdeep.transfer"
     assert find_weights("rt", output / path).content == b"rt"
-    origin = find_origin(output / path)
-    assert origin is not None
-    assert origin.folder == output / "transfer"
+    start = find_start_bundle(output / path)
+    assert start is not None
+    assert start.folder == output / "transfer"
 
 
 def test_the_history_begins_with_the_bundle_and_goes_on_with_its_own(output):
-    first, second = find_origin(output).history()
+    first, second = find_start_bundle(output).history()
     assert first["bundle"] == str(output / "transfer")
     assert first["random_state"] == 7
     assert first["versions"] == {"torch": "2.6"}
@@ -128,11 +134,11 @@ def test_the_history_begins_with_the_bundle_and_goes_on_with_its_own(output):
 
 def test_a_plain_folder_and_the_installed_models_have_no_origin(output, tmp_path):
     plain = shutil.copytree(output / "transfer" / "peptdeep.transfer", tmp_path / "plain")
-    assert find_origin(plain) is None
-    assert find_origin(None) is None
-    assert find_origin(tmp_path / "absent") is None
+    assert find_start_bundle(plain) is None
+    assert find_start_bundle(None) is None
+    assert find_start_bundle(tmp_path / "absent") is None
     shutil.copy(output / "transfer" / "alphadia_tl.yaml", tmp_path)  # beside it, but not its own
-    assert find_origin(plain) is None
+    assert find_start_bundle(plain) is None
 
 
 def test_a_folder_with_weights_is_taken_before_a_bundle_in_it(output):
@@ -148,20 +154,20 @@ def test_a_folder_with_weights_is_taken_before_a_bundle_in_it(output):
     ],
 )
 def test_files_that_are_not_the_bundles_own_are_refused(output, break_it, message):
-    find_origin(output).check_files(output / "new")
+    find_start_bundle(output).check_files(output / "new")
     break_it(output / "transfer" / "peptdeep.transfer" / "ms2.pth")
     with pytest.raises(WeightsError, match=message):
-        find_origin(output).check_files(output / "new")
+        find_start_bundle(output).check_files(output / "new")
 
 
 def test_a_bundle_is_not_overwritten_by_its_successor(output):
     with pytest.raises(WeightsError, match="would be overwritten"):
-        find_origin(output).check_files(output / "transfer")
+        find_start_bundle(output).check_files(output / "transfer")
 
 
 @pytest.mark.parametrize("content", ["a: [1", "- 1", "!!python/object/apply:os.mkdir ['{tmp}/executed']"])
 def test_an_unreadable_record_is_an_error(output, content, tmp_path):
     (output / "transfer" / "alphadia_tl.yaml").write_text(content.format(tmp=tmp_path))
     with pytest.raises(WeightsError, match=r"alphadia_tl\.yaml"):
-        find_origin(output)
+        find_start_bundle(output)
     assert not (tmp_path / "executed").exists()

@@ -20,7 +20,7 @@ from alphadia_tl.models.weights import new_network
 from alphadia_tl.settings import PluginSettings, TrainingSettings
 from alphadia_tl.step.step import run_step, start_manager
 from alphadia_tl.step.step_settings import step_settings
-from alphadia_tl.step.tune_models import BESIDE, read_acquisition, reason_to_skip, without_own_conditions
+from alphadia_tl.step.tune_models import BESIDE, read_acquisition, reason_to_skip, without_observed_energy
 from alphadia_tl.tasks import get_task
 
 NAMES = ("rt", "ms2", "charge", "ccs")
@@ -174,7 +174,7 @@ def test_an_unknown_instrument_reaches_the_warnings_with_what_is_used(settings, 
 
 def test_own_conditions_of_observations_are_left_out_and_said():
     df = PEPTIDES.assign(nce=27.0, instrument="Lumos")
-    left, (warning,) = without_own_conditions(df, nce=30.0, instrument="Lumos")
+    left, (warning,) = without_observed_energy(df, nce=30.0, instrument="Lumos")
     assert not {"nce", "instrument"} & set(left.columns)
     assert "own nce (27.0) is not used" in warning
 

@@ -123,20 +123,20 @@ def test_few_spectra_are_shown_once(n):
 
 def test_turns_are_pooled_and_spectra_chosen_again():
     task, ready = prepared("ms2")
-    turns = []
+    folds = []
     for rows in (np.arange(20), np.arange(20, 40)):
         part = ready.examples.select(torch.from_numpy(rows))
         noise = np.random.default_rng(int(rows[0])).uniform(0.2, 1, part.per_fragment["target"].shape)
         before = task.evaluate(np.ones_like(noise), part, None)
         after = task.evaluate(part.per_fragment["target"].numpy() * noise, part, None)
-        turns.append(held_out_rows(task, part, ready.precursors.iloc[rows], before, after))
-    result = HeldOut.pooled(turns)
+        folds.append(held_out_rows(task, part, ready.precursors.iloc[rows], before, after))
+    result = HeldOut.pooled(folds)
     assert result.rows["sequence"].tolist() == PEPTIDES["sequence"].tolist()
     heads = result.spectra.drop_duplicates(["kind", "spectrum"])
     assert len(heads) == heads["sequence"].nunique() == 6
     worst = heads[heads["kind"] == "worst"]["score_after"].min()
     assert worst == pytest.approx(result.rows["score_after"].min())
-    pd.testing.assert_frame_equal(HeldOut.pooled(turns[:1]).rows, turns[0].rows)
+    pd.testing.assert_frame_equal(HeldOut.pooled(folds[:1]).rows, folds[0].rows)
 
 
 def test_turns_without_spectra_are_pooled():
@@ -234,7 +234,7 @@ def test_where_nothing_is_given_there_is_nothing_to_compare():
 
 
 def test_where_all_peptides_were_held_out_the_calibration_is_fitted_on_them():
-    """As where five turns hold out a fifth each."""
+    """As where five folds hold out a fifth each."""
     result = SimpleNamespace(test_groups=TUNED_ON["sequence"].to_numpy(), scores_after=np.full(len(TUNED_ON), 0.5))
     found = score_library_values(get_task("rt"), DATA, result, lambda df: 150 * column("rt_norm")(df) - 20)
     assert len(found.peptides) == TUNED_ON["sequence"].nunique()

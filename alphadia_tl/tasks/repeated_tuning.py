@@ -181,12 +181,12 @@ def average_folds(
     of_mean = loss(mean, np.arange(len(prepared.sequences)))
     fits = of_mean <= limit
     logger.info(
-        "%s: mean weights of %d turns: loss %.5f, that of the turns on held-out peptides %.5f: %s",
+        "%s: mean weights of %d tunings: loss %.5f, that of each on its held-out peptides %.5f: %s",
         task.title,
         len(networks),
         of_mean,
         limit,
-        "the mean is used" if fits else "the first turn is used",
+        "the mean is used" if fits else "the first is used",
     )
     if fits:
         networks[0].load_state_dict(mean.state_dict())

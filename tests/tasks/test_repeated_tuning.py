@@ -7,42 +7,42 @@ import torch
 
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.weights import new_network
-from alphadia_tl.tasks import folds, get_task
+from alphadia_tl.tasks import get_task, repeated_tuning
 from alphadia_tl.tasks.base import TaskData
-from alphadia_tl.tasks.folds import add_folds, average_folds, n_folds
 from alphadia_tl.tasks.held_out import TuneResult
 from alphadia_tl.tasks.predict import predict
+from alphadia_tl.tasks.repeated_tuning import add_folds, average_folds, n_folds
 from tasks.made import make_peptides
 
 PEPTIDES = make_peptides(120, seed=4)
 
 
-def made(turn, peptides=20, name="rt"):
-    scores = np.full(peptides, 1.0 + turn)
+def made(fold, peptides=20, name="rt"):
+    scores = np.full(peptides, 1.0 + fold)
     return TuneResult(
         name=name,
-        history=pd.DataFrame({"epoch": [turn]}),
-        before={"median_abs_error_calibrated": 1.0 + turn, "ce_loss": 1.0 + turn, "r": 0.5},
+        history=pd.DataFrame({"epoch": [fold]}),
+        before={"median_abs_error_calibrated": 1.0 + fold, "ce_loss": 1.0 + fold, "r": 0.5},
         after={"median_abs_error_calibrated": 0.5, "ce_loss": 0.5, "r": 0.6},
         headline=get_task(name).headline,
         scores_before=scores,
         scores_after=scores / 2,
-        test_groups=np.array([f"T{turn}P{i}" for i in range(peptides)], dtype=object),
+        test_groups=np.array([f"T{fold}P{i}" for i in range(peptides)], dtype=object),
         test_mods=np.full(peptides, "", dtype=object),
-        sequences={"test": np.array([f"T{turn}P{i}" for i in range(peptides)], dtype=object)},
+        sequences={"test": np.array([f"T{fold}P{i}" for i in range(peptides)], dtype=object)},
         n_peptides={"train": 7 * peptides, "validation": 2 * peptides, "test": peptides},
         n_rows={"test": peptides},
         seconds=2.0,
-        measured={"test": pd.Series(scores, index=[f"T{turn}P{i}" for i in range(peptides)])},
+        measured={"test": pd.Series(scores, index=[f"T{fold}P{i}" for i in range(peptides)])},
     )
 
 
 @pytest.mark.parametrize(
-    ("held_out", "all_peptides", "wanted", "turns"),
+    ("held_out", "all_peptides", "wanted", "folds"),
     [(5, 50, 100, 5), (20, 200, 100, 5), (60, 600, 100, 2), (100, 1000, 100, 1), (100, 1000, 400, 4), (30, 99, 100, 3)],
 )
-def test_few_held_out_peptides_take_more_turns_but_none_twice(held_out, all_peptides, wanted, turns):
-    assert n_folds(held_out, all_peptides, wanted) == turns
+def test_few_held_out_peptides_take_more_tunings_but_none_twice(held_out, all_peptides, wanted, folds):
+    assert n_folds(held_out, all_peptides, wanted) == folds
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_few_held_out_peptides_take_more_turns_but_none_twice(held_out, all_pept
     [("rt", "median_abs_error_calibrated", 3.0), ("charge", "ce_loss", 3.0)],
 )
 def test_held_out_rows_of_all_turns_decide(name, headline, before):
-    result = add_folds(made(0, name=name), lambda turn: made(turn, name=name), 100)
+    result = add_folds(made(0, name=name), lambda fold: made(fold, name=name), 100)
     assert result.folds == 5
     assert len(set(result.test_groups)) == len(result.scores_after) == len(result.measured["test"]) == 100
     assert result.n_peptides["test"] == 100
@@ -62,25 +62,25 @@ def test_held_out_rows_of_all_turns_decide(name, headline, before):
 
 def test_enough_held_out_peptides_take_one_turn():
     first = made(0, peptides=250)
-    assert add_folds(first, lambda turn: pytest.fail("tuned again"), 100) is first
+    assert add_folds(first, lambda fold: pytest.fail("tuned again"), 100) is first
 
 
 @pytest.mark.parametrize(
-    ("peptides", "gain", "noise", "turns"),
+    ("peptides", "gain", "noise", "folds"),
     [(150, 0.5, 0.1, 1), (150, 0.1, 0.5, 3), (150, -0.5, 0.1, 1), (40, 0.5, 0.1, 5), (60, 0.5, 0.1, 1)],
 )
-def test_a_clear_result_takes_no_further_turn_unless_the_set_is_small(peptides, gain, noise, turns):
+def test_a_clear_result_takes_no_further_tuning_unless_the_set_is_small(peptides, gain, noise, folds):
     draw = np.random.default_rng(0)
 
-    def turn(number):
+    def fold(number):
         result = made(number, peptides, name="charge")
         return replace(result, scores_after=result.scores_before - gain + draw.normal(0, noise, peptides))
 
-    assert add_folds(turn(0), turn, 400).folds == turns
+    assert add_folds(fold(0), fold, 400).folds == folds
 
 
 @pytest.mark.parametrize(
-    ("peptides", "gain", "outlier", "turns"),
+    ("peptides", "gain", "outlier", "folds"),
     [
         (150, 0.05, 0.0, 4),  # one standard error above zero
         (150, 0.2, 0.0, 1),
@@ -95,11 +95,11 @@ def test_a_clear_result_takes_no_further_turn_unless_the_set_is_small(peptides, 
     ],
 )
 @pytest.mark.parametrize("name", ["rt", "ms2"])
-def test_a_gain_that_may_be_chance_takes_further_turns(name, peptides, gain, outlier, turns):
+def test_a_gain_that_may_be_chance_takes_further_tunings(name, peptides, gain, outlier, folds):
     direction = 1 if get_task(name).headline.higher_is_better else -1
     noise = np.resize([-0.6, 0.6], peptides)  # standard error 0.05 with 150
 
-    def turn(number):
+    def fold(number):
         result = made(number, peptides, name="rt")
         gains = gain + noise
         gains[0] += outlier
@@ -111,28 +111,28 @@ def test_a_gain_that_may_be_chance_takes_further_turns(name, peptides, gain, out
             scores_after=result.scores_before + direction * gains,
         )
 
-    assert add_folds(turn(0), turn, 100).folds == turns
+    assert add_folds(fold(0), fold, 100).folds == folds
 
 
 def test_no_turn_is_taken_for_a_doubt_where_its_test_peptides_are_not_unseen():
     """As where the collision energy was chosen on them."""
     noise = np.random.default_rng(0).normal(0, 1, 100)
 
-    def turn(number):
+    def fold(number):
         result = made(number, 100)
         return replace(result, scores_after=result.scores_before - 0.15 - noise)
 
-    assert add_folds(turn(0), turn, 100).folds > 1
-    assert add_folds(turn(0), turn, 0).folds == 1
+    assert add_folds(fold(0), fold, 100).folds > 1
+    assert add_folds(fold(0), fold, 0).folds == 1
 
 
-@pytest.mark.parametrize(("rows", "turns"), [(200, 5), (1000, 4), (1333, 3), (2000, 2), (2001, 1), (20000, 1)])
-def test_turns_are_taken_for_their_mean_where_rows_are_few(rows, turns):
-    def turn(number):
+@pytest.mark.parametrize(("rows", "folds"), [(200, 5), (1000, 4), (1333, 3), (2000, 2), (2001, 1), (20000, 1)])
+def test_tunings_are_repeated_for_their_mean_where_rows_are_few(rows, folds):
+    def fold(number):
         return replace(made(number, 250), n_rows={"train": rows - 250, "test": 250})
 
-    assert add_folds(turn(0), turn, 100, 4000).folds == turns
-    assert add_folds(turn(0), turn, 100, 0).folds == 1
+    assert add_folds(fold(0), fold, 100, 4000).folds == folds
+    assert add_folds(fold(0), fold, 100, 0).folds == 1
 
 
 @pytest.mark.parametrize(("name", "averaged"), [("rt", True), ("charge", False)])
@@ -140,7 +140,7 @@ def test_all_turns_start_alike_and_their_mean_is_used(name, averaged, tmp_path, 
     for each in ("rt", "ms2", "charge", "ccs"):
         torch.save(new_network(each, seed=3).model.state_dict(), tmp_path / f"{each}.pth")
     starts, ends, held_out = [], [], []
-    tune = folds.tune
+    tune = repeated_tuning.tune
 
     def weights(network):
         return torch.cat([p.detach().flatten() for p in network.parameters()])
@@ -152,7 +152,7 @@ def test_all_turns_start_alike_and_their_mean_is_used(name, averaged, tmp_path, 
         held_out.append(set(result.test_groups))
         return result
 
-    monkeypatch.setattr(folds, "tune", watched)
+    monkeypatch.setattr(repeated_tuning, "tune", watched)
     monkeypatch.setattr("alphadia_tl.tasks.tuning.check_pretrained", lambda *a, **k: None)
     manager = FinetuneManager("cpu", {"epochs": 1, "batch_size": 32}, models=tmp_path, precision="fp32")
     getattr(manager, f"finetune_{name}")(PEPTIDES)
