@@ -226,6 +226,16 @@ class Manifest:
         written = {self.name(path): stamp(path) for path in files}
         self._write(stage, {"inputs": dict(inputs), "finished": True, "files": written, "facts": dict(facts)})
 
+    def once(
+        self, stage: str, inputs: Mapping[str, str], files: Iterable[Path], make: Callable[[], Mapping[str, Any]]
+    ) -> None:
+        """Call ``make``, which gives the facts, unless it has finished with these inputs and its files are there."""
+        if self.is_finished(stage, inputs) and all(path.is_file() for path in files):
+            logger.info(f"Reused, the {stage}.")
+            return
+        self.begin(stage, inputs)
+        self.finish(stage, inputs, [], make())
+
     def facts(self, stage: str) -> dict[str, Any]:
         """Return what was noted about a finished stage."""
         return dict(self._stages[stage]["facts"])

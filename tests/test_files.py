@@ -104,3 +104,33 @@ def test_stamps_see_changes_of_files_and_folders(tmp_path):
     assert stamps([tmp_path / "run.d"]) != before
     assert stamp(tmp_path / "absent") is None
     assert hash_of({"b": 1, "a": 2}) == hash_of({"a": 2, "b": 1}) != hash_of({"a": 2, "b": 2})
+
+
+@pytest.mark.parametrize(
+    ("change", "made"),
+    [
+        (lambda folder: None, 1),
+        (lambda folder: (folder / "a.txt").unlink(), 2),
+        (lambda folder: Manifest(folder, "r.yaml").begin("a", {"x": "1"}), 2),
+        (lambda folder: (folder / "r.yaml").write_text("key: of an older form\n"), 2),
+        (lambda folder: (folder / "r.yaml").write_text("stages: {a: [\n"), 2),
+        (lambda folder: Manifest(folder, "r.yaml").finish("a", {"x": "2"}, [], {}), 2),
+    ],
+    ids=["as it was", "file gone", "killed", "older form", "damaged", "other inputs"],
+)
+def test_a_thing_is_made_once_and_again_where_it_may_not_be_the_same(tmp_path, change, made):
+    calls = []
+
+    def make():
+        (tmp_path / "a.txt").write_text("made")
+        calls.append(1)
+        return {"number": len(calls)}
+
+    def once():
+        Manifest(tmp_path, "r.yaml").once("a", {"x": "1"}, [tmp_path / "a.txt"], make)
+
+    once()
+    change(tmp_path)
+    once()
+    assert len(calls) == made
+    assert Manifest(tmp_path, "r.yaml").facts("a") == {"number": made}

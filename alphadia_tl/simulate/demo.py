@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from alphadia_tl.errors import ResultsError
-from alphadia_tl.files import read_yaml, write_yaml
+from alphadia_tl.files import Manifest, read_yaml, write_yaml
 from alphadia_tl.host import deep_merge
-from alphadia_tl.simulate.experiment import DEMO, Experiment, Preset, make_experiment
+from alphadia_tl.simulate.experiment import DEMO, RECORD, RENDERED, Experiment, Preset, make_experiment
 from alphadia_tl.simulate.truth import Score, score_search
 
 
@@ -97,7 +97,7 @@ def run_demo(
     write(f"Making the experiment in {output} (reused when it is there) ...\n")
     started = time.perf_counter()
     experiment = make_experiment(output / "experiment", preset, mzml=mzml)
-    facts = read_yaml(experiment.folder / "experiment.yaml", error=ResultsError)
+    facts = Manifest(experiment.folder, RECORD).facts(RENDERED)
     write(
         f"  {facts['true_precursors']:,} precursors in the sample, {facts['library_precursors']:,} in the FASTA's "
         f"library; {time.perf_counter() - started:.0f} s\n"

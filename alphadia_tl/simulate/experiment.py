@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import os
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
-from alphadia_tl.files import write_yaml
+from alphadia_tl.files import Manifest, hash_of
 from alphadia_tl.simulate.instrument import LAB, REFERENCE, Instrument
 from alphadia_tl.simulate.render import render_run
 from alphadia_tl.simulate.run_file import Acquisition
@@ -22,7 +19,7 @@ from alphadia_tl.simulate.sample import Digestion, digest, make_sample, oracle_l
 from alphadia_tl.simulate.weights import BaseTraining, model_zip_path, train_base_weights
 from alphadia_tl.step.step_settings import usable_processors
 
-logger = logging.getLogger(__name__)
+RECORD, RENDERED = "experiment.yaml", "experiment"
 
 
 @dataclass(frozen=True)
@@ -150,7 +147,8 @@ def make_experiment(
     experiment = Experiment(folder, preset, ".mzML" if mzml else ".hdf")
     made = {k: v for k, v in asdict(preset).items() if k not in ("training", "reference", "optimization_lock_target")}
     files = [experiment.fasta, experiment.truth, experiment.oracle, *experiment.raw_files]
-    _once(folder / "experiment.yaml", {**made, "suffix": experiment.suffix}, files, lambda: _render(experiment))
+    inputs = _inputs({**made, "suffix": experiment.suffix})
+    Manifest(folder, RECORD).once(RENDERED, inputs, files, lambda: _render(experiment))
     home = experiment.home if weights_folder is None else weights_folder
     make_weights(home, preset)
     if home != experiment.home:
@@ -169,7 +167,7 @@ def make_weights(home: Path, preset: Preset) -> None:
     def train() -> dict[str, Any]:
         return {"metrics": train_base_weights(home, preset.reference, preset.training)}
 
-    _once(home / "weights.yaml", made, [model_zip_path(home)], train)
+    Manifest(home, "weights.yaml").once("base weights", _inputs(made), [model_zip_path(home)], train)
 
 
 def _render(experiment: Experiment) -> dict[str, Any]:
@@ -188,17 +186,7 @@ def _render(experiment: Experiment) -> dict[str, Any]:
     return {"library_precursors": len(library_df), "true_precursors": len(truth)}
 
 
-def _once(stamp: Path, settings: dict[str, Any], files: list[Path], make: Callable[[], dict[str, Any]]) -> None:
-    """Call `make` unless its files exist and `stamp` records the same settings and the same simulation code."""
-    sources = [
-        p for p in sorted(Path(__file__).parent.glob("*.py")) if p.name not in ("demo.py", "truth.py", "experiment.py")
-    ]
-    content = repr(settings).encode() + b"".join(p.read_bytes() for p in sources)
-    key = hashlib.sha256(content).hexdigest()[:16]
-    if stamp.is_file() and all(f.is_file() for f in files):
-        recorded = yaml.safe_load(stamp.read_text(encoding="utf-8"))
-        if isinstance(recorded, dict) and recorded.get("key") == key:
-            logger.info("Reusing %s", ", ".join(f.name for f in files))
-            return
-    stamp.unlink(missing_ok=True)
-    write_yaml(stamp, {"key": key, **make()})
+def _inputs(settings: Mapping[str, Any]) -> dict[str, str]:
+    others = ("demo.py", "truth.py", "experiment.py")
+    code = [p.read_text(encoding="utf-8") for p in sorted(Path(__file__).parent.glob("*.py")) if p.name not in others]
+    return {"settings": hash_of(settings), "code": hash_of(code)}

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from alphadia_tl.bundle import Inside
 from alphadia_tl.errors import ResultsError, SettingsError
-from alphadia_tl.files import write_yaml
+from alphadia_tl.files import read_yaml, write_yaml
 
 JOBS = "jobs"
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -123,12 +121,7 @@ def since(started: float) -> float:
 
 def read_receipt(path: Path) -> dict[str, Any]:
     """Read what a job did; raises ResultsError if its receipt is missing or damaged."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ResultsError(
-            f"{path} cannot be read: {error}.", "Run the job that writes it, or the workflow."
-        ) from error
-    if not isinstance(values, dict):
-        raise ResultsError(f"{path} is no receipt of a job.", "Remove it and run the workflow again.")
-    return values
+    advice = (
+        "Remove it and run the workflow again." if path.is_file() else "Run the job that writes it, or the workflow."
+    )
+    return read_yaml(path, error=ResultsError, advice=advice)

@@ -6,7 +6,6 @@ charge models that were trained on other measured data. Fragments below ordinal 
 they are in no run.
 """
 
-import hashlib
 import os
 import zipfile
 from dataclasses import dataclass
@@ -15,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from alphabase.spectral_library.base import SpecLibBase
 
+from alphadia_tl.files import Manifest, hash_of
 from alphadia_tl.library.fragments import block_rows
 from alphadia_tl.models.manager import FinetuneManager
-from alphadia_tl.simulate.experiment import Experiment, Preset
+from alphadia_tl.simulate.experiment import RECORD, RENDERED, Experiment, Preset
 from alphadia_tl.simulate.render import render_run
 from alphadia_tl.simulate.sample import ABSENT_PREFIX, FRAGMENT_TYPES, Proteome, digest, set_fragment_pointers
 from alphadia_tl.simulate.weights import model_zip_path
@@ -76,15 +75,13 @@ def available() -> bool:
 def make_measured(folder: Path, preset: Preset, measured: Measured) -> Experiment:
     """Render an experiment, or take over the files that the same settings have made before."""
     experiment = MeasuredExperiment(folder, preset)
-    stamp = folder / "experiment.yaml"
-    made = hashlib.sha256(repr((preset, measured)).encode() + Path(__file__).read_bytes()).hexdigest()[:16]
-    if stamp.is_file() and yaml.safe_load(stamp.read_text()).get("made") == made:
-        return experiment
-    folder.mkdir(parents=True, exist_ok=True)
-    stamp.unlink(missing_ok=True)
-    install_weights(experiment.home)
-    facts = render(experiment, measured)
-    stamp.write_text(yaml.safe_dump({"made": made, **facts}))
+    inputs = {"settings": hash_of(repr((preset, measured))), "code": hash_of(Path(__file__).read_text())}
+
+    def make() -> dict[str, Any]:
+        install_weights(experiment.home)
+        return render(experiment, measured)
+
+    Manifest(folder, RECORD).once(RENDERED, inputs, [], make)
     return experiment
 
 
