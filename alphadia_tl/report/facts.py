@@ -20,7 +20,7 @@ DASH = "–"
 MODELS = {"rt": "Retention time", "charge": "Charge states", "ms2": "Fragment intensities", "ccs": "Ion mobility (CCS)"}
 METRICS = {
     "median_abs_error_calibrated": "median error of normalised RT",
-    "median_relative_abs_error": "median relative error of CCS",
+    "median_relative_abs_error_calibrated": "median relative error of CCS",
     "ce_loss": "cross-entropy of charge states",
     "SA-median": "median spectral angle similarity",
     "PCC-median": "median Pearson correlation of spectra",

@@ -7,14 +7,13 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 import torch
-from alphabase.peptide.mobility import ccs_to_mobility_for_df
 from numpy.typing import NDArray
 
 from alphadia_tl.errors import PredictionError
 from alphadia_tl.tasks.base import Task
-from alphadia_tl.tasks.encode import in_length_order
 from alphadia_tl.tasks.metrics import FloatArray
 from alphadia_tl.tasks.ms2 import fragment_positions
+from alphadia_tl.tasks.scalar import mobility_per_ccs
 from alphadia_tl.training.epoch import infer
 from alphadia_tl.training.examples import Examples, length_batches
 from alphadia_tl.training.precision import select_dtype
@@ -73,10 +72,7 @@ def _check(task: Task, predictions: FloatArray, df: pd.DataFrame) -> None:
 
 def mobility_of_ccs(df: pd.DataFrame, column: str) -> NDArray[np.float32]:
     """Return (n,) 1/K0 in Vs/cm² of a column with CCS in Å², in the row order of ``df``."""
-    order, ordered = in_length_order(df)
-    mobility = np.empty(len(df), dtype=np.float32)
-    mobility[order] = np.asarray(ccs_to_mobility_for_df(ordered, column))
-    return mobility
+    return df[column].to_numpy(np.float32) * mobility_per_ccs(df)
 
 
 def charge_table(

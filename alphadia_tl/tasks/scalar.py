@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import torch
-from alphabase.peptide.mobility import mobility_to_ccs_for_df
+from alphabase.peptide.mobility import ccs_to_mobility_for_df, mobility_to_ccs_for_df
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -54,6 +54,20 @@ class ScalarTask(Task):
     reduced_precision = False
     relative_error: bool
 
+    def scale(self, examples: Examples) -> FloatArray | float:
+        """Return what values are multiplied by before a search engine calibrates them."""
+        return 1.0
+
+    def calibrate(self, predictions: FloatArray, examples: Examples) -> Calibration:
+        """Fit the monotone curve that a search engine fits in each run by itself."""
+        scale = self.scale(examples)
+        return fit_calibration(predictions * scale, target_of(examples) * scale)
+
+    def calibrated(self, predictions: FloatArray, examples: Examples, calibration: Calibration) -> FloatArray:
+        """Return predictions as a search engine would use them."""
+        scale = self.scale(examples)
+        return calibration(predictions * scale) / scale
+
     def finish(self, outputs: Tensor, examples: Examples) -> FloatArray:
         """Return (n,) values; none is negative."""
         return as_numpy(outputs.clamp_min(0))
@@ -64,9 +78,9 @@ class ScalarTask(Task):
         rescale_last_layer(layer, outputs, examples.per_row["target"])  # type: ignore[arg-type]
 
     def evaluate(self, predictions: FloatArray, examples: Examples, calibration: Calibration | None) -> Evaluation:
-        """Score predictions; the headline and the scores are absolute errors after calibration, or relative ones."""
+        """Score predictions; the headline and the scores are absolute or relative errors after calibration."""
         target = target_of(examples)
-        calibrated = predictions if calibration is None else calibration(predictions)
+        calibrated = predictions if calibration is None else self.calibrated(predictions, examples, calibration)
         scores = np.abs(calibrated - target)
         if self.relative_error:
             scores = scores / target
@@ -108,10 +122,6 @@ class RtTask(ScalarTask):
         error = (output - batch["target"]).abs()
         return TOLERATED * torch.log1p(error / TOLERATED).mean()
 
-    def calibrate(self, predictions: FloatArray, examples: Examples) -> Calibration:
-        """Fit the monotone curve that a search engine fits by itself."""
-        return fit_calibration(predictions, target_of(examples))
-
 
 CHARGE_FACTOR = 0.1
 
@@ -141,12 +151,20 @@ def has_ccs(df: pd.DataFrame) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(values) & (values > 0))
 
 
+def mobility_per_ccs(df: pd.DataFrame) -> NDArray[np.float32]:
+    """Return (n,) 1/K0 in Vs/cm² per Å² of CCS: they are proportional, by charge and mass of the precursor."""
+    order, ordered = in_length_order(df)
+    factor = np.empty(len(df), dtype=np.float32)
+    factor[order] = np.asarray(ccs_to_mobility_for_df(ordered.assign(ccs=1.0), "ccs"))
+    return factor
+
+
 class CcsTask(ScalarTask):
-    """Collision cross section in Å² of a precursor; a search engine takes it as it is."""
+    """Collision cross section in Å² of a precursor; a search engine calibrates the mobility that it stands for."""
 
     name = "ccs"
     title = "CCS"
-    headline = Headline("median_relative_abs_error", higher_is_better=False)
+    headline = Headline("median_relative_abs_error_calibrated", higher_is_better=False)
     epochs = 12
     weight_decay = 0.1
     relative_error = True
@@ -162,7 +180,12 @@ class CcsTask(ScalarTask):
         if df.empty:
             raise DataError("The table for the CCS model has no row with a CCS or mobility above 0.")
         inputs = self.inputs(df) | {"target": torch.from_numpy(measured_ccs(df).astype(np.float32))}
+        inputs["mobility_per_ccs"] = torch.from_numpy(mobility_per_ccs(df))
         return Prepared.of(encode_peptidoforms(df, inputs), df)
+
+    def scale(self, examples: Examples) -> FloatArray:
+        """Return (n,) the mobility (1/K0) of each precursor per Å² of its CCS."""
+        return as_numpy(examples.per_row["mobility_per_ccs"])
 
     def forward(self, network: torch.nn.Module, batch: Batch) -> Tensor:
         """Return (b,) predicted CCS."""

@@ -7,7 +7,7 @@ from alphadia_tl.errors import DataError
 from alphadia_tl.models.weights import new_network
 from alphadia_tl.tasks import get_task
 from alphadia_tl.tasks.base import TaskData
-from alphadia_tl.tasks.scalar import measured_ccs
+from alphadia_tl.tasks.scalar import measured_ccs, mobility_per_ccs
 from tasks.made import all_of, make_peptides
 
 PEPTIDES = make_peptides(40)
@@ -111,3 +111,16 @@ def test_rt_headline_forgives_what_a_search_calibrates_away():
     assert evaluation.metrics["median_abs_error_calibrated"] < 0.01
     assert evaluation.metrics["l1_loss"] > 0.5
     assert np.median(evaluation.scores) == evaluation.metrics["median_abs_error_calibrated"]
+
+
+@pytest.mark.parametrize(("slope", "offset"), [(1.0, 0.0), (1.04, 0.0), (0.97, 0.03)])
+def test_a_shift_of_the_mobility_scale_is_no_error_of_the_ccs_model(slope, offset):
+    """As a search calibrates mobility in each run; differences between precursors stay errors."""
+    task, prepared = get_task("ccs"), get_task("ccs").prepare(TaskData(PEPTIDES))
+    mobility = mobility_per_ccs(PEPTIDES) * PEPTIDES["ccs"].to_numpy()
+    predicted = (slope * mobility + offset) / mobility_per_ccs(PEPTIDES)
+    shifted = task.evaluate(predicted, prepared.examples, task.calibrate(predicted, prepared.examples))
+    assert shifted.metrics[task.headline.name] == pytest.approx(0, abs=1e-4)
+    noisy = predicted * np.random.default_rng(1).normal(1, 0.05, len(predicted))
+    wrong = task.evaluate(noisy, prepared.examples, task.calibrate(noisy, prepared.examples))
+    assert wrong.metrics[task.headline.name] > 0.01
