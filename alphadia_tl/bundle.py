@@ -10,16 +10,8 @@ from typing import Any
 
 CHECKPOINTS = ".checkpoints"
 PACKAGES = (
-    "alphadia_tl",
-    "alphadia",
-    "alphadia-search-rs",
-    "alpharaw",
-    "peptdeep",
-    "alphabase",
-    "torch",
-    "numpy",
-    "pandas",
-)
+    "alphadia_tl", "alphadia", "alphadia-search-rs", "alpharaw", "peptdeep", "alphabase", "torch", "numpy", "pandas",
+)  # fmt: skip
 
 
 class Inside:

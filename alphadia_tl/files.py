@@ -157,8 +157,8 @@ def stamp(path: Path) -> list[int] | None:
 
 
 def stamps(paths: Iterable[Path]) -> str:
-    """Return a hash of the names, sizes and times of change of files."""
-    return hash_of([[str(path), stamp(path)] for path in paths])
+    """Return a hash of names, sizes and times of change of files, whose folders may be moved."""
+    return hash_of([[path.name, stamp(path)] for path in paths])
 
 
 class Manifest:

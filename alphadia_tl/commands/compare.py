@@ -14,6 +14,8 @@ from alphadia_tl.comparison.errors import has_entrapment
 from alphadia_tl.comparison.searches import run_searches, search_configs, wall_seconds
 from alphadia_tl.entrapment.database import Entrapment, digest_note, entrapment_of, with_files
 from alphadia_tl.errors import SettingsError
+from alphadia_tl.host.contract import CONFIG_FILE
+from alphadia_tl.host.search_output import moved, read_mapping
 from alphadia_tl.host.search_tables import SearchOutput, read_outputs
 from alphadia_tl.report.comparison_page import render_text, write_comparison
 from alphadia_tl.settings import EntrapmentSettings
@@ -81,12 +83,13 @@ def find_entrapment(
         "twins": None if options.twins is None else str(options.twins),
     }
     flags = {name: value for name, value in flags.items() if value is not None}
-    own = {o.name: _written_of(o, flags) for o in outputs}
+    notes: list[str] = []
+    own = {o.name: _written_of(o, flags, notes) for o in outputs}
     known = [dataclasses.replace(s, **flags) for s in own.values() if s.prefix is not None]
     if not known and "prefix" not in flags:
         if flags:
             raise SettingsError("No entrapment prefix is known.", "Give it with --entrapment-prefix.")
-        return {}, []
+        return {}, notes
     other = known[0] if known else EntrapmentSettings(**flags)
     settings = {o.name: dataclasses.replace(own[o.name] if own[o.name].prefix else other, **flags) for o in outputs}
     read = {o.name: entrapment_of(settings[o.name], o.settings.get("fasta_paths") or ()) for o in outputs}
@@ -94,7 +97,7 @@ def find_entrapment(
     sure = [o for o in outputs if own[o.name].prefix or has_entrapment(o.judged, marked[o.name])]
     databases = {_database(o) for o in sure}
     found = {o.name: marked[o.name] for o in outputs if not sure or o in sure or _database(o) in databases}
-    notes = [note for o in outputs if (note := digest_note(o.settings))]
+    notes += [note for o in outputs if (note := digest_note(o.settings))]
     if "ratio" not in flags and all(s.ratio == EntrapmentSettings().ratio for s in settings.values()):
         notes.append("The entrapment ratio is taken for 1; set it with --entrapment-ratio.")
     return found, list(dict.fromkeys(notes))
@@ -106,13 +109,28 @@ def _database(output: SearchOutput) -> tuple[str, ...]:
     return tuple(sorted(Path(f).name for f in fastas or [str(output.settings.get("library_path"))]))
 
 
-def _written_of(output: SearchOutput, flags: Mapping[str, Any]) -> EntrapmentSettings:
-    """Return what is written about a search's entrapment, beside its FASTA or by the plugin; no prefix without."""
+def _written_of(output: SearchOutput, flags: Mapping[str, Any], notes: list[str]) -> EntrapmentSettings:
+    """Return what is written about a search's entrapment, beside its FASTA or by the plugin; no prefix without.
+
+    Files of it that are not here are noted: results are read on other machines, too.
+    """
     made = with_files(EntrapmentSettings(), output.settings.get("fasta_paths") or ())
     section = (output.provenance.get("alphadia_tl") or {}).get("entrapment")
     known = {f.name for f in dataclasses.fields(EntrapmentSettings)}  # an earlier version may have written more
     recorded = {k: v for k, v in section.items() if k in known} if isinstance(section, Mapping) else {}
     written = made if made.prefix is not None else EntrapmentSettings.from_mapping(recorded)
+    if written.twins and "twins" not in flags:
+        was = read_mapping(output.folder / CONFIG_FILE).get("output_directory") or output.folder
+        twins = moved(Path(written.twins), Path(was), output.folder)
+        if not twins.is_file():
+            notes.append(f"{twins} is not here: no pairs are counted in {output.name}. Give it with --twins.")
+        written = dataclasses.replace(written, twins=str(twins) if twins.is_file() else None)
+    gone = [f for f in output.settings.get("fasta_paths") or () if not Path(f).is_file()]
+    if gone and written.prefix is None and "prefix" not in flags:
+        notes.append(
+            f"{gone[0]} of {output.name} is not here, nor what alphadia-tl entrapment may have written beside it: give "
+            "--entrapment-prefix, --entrapment-ratio and --twins."
+        )
     return written if flags.get("prefix") in (None, written.prefix) else EntrapmentSettings()
 
 

@@ -33,13 +33,13 @@ def report(arguments: Sequence[str]) -> int:
         "is searched or trained.",
     )
     parser.add_argument("folder", type=Path, help="Output folder of a search, or its folder 'transfer'.")
-    folder: Path = parser.parse_args(arguments).folder
+    parser.add_argument("--output", "-o", type=Path, help="Folder of the report, where the search's is read-only.")
+    options = parser.parse_args(arguments)
     from alphadia_tl.report.facts import find_bundle
     from alphadia_tl.report.page import write_report
 
-    bundle = find_bundle(folder)
-    write_report(bundle)
-    print(bundle.report)
+    bundle = find_bundle(options.folder)
+    print(write_report(bundle, options.output))
     return 0
 
 

@@ -11,8 +11,8 @@ import pandas as pd
 from alphadia_tl.entrapment.database import entrapment_of, with_files
 from alphadia_tl.entrapment.estimate import verdict
 from alphadia_tl.entrapment.levels import PRECURSORS, discoveries
-from alphadia_tl.host.contract import CONFIG_FILE, PRECURSOR
-from alphadia_tl.host.search_output import read_mapping, read_run_rows, read_tables, run_tables, targets_at
+from alphadia_tl.host.contract import PRECURSOR
+from alphadia_tl.host.search_output import read_frozen_config, read_run_rows, read_tables, run_tables, targets_at
 from alphadia_tl.host.search_tables import read_rows
 from alphadia_tl.settings import EntrapmentSettings
 
@@ -66,7 +66,7 @@ def estimate_pass(folder: Path, settings: EntrapmentSettings, *, claimed_fdr: fl
     of all runs together collects the errors of each. Raises QuantificationError or DataError if the table of precursors
     or of twins cannot be read.
     """
-    fastas = read_mapping(folder / CONFIG_FILE).get("fasta_paths") or ()
+    fastas = read_frozen_config(folder).get("fasta_paths") or ()
     settings = with_files(settings, fastas)
     entrapment = entrapment_of(settings, fastas)
     if entrapment is None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from alphadia_tl.errors import HostError
 
@@ -37,6 +38,26 @@ EXIT_WRONG_FLAG = 126
 # Columns, alphabase's, that tell peptidoforms and precursors apart.
 PEPTIDOFORM = ["sequence", "mods", "mod_sites"]
 PRECURSOR = [*PEPTIDOFORM, "charge"]
+
+
+#: Keys of a config that hold paths, at its top and in its sections.
+PATHS = ("output_directory", "library_path", "quant_directory", "directory", "raw_paths", "fasta_paths")
+PATHS_IN = {"general": "reuse_quant_from", "library_prediction": "peptdeep_model_path"}
+
+
+def change_paths(config: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+    """Return a config whose sections are mappings with each of its paths changed."""
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, list):
+            return [changed(v) for v in value]
+        return change(value) if value and isinstance(value, str) else value
+
+    made = {**config, **{name: changed(config[name]) for name in PATHS if name in config}}
+    for section, name in PATHS_IN.items():
+        if name in (config.get(section) or {}):
+            made[section] = {**config[section], name: changed(config[section][name])}
+    return made
 
 
 #: What is read of a plan and of a step beside their methods, private names among it.

@@ -23,6 +23,7 @@ from alphadia_tl.host.contract import (
     PSM_FILE,
     QUANT_FOLDER,
     TRANSFER_STEP,
+    change_paths,
 )
 
 TOTAL = "total"
@@ -44,6 +45,25 @@ def read_provenance(folder: Path) -> dict[str, Any]:
 def read_mapping(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file that a search left; a QuantificationError where there is none."""
     return read_yaml(path, error=QuantificationError, advice="Give the folder of a finished search.")
+
+
+def read_frozen_config(folder: Path) -> dict[str, Any]:
+    """Return the config that alphaDIA wrote into an output folder, each path as it is now that the folder is here."""
+    config = read_mapping(folder / CONFIG_FILE)
+    written = config.get("output_directory") or str(folder)
+    return change_paths(config, lambda path: str(moved(Path(path), Path(written), folder)))
+
+
+def moved(path: Path, written: Path, folder: Path) -> Path:
+    """Return where something is that was written down when an output folder had another name, or another place.
+
+    What is in the folder moved along with it; what is elsewhere stayed, or moved along where it is not there any more.
+    """
+    if path.is_absolute() != written.is_absolute():
+        return path
+    along = folder / os.path.relpath(path, written)
+    stayed = path.is_absolute() and not path.is_relative_to(written) and path.exists()
+    return path if stayed or not along.exists() else along
 
 
 def stage_seconds(folder: Path) -> dict[str, float]:
@@ -99,28 +119,18 @@ def run_tables(folder: Path, *, own: bool = False) -> dict[str, Path]:
     config, all runs in ``quant`` count. Runs that the search took from elsewhere (``general.reuse_quant_from``) are
     read from there; with ``own``, a search that took any has none.
     """
-    file = folder / CONFIG_FILE
-    config = read_mapping(file) if file.is_file() else {}
+    config = read_frozen_config(folder) if (folder / CONFIG_FILE).is_file() else {}
     taken = (config.get("general") or {}).get("reuse_quant_from") or []
     if taken and own:
         return {}
-    written = Path(config.get("output_directory") or folder)
     elsewhere = config.get("quant_directory")
-    folders = [_moved(Path(name), written, folder) for name in (*taken, *([elsewhere] if elsewhere else []))]
+    folders = [Path(name) for name in (*taken, *([elsewhere] if elsewhere else []))]
     folders += [] if elsewhere else [folder / QUANT_FOLDER]
     runs = {Path(raw).stem for raw in config.get("raw_paths") or ()}
     found: dict[str, Path] = {}
     for path in (path for quant in folders for path in sorted(quant.glob(f"*/{PSM_FILE}"))):
         found.setdefault(path.parent.name, path)
     return {run: path for run, path in sorted(found.items()) if not runs or run in runs}
-
-
-def _moved(path: Path, written: Path, folder: Path) -> Path:
-    """Return where a folder is now that an output folder wrote down before it was moved, as far as it moved along."""
-    if written.resolve() == folder.resolve():
-        return path
-    along = folder / os.path.relpath(path, written)
-    return along if along.is_dir() else path
 
 
 def read_tables(tables: dict[str, Path], columns: Sequence[str], optional: Sequence[str] = ()) -> pd.DataFrame:

@@ -13,7 +13,14 @@ import pyarrow.parquet as pq
 
 from alphadia_tl.errors import QuantificationError
 from alphadia_tl.host.contract import CONFIG_FILE, LIBRARY_STEP, PRECURSORS_STEM
-from alphadia_tl.host.search_output import read_mapping, read_provenance, read_run_rows, stage_seconds, targets_at
+from alphadia_tl.host.search_output import (
+    read_frozen_config,
+    read_mapping,
+    read_provenance,
+    read_run_rows,
+    stage_seconds,
+    targets_at,
+)
 
 ADVICE = "Give the output folder of a finished alphaDIA search."
 
@@ -87,7 +94,7 @@ def read_output(folder: Path, name: str, *, without_mbr: bool = False) -> Search
     """
     mbr = had_mbr(read_mapping(_there(folder / CONFIG_FILE)))
     where = folder / LIBRARY_STEP if mbr and without_mbr else folder
-    settings = read_mapping(_there(where / CONFIG_FILE))
+    settings = read_frozen_config(_there(where / CONFIG_FILE).parent)
     rows = read_rows(where)
     fdr = _number(settings, where)
     at_fdr = rows["decoy"].eq(0) & rows["q"].le(fdr) & rows["pg_q"].le(fdr)

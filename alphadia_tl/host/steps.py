@@ -18,6 +18,7 @@ from alphadia_tl.host.contract import (
     QUANT_FOLDER,
     SPECLIB_FILE,
     STEP_ATTRIBUTES,
+    change_paths,
     check_attributes,
 )
 from alphadia_tl.host.hooks import (
@@ -117,26 +118,8 @@ def checked_config(config: Mapping[str, Any]) -> dict[str, Any]:
                 f"Write its keys below '{name}:', each on a line of its own that begins with two blanks.",
             )
     checked = {name: value for name, value in config.items() if name not in sections or value is not None}
-    return _with_absolute_paths(checked)
-
-
-_PATHS = ("output_directory", "library_path", "quant_directory", "directory", "raw_paths", "fasta_paths")
-_PATHS_IN = {"general": "reuse_quant_from", "library_prediction": "peptdeep_model_path"}
-
-
-def _with_absolute_paths(config: dict[str, Any]) -> dict[str, Any]:
-    """Make paths absolute, which alphaDIA reads relative to the current folder: results are read from others, too."""
-
-    def absolute(value: Any) -> Any:
-        if isinstance(value, list):
-            return [absolute(v) for v in value]
-        return str(absolute_path(value)) if value and isinstance(value, str) else value
-
-    made = config | {name: absolute(config[name]) for name in _PATHS if name in config}
-    for section, name in _PATHS_IN.items():
-        if name in config.get(section, {}):
-            made[section] = {**config[section], name: absolute(config[section][name])}
-    return made
+    # alphaDIA reads them relative to the current folder; what is written down is read from other folders, too
+    return change_paths(checked, lambda path: str(absolute_path(path)))
 
 
 def effective_config(user_config: Mapping[str, Any], output_folder: Path) -> dict[str, Any]:

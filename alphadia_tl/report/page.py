@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -253,12 +254,15 @@ def all_drawings(facts: Facts) -> dict[str, list[Drawing]]:
     return {name: drawings_of(facts, name) for name in names}
 
 
-def write_report(bundle: Bundle) -> None:
+def write_report(bundle: Bundle, folder: Path | None = None) -> Path:
     """Write ``report.html`` and ``report.json`` from a bundle's other files, of which one must be the provenance.
 
+    They are written into the bundle, or another folder; the page's path is returned.
     Raises ResultsError if a file of the bundle cannot be read, OutputError if one of the report cannot be written.
     """
     facts = read_facts(bundle)
     page, summary = render_report(facts, all_drawings(facts)), to_json(facts)
-    write_text(bundle.report, page)
-    write_text(bundle.report_json, summary)
+    written = Bundle(folder or bundle.folder)
+    write_text(written.report, page)
+    write_text(written.report_json, summary)
+    return written.report

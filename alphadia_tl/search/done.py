@@ -6,7 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,25 +81,35 @@ FIRST_PASS, TUNING, SECOND_PASS = "first pass", "tuning", "second pass"
 Errors = list[tuple[str, str]]
 # What a search is told about where to write, and what only the tuning between the searches reads.
 _NO_INPUTS = ("output_directory", "quant_directory", "transfer_learning")
+# Files are known by what is in them, wherever they are.
+_FILES = ("library_path", "fasta_paths", "directory")
 
 
 def _search_inputs(config: Mapping[str, Any], raw_paths: Sequence[str], others: Mapping[str, Any]) -> dict[str, str]:
-    config = {key: value for key, value in config.items() if key not in _NO_INPUTS}
-    config["general"] = {k: v for k, v in (config.get("general") or {}).items() if k != "reuse_quant"}
     library = [config["library_path"]] if config.get("library_path") else []
+    fastas = config.get("fasta_paths") or ()
+    config = {key: value for key, value in config.items() if key not in (*_NO_INPUTS, *_FILES)}
+    config["raw_paths"] = [Path(path).name for path in config.get("raw_paths") or ()]
+    prediction = config.get("library_prediction") or {}
+    config["library_prediction"] = {k: v for k, v in prediction.items() if k != "peptdeep_model_path"}
+    config["general"] = {k: v for k, v in (config.get("general") or {}).items() if k != "reuse_quant"}
     return {
         "config": hash_of(config),
         "raw files": stamps(map(Path, raw_paths)),
-        "library or FASTA files": stamps(map(Path, [*library, *(config.get("fasta_paths") or ())])),
+        "library or FASTA files": stamps(map(Path, [*library, *fastas])),
         "versions": hash_of(versions()),
         **{name: hash_of(value) for name, value in others.items()},
     }
 
 
+def _hashes(weights: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    return {name: source["sha256"] for name, source in weights.items()}
+
+
 def first_pass(
     step: Any,
     folder: Path,
-    weights: Mapping[str, Any],
+    weights: Mapping[str, Mapping[str, str]],
     search: Callable[[], tuple[Errors, list[Path]]],
     *,
     repeatable: bool = True,
@@ -115,7 +125,7 @@ def first_pass(
     searched.
     """
     manifest = Manifest(folder)
-    inputs = _search_inputs(host.config_of(step), step.raw_path_list, {"weights": weights})
+    inputs = _search_inputs(host.config_of(step), step.raw_path_list, {"weights": _hashes(weights)})
     state = manifest.state(FIRST_PASS, inputs)
     if state == "finished":
         return [], [folder / name for name in manifest.facts(FIRST_PASS)["runs"]]
@@ -141,17 +151,17 @@ def tuning(
     folder: Path,
     quant_folders: Sequence[Path],
     speclib: Path,
-    weights: Mapping[str, Any],
+    weights: Mapping[str, Mapping[str, str]],
     tune: Callable[[], StepOutcome],
 ) -> StepOutcome:
     """Tune the models and predict the library, or take the bundle of an earlier call where its inputs are unchanged."""
     manifest = Manifest(folder)
     inputs = {
-        "settings": hash_of(asdict(settings)),
+        "settings": hash_of(asdict(replace(settings, model_path=None))),
         "quantification": stamps(p for f in quant_folders for p in sorted(f.glob("*.parquet"))),
         "library of the first pass": stamps([speclib]),
         "versions": hash_of(versions()),
-        "weights": hash_of(weights),
+        "weights": hash_of(_hashes(weights)),
     }
     if manifest.state(TUNING, inputs) == "finished":
         outcome = StepOutcome.from_mapping(Bundle(folder), manifest.facts(TUNING))

@@ -254,3 +254,38 @@ def test_a_search_with_another_digest_than_its_entrapment_is_told(tmp_path):
         ]
         _, said = compare(*found, "-o", tmp_path / "out")
         assert ("missed_cleavages 1 for 2" in said) == told
+
+
+def test_searches_are_compared_where_they_were_moved_to_and_nothing_there_is_changed(tmp_path, monkeypatch):
+    made = write_sidecar(tmp_path, left_out=["NEARK"])["fasta_paths"][0]
+    Path(made).touch()
+    for name, fasta in (("a", made), ("b", "../x.fasta")):
+        write_output(tmp_path / "searches" / name, precursors(range(2000)), WRONG, fasta_paths=[fasta])
+    frozen = tmp_path / "searches" / "b" / "frozen_config.yaml"
+    frozen.write_text(frozen.read_text().replace(str(tmp_path / "searches" / "b"), "searches/b").replace("../x.", "x."))
+    place = (tmp_path / "ä b").absolute()
+    place.mkdir()
+    for path in [*tmp_path.glob("x.*"), tmp_path / "searches"]:
+        path.rename(place / path.name)
+    (tmp_path / "link").symlink_to(place / "searches" / "b")
+    before = {p: p.stat().st_mtime_ns for p in place.rglob("*")}
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    code, said = compare("../ä b/searches/a/", "../link", "-o", "out/")
+    assert code == 0
+    assert "precursor, a: estimated FDP" in said
+    assert "precursor, b: estimated FDP" in said
+    assert "is not here" not in said
+    assert (tmp_path / "elsewhere" / "out" / "comparison.html").is_file()
+    assert {p: p.stat().st_mtime_ns for p in place.rglob("*")} == before
+
+
+def test_entrapment_that_stayed_on_another_machine_is_told(tmp_path):
+    section = {"prefix": "ENTRAPMENT_", "ratio": 0.8, "twins": "/gone/x.twins.tsv"}
+    recorded = {"alphadia_tl": {"enabled": True, "entrapment": section}}
+    on = write_output(tmp_path / "on", precursors(range(99)), WRONG, provenance=recorded, fasta_paths=["/gone/x.fasta"])
+    off = write_output(tmp_path / "off", precursors(range(99)), WRONG, fasta_paths=["/gone/x.fasta"])
+    _, said = compare(off, on, "-o", tmp_path / "out")
+    assert "/gone/x.fasta of off is not here" in said
+    assert "/gone/x.twins.tsv is not here: no pairs are counted in on. Give it with --twins." in said
+    assert "precursor, on: estimated FDP" in said

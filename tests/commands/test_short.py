@@ -13,6 +13,16 @@ def test_report_of_a_finished_run_is_made_again(tmp_path, capsys, folder):
     assert bundle.report_json.is_file()
 
 
+def test_the_report_of_a_run_that_may_not_be_written_to_goes_elsewhere(tmp_path, capsys, monkeypatch):
+    bundle = write_bundle(tmp_path / "ä b" / "transfer", made_facts())
+    before = {p: p.stat().st_mtime_ns for p in bundle.folder.rglob("*")}
+    monkeypatch.chdir(bundle.folder)  # the second pass's config is in the folder above "."
+    assert main(["report", ".", "-o", str(tmp_path / "report")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'report' / 'report.html'}\n"
+    assert (tmp_path / "report" / "report.json").is_file()
+    assert {p: p.stat().st_mtime_ns for p in bundle.folder.rglob("*")} == before
+
+
 @pytest.mark.parametrize(
     ("folder", "message"), [("", "holds no results of transfer learning"), ("none", "is no folder")]
 )

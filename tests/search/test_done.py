@@ -1,5 +1,6 @@
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -103,7 +104,7 @@ class Search:
             return [("transfer", name) for name in self.bad], folders
 
         self.searched.clear()
-        return first_pass(step, self.folder, {"rt": weights}, run, **kwargs)
+        return first_pass(step, self.folder, {"rt": {"source": "anywhere", "sha256": weights}}, run, **kwargs)
 
 
 @pytest.fixture
@@ -126,6 +127,17 @@ def test_a_finished_first_pass_is_found_after_its_folder_was_moved(search):
     _, folders = search()
     assert search.searched == []
     assert all((f / "psm.parquet").is_file() for f in folders)
+
+
+def test_a_finished_first_pass_is_found_after_a_whole_project_was_moved(tmp_path):
+    (tmp_path / "project").mkdir()
+    search = Search(tmp_path / "project")
+    search()
+    (tmp_path / "project").rename(tmp_path / "ä b")
+    search.folder = tmp_path / "ä b" / "out" / "transfer"
+    search.config["raw_paths"] = [str(tmp_path / "ä b" / p.name) for p in search.raw]
+    search()
+    assert search.searched == []
 
 
 def test_other_settings_of_the_tuning_leave_a_finished_first_pass_alone(search):
@@ -257,9 +269,9 @@ def tune(search):
         outcome.write_provenance()
         return outcome
 
-    def tuned(**changes):
+    def tuned(quant=folders, **changes):
         library = search.folder / host.SPECLIB_FILE
-        return tuning(replace(settings, **changes), search.folder, folders, library, {}, run), len(calls)
+        return tuning(replace(settings, **changes), search.folder, quant, library, {}, run), len(calls)
 
     return tuned
 
@@ -280,6 +292,14 @@ def test_other_settings_or_other_results_tune_again(tune, search):
     assert tune(seed=99)[1] == 3
     (search.folder / "peptdeep.transfer" / "rt.pth").write_text("damaged")
     assert tune(seed=99)[1] == 4
+
+
+def test_a_finished_tuning_is_found_after_its_folder_was_moved(tune, search):
+    tune()
+    search.folder.parent.rename(search.folder.parents[1] / "moved")
+    search.folder = search.folder.parents[1] / "moved" / "transfer"
+    folders = sorted((search.folder / "quant").iterdir())
+    assert tune(folders, model_path=Path("another/name/of/it"))[1] == 1
 
 
 def test_an_interrupted_second_pass_takes_up_its_runs_and_one_with_another_library_does_not(tmp_path):
