@@ -14,17 +14,11 @@ from alphadia_tl.errors import TransferLearningError
 
 #: Module of ``alphadia_tl.commands`` and function of each sub-command, imported when it is called.
 SUB_COMMANDS = {
-    "demo": ("short", "demo"),
-    "finetune": ("finetune", "main"),
-    "compare": ("compare", "main"),
-    "entrapment": ("entrapment", "main"),
-    "report": ("short", "report"),
-    "workflow": ("workflow", "main"),
-    "job": ("workflow", "job"),
-    "register": ("register", "register"),
-    "unregister": ("register", "unregister"),
+    "demo": ("short", "demo"), "finetune": ("finetune", "main"), "compare": ("compare", "main"),
+    "entrapment": ("entrapment", "main"), "report": ("short", "report"), "workflow": ("workflow", "main"),
+    "job": ("workflow", "job"), "register": ("register", "register"), "unregister": ("register", "unregister"),
     "config": ("short", "config"),
-}
+}  # fmt: skip
 EPILOG = (
     "Sub-commands: 'alphadia-tl demo', 'alphadia-tl finetune', 'alphadia-tl report', 'alphadia-tl compare', "
     "'alphadia-tl entrapment', 'alphadia-tl workflow', 'alphadia-tl register', 'alphadia-tl config' (each with "

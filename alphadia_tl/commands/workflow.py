@@ -14,13 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-import filelock
-
 from alphadia_tl import __version__, host
 from alphadia_tl.commands.common import add_search_flags, make_parser, read_config, run_logged, search_config
-from alphadia_tl.errors import HostError, OutputError
+from alphadia_tl.errors import HostError
 from alphadia_tl.files import write_text
-from alphadia_tl.search.done import LOCK_NAME
+from alphadia_tl.search.done import take_lock, taken
 from alphadia_tl.workflow import jobs
 from alphadia_tl.workflow.jobs import JobPlan
 from alphadia_tl.workflow.layout import Layout
@@ -99,21 +97,13 @@ def driving(output: Path) -> Iterator[bool]:
     OutputError
         If a search that is no workflow runs in the folder, or it cannot be written.
     """
-    lock = filelock.FileLock(output / LOCK_NAME)
     left = list((output / LOCKS).glob("*"))
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
+    lock = take_lock(output)
+    if lock is None:
         if not left:
-            raise OutputError(
-                f"Another search is running in {output}.", "Wait until it has ended, or choose another output folder."
-            ) from error
+            raise taken(output)
         yield False
         return
-    except OSError as error:
-        raise OutputError(
-            f"{output} cannot be written: {error.strerror or error}.", "Check its permissions."
-        ) from error
     try:
         if left and _started_here(output):
             logger.info("The workflow that ran here before was killed: its lock is removed.")

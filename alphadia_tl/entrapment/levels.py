@@ -14,8 +14,7 @@ from alphadia_tl.entrapment.database import Entrapment
 from alphadia_tl.entrapment.estimate import Array, Discoveries
 from alphadia_tl.errors import DataError
 from alphadia_tl.host.contract import PRECURSOR
-
-SEPARATOR = ";"
+from alphadia_tl.host.search_tables import SEPARATOR, peptidoform
 
 
 @dataclass(frozen=True)
@@ -65,17 +64,6 @@ def moved_sites(sequence: str, twin: str, mod_sites: str) -> str:
             site = places[residue][sequence[: site - 1].count(residue)]
         moved.append(str(site))
     return SEPARATOR.join(moved)
-
-
-def peptidoform(sequence: str, mods: str, mod_sites: str) -> str:
-    """Return a name that does not depend on the order in which modifications are listed."""
-    if not mods:
-        return sequence
-    names, sites = mods.split(SEPARATOR), mod_sites.split(SEPARATOR)
-    if len(names) != len(sites):
-        raise DataError(f"{sequence} has {len(names)} modifications but {len(sites)} sites.")
-    ordered = sorted(zip((int(site) for site in sites), names, strict=True))
-    return sequence + "|" + SEPARATOR.join(f"{site}:{name}" for site, name in ordered)
 
 
 def precursor_keys(precursors: pd.DataFrame) -> NDArray[np.object_]:

@@ -100,14 +100,8 @@ def log_seconds(path: Path) -> dict[str, float]:
 
 #: alphaDIA's columns and the names used here.
 COLUMNS = {
-    "sequence": "sequence",
-    "mods": "mods",
-    "mod_sites": "mod_sites",
-    "charge": "charge",
-    "proteins": "proteins",
-    "decoy": "decoy",
+    **{name: name for name in ("sequence", "mods", "mod_sites", "charge", "proteins", "decoy", "proba")},
     "qval": "q",
-    "proba": "proba",
 }
 TEXT = (*PEPTIDOFORM, "proteins")
 

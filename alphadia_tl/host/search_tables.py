@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.lib
 import pyarrow.parquet as pq
 
-from alphadia_tl.errors import QuantificationError
+from alphadia_tl.errors import DataError, QuantificationError
 from alphadia_tl.host.contract import CONFIG_FILE, LIBRARY_STEP, PRECURSORS_STEM
 from alphadia_tl.host.search_output import (
     read_frozen_config,
@@ -24,23 +24,13 @@ from alphadia_tl.host.search_output import (
 
 ADVICE = "Give the output folder of a finished alphaDIA search."
 
-#: alphaDIA's columns and the names used here.
+#: alphaDIA's columns and the names used here; what tells precursors apart is made of them (`_with_keys`).
 REQUIRED = {
-    "raw.name": "run",
-    "precursor.mod_seq_charge_hash": "precursor",
-    "precursor.mod_seq_hash": "peptidoform",
-    "pg.name": "protein group",
-    "pg.proteins": "proteins",
-    "precursor.sequence": "sequence",
-    "precursor.mods": "mods",
-    "precursor.mod_sites": "mod_sites",
-    "precursor.charge": "charge",
-    "precursor.decoy": "decoy",
-    "precursor.qval": "q",
-    "pg.qval": "pg_q",
-    "precursor.proba": "proba",
+    "raw.name": "run", "pg.name": "protein group", "pg.proteins": "proteins", "precursor.sequence": "sequence",
+    "precursor.mods": "mods", "precursor.mod_sites": "mod_sites", "precursor.charge": "charge",
+    "precursor.decoy": "decoy", "precursor.qval": "q", "pg.qval": "pg_q", "precursor.proba": "proba",
     "precursor.rt.observed": "rt",
-}
+}  # fmt: skip
 #: Missing where label-free quantification was off or had nothing to do.
 OPTIONAL = {
     "precursor.intensity": "precursor_intensity",
@@ -48,7 +38,7 @@ OPTIONAL = {
     "pg.intensity": "protein group_intensity",
 }
 TEXT = ("raw.name", "pg.name", "pg.proteins", "precursor.sequence", "precursor.mods", "precursor.mod_sites")
-HASHES = ("precursor.mod_seq_charge_hash", "precursor.mod_seq_hash")
+SEPARATOR = ";"
 
 
 @dataclass(frozen=True)
@@ -56,10 +46,11 @@ class SearchOutput:
     """A finished search, as the comparison needs it.
 
     ``rows`` are one per run and precursor at the claimed FDR, without decoys: the values of `REQUIRED` but ``decoy``,
-    and of `OPTIONAL` (NaN where there was no column); ``rt`` in seconds, ``proba`` lower is better. ``run_rows`` are
-    the same before the protein FDR, None where the tables of the runs are gone. ``mbr`` tells whether match between
-    runs was on in the search, whatever step the rows are from; ``settings`` are the frozen config of that step,
-    ``provenance`` what the plugin wrote down (empty without it), ``seconds`` those of each stage.
+    of `OPTIONAL` (NaN where there was no column), and the keys ``precursor`` and ``peptidoform``; ``rt`` in seconds,
+    ``proba`` lower is better. ``run_rows`` are the same before the protein FDR, None where the tables of the runs are
+    gone. ``mbr`` tells whether match between runs was on in the search, whatever step the rows are from; ``settings``
+    are the frozen config of that step, ``provenance`` what the plugin wrote down (empty without it), ``seconds`` those
+    of each stage.
     """
 
     name: str
@@ -130,8 +121,7 @@ def read_rows(folder: Path) -> pd.DataFrame:
         if path == parquet:
             rows = pd.read_parquet(path, columns=columns)
         else:
-            kinds = dict.fromkeys(TEXT, "str") | dict.fromkeys(HASHES, "uint64")
-            rows = pd.read_csv(path, sep="\t", usecols=columns, dtype=kinds, keep_default_na=True)
+            rows = pd.read_csv(path, sep="\t", usecols=columns, dtype=dict.fromkeys(TEXT, "str"), keep_default_na=True)
     except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
         raise QuantificationError(f"{path} cannot be read: {error}.", ADVICE) from error
     missing = [name for name in REQUIRED if name not in there]
@@ -140,7 +130,30 @@ def read_rows(folder: Path) -> pd.DataFrame:
     for name in OPTIONAL.keys() - set(there):
         rows[name] = float("nan")
     rows = rows.fillna(dict.fromkeys(TEXT, "")).astype(dict.fromkeys(TEXT, "str"))
-    return rows.rename(columns=REQUIRED | OPTIONAL)
+    return _with_keys(rows.rename(columns=REQUIRED | OPTIONAL))
+
+
+def peptidoform(sequence: str, mods: str, mod_sites: str) -> str:
+    """Return a name that does not depend on the order in which modifications are listed."""
+    if not mods:
+        return sequence
+    names, sites = mods.split(SEPARATOR), mod_sites.split(SEPARATOR)
+    if len(names) != len(sites):
+        raise DataError(f"{sequence} has {len(names)} modifications but {len(sites)} sites.", ADVICE)
+    ordered = sorted(zip((int(site) for site in sites), names, strict=True))
+    return sequence + "|" + SEPARATOR.join(f"{site}:{name}" for site, name in ordered)
+
+
+def _with_keys(rows: pd.DataFrame) -> pd.DataFrame:
+    """Tell precursors and protein groups apart in one way: searches list modifications and proteins in any order."""
+    for name in ("protein group", "proteins"):
+        texts = {text: SEPARATOR.join(sorted(set(text.split(SEPARATOR)))) for text in rows[name].unique()}
+        rows[name] = rows[name].map(texts).astype("str")
+    forms = list(zip(*(rows[name] for name in ("sequence", "mods", "mod_sites")), strict=True))
+    known = {form: peptidoform(*form) for form in set(forms)}
+    names = pd.Series([known[form] for form in forms], index=rows.index, dtype="str")
+    keys = {"peptidoform": names, "precursor": names + "/" + rows["charge"].astype(int).astype("str")}
+    return rows.assign(**{name: pd.util.hash_array(key.to_numpy(object)) for name, key in keys.items()})
 
 
 def _there(path: Path) -> Path:

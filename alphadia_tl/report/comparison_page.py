@@ -11,7 +11,7 @@ from typing import Any
 from alphadia_tl.comparison.compare import SEARCH_LEVEL, Comparison
 from alphadia_tl.comparison.errors import ALL_RUNS, NO_ESTIMATE, versus
 from alphadia_tl.entrapment.levels import LEVELS
-from alphadia_tl.files import write_whole
+from alphadia_tl.files import write_stats, write_text
 from alphadia_tl.report.facts import DASH, count, duration, number, percent
 from alphadia_tl.report.page import templates
 
@@ -94,26 +94,21 @@ def _errors(c: Comparison, level: str, arm: str, run: str) -> tuple[str, ...]:
     )
 
 
-PAIR_METRICS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
-    ("shared", "shared", count),
-    ("gained", "gained", count),
-    ("lost", "lost", count),
-    ("rt_median_abs_difference", "RT difference (s)", number),
-    ("rt_correlation", "RT r", number),
-    ("quantity_log2_correlation", "quantity r (log2)", number),
-    ("quantity_median_ratio", "median ratio", number),
+# Name in the table, words, how it is shown.
+Metrics = tuple[tuple[str, str, Callable[[Any], str]], ...]
+PAIR_METRICS: Metrics = (
+    ("shared", "shared", count), ("gained", "gained", count), ("lost", "lost", count),
+    ("rt_median_abs_difference", "RT difference (s)", number), ("rt_correlation", "RT r", number),
+    ("quantity_log2_correlation", "quantity r (log2)", number), ("quantity_median_ratio", "median ratio", number),
     ("quantity_log2_mad", "MAD (log2)", number),
-)
-VARIATION_METRICS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
-    ("cv_identifications", "in all runs", count),
-    ("cv_median", "median CV", percent),
+)  # fmt: skip
+VARIATION_METRICS: Metrics = (
+    ("cv_identifications", "in all runs", count), ("cv_median", "median CV", percent),
     ("cv_median_of_common", "median CV of what all searches have", percent),
-)
+)  # fmt: skip
 
 
-def _by_metric(
-    c: Comparison, title: str, arms: Sequence[str], metrics: Sequence[tuple[str, str, Callable[[Any], str]]]
-) -> TextTable:
+def _by_metric(c: Comparison, title: str, arms: Sequence[str], metrics: Metrics) -> TextTable:
     rows = []
     for level in (known.name for known in LEVELS):
         for arm in arms:
@@ -174,18 +169,15 @@ def _list(title: str, lines: tuple[str, ...]) -> str:
 
 def render_comparison(comparison: Comparison) -> str:
     """Return the page as HTML text; every text of the comparison is escaped."""
-    return (
-        templates()
-        .get_template("comparison.html")
-        .render(
-            policy=POLICY,
-            written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            arms=comparison.searches,
-            verdicts=comparison.verdicts,
-            notes=comparison.notes,
-            tables=comparison_tables(comparison),
-            no_estimate=None if comparison.measured else NO_ESTIMATE,
-        )
+    page = templates().get_template("comparison.html")
+    return page.render(
+        policy=POLICY,
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        arms=comparison.searches,
+        verdicts=comparison.verdicts,
+        notes=comparison.notes,
+        tables=comparison_tables(comparison),
+        no_estimate=None if comparison.measured else NO_ESTIMATE,
     )
 
 
@@ -196,6 +188,6 @@ def write_comparison(folder: Path, comparison: Comparison) -> tuple[Path, Path]:
     """
     table, page = folder / "comparison.tsv", folder / "comparison.html"
     text = render_comparison(comparison)
-    write_whole(table, lambda part: comparison.table.to_csv(part, sep="\t", index=False))
-    write_whole(page, lambda part: part.write_text(text, encoding="utf-8"))
+    write_stats(table, comparison.table)
+    write_text(page, text)
     return table, page

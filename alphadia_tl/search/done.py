@@ -50,6 +50,31 @@ def remove_damaged_runs(quant: Path) -> list[Path]:
     return damaged
 
 
+def take_lock(folder: Path) -> filelock.FileLock | None:
+    """Return the lock of an output folder, taken; None where another process holds it.
+
+    Raises OutputError if the folder cannot be written.
+    """
+    lock = filelock.FileLock(folder / LOCK_NAME)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        return None
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be written: {error.strerror or error}.", "Give another folder as --output."
+        ) from error
+    return lock
+
+
+def taken(folder: Path) -> OutputError:
+    """Return the error for an output folder in which another search is running."""
+    return OutputError(
+        f"Another search is running in {folder}.", "Wait until it has ended, or choose another output folder."
+    )
+
+
 @contextmanager
 def the_only_search(folder: Path) -> Iterator[None]:
     """Keep other searches out of an output folder until this one ends, however it ends.
@@ -57,18 +82,9 @@ def the_only_search(folder: Path) -> Iterator[None]:
     Half-written files that a killed search has left there are removed. Raises OutputError if another process holds the
     folder, or it cannot be written.
     """
-    lock = filelock.FileLock(folder / LOCK_NAME)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise OutputError(
-            f"Another search is running in {folder}.", "Wait until it has ended, or choose another output folder."
-        ) from error
-    except OSError as error:
-        raise OutputError(
-            f"{folder} cannot be written: {error.strerror or error}.", "Check its permissions."
-        ) from error
+    lock = take_lock(folder)
+    if lock is None:
+        raise taken(folder)
     try:
         for path in folder.rglob(".*.part"):
             path.unlink(missing_ok=True)

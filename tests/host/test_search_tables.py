@@ -12,7 +12,21 @@ def test_both_file_formats_read_the_same(tmp_path):
         read_output(write_output(tmp_path / kind, made, file_format=kind), kind).rows for kind in ("parquet", "tsv")
     )
     pd.testing.assert_frame_equal(parquet, tsv, check_dtype=False, rtol=1e-3, atol=1e-5)
-    assert tsv["precursor"].tolist() == [2**63 + n for n in range(10)]
+    assert tsv["precursor"].tolist() == parquet["precursor"].tolist()
+
+
+def test_precursors_and_proteins_are_the_same_in_whatever_order_a_search_lists_their_parts(tmp_path):
+    forms = [("Oxidation@M;Acetyl@Any_N-term", "10;0"), ("Acetyl@Any_N-term;Oxidation@M", "0;10"), ("Acetyl@K", "10")]
+    tables = [
+        precursors([2, 3], **{"precursor.mods": mods, "precursor.mod_sites": sites, "pg.name": pg, "pg.proteins": pg})
+        for (mods, sites), pg in zip(forms, ("P1;P2", "P2;P1", "P1"), strict=True)
+    ]
+    one, same, other = (read_output(write_output(tmp_path / str(i), t), "x").rows for i, t in enumerate(tables))
+    for key in ("precursor", "peptidoform", "protein group", "proteins"):
+        assert one[key].tolist() == same[key].tolist()
+        assert not set(one[key]) & set(other[key])
+    assert one["precursor"].nunique() == 2
+    assert one["peptidoform"].nunique() == 1
 
 
 def test_only_targets_at_the_claimed_fdr_are_kept(tmp_path):
