@@ -52,10 +52,7 @@ def rt_agreement(shared: pd.DataFrame) -> dict[str, float]:
     first, second = shared["rt_first"].to_numpy(float), shared["rt_second"].to_numpy(float)
     known = np.isfinite(first) & np.isfinite(second)
     first, second = first[known], second[known]
-    return {
-        "rt_median_abs_difference": _median(np.abs(second - first)),
-        "rt_correlation": _correlation(first, second),
-    }
+    return {"rt_median_abs_difference": _median(np.abs(second - first)), "rt_correlation": _correlation(first, second)}
 
 
 def quantity_agreement(shared: pd.DataFrame) -> dict[str, float]:

@@ -44,12 +44,7 @@ class TextTable:
 
 def comparison_tables(comparison: Comparison) -> list[TextTable]:
     """Return the tables of a comparison; those without anything to show are left out."""
-    tables = [
-        _identified(comparison),
-        _pairs(comparison),
-        _variation(comparison),
-        _times(comparison),
-    ]
+    tables = [_identified(comparison), _pairs(comparison), _variation(comparison), _times(comparison)]
     return [table for table in tables if table.rows]
 
 

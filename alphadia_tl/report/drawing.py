@@ -242,9 +242,6 @@ def to_div(drawing: Drawing) -> str:
     }
     return str(
         plotly_figure(drawing).to_html(
-            full_html=False,
-            include_plotlyjs=False,
-            div_id=f"figure-{drawing.name}",
-            config=config,
+            full_html=False, include_plotlyjs=False, div_id=f"figure-{drawing.name}", config=config
         )
     )

@@ -223,10 +223,7 @@ def wilson(fraction: FloatArray, n: FloatArray) -> tuple[FloatArray, FloatArray]
 
 
 # name, data split, metric, look
-LOSSES = (
-    ("training loss", "train", "train_loss", AFTER),
-    ("validation loss", "validation", "val_loss", BEFORE),
-)
+LOSSES = (("training loss", "train", "train_loss", AFTER), ("validation loss", "validation", "val_loss", BEFORE))
 RATE = ("train", "lr")
 EPOCH = "epoch (-1: before training)"
 
@@ -286,11 +283,7 @@ def nce_drawing(nce: NceFacts) -> Drawing | None:
     return Drawing("nce", "Collision energy", alt, [panel], panel_height=260)
 
 
-KINDS = {
-    "typical": "Typical spectra",
-    "best gained": "Spectra that gained most",
-    "worst": "Spectra predicted worst",
-}
+KINDS = {"typical": "Typical spectra", "best gained": "Spectra that gained most", "worst": "Spectra predicted worst"}
 LOOKS = (("b, a, c", "abc", Look(BLUE)), ("y, x, z", "xyz", Look(VERMILION)))
 OTHER = ("other fragments", Look(GREY))
 LABELLED = 6
