@@ -28,13 +28,7 @@ from alphadia_tl.library.fragments import (
     with_blocks,
 )
 from alphadia_tl.library.retention import RunTimes, normalize, run_times, to_unit
-from alphadia_tl.library.runs import (
-    RunObservations,
-    UnknownModificationError,
-    read_fragments,
-    read_precursors,
-    run_name,
-)
+from alphadia_tl.library.runs import RunObservations, read_fragments, read_precursors, run_name
 from alphadia_tl.library.selection import (
     KEY_COLUMN,
     Rows,
@@ -146,8 +140,8 @@ def collect(
     QuantificationError
         For a run that cannot be read (with `fail_fast`, or if no other remains), and for no folders at all.
     DataError
-        For unknown modifications, and for a run whose retention times are all the same (with `fail_fast`, or if no
-        other remains).
+        For a run of which no precursor can be learnt, or whose retention times are all the same (with `fail_fast`, or
+        if no other remains).
     """
     ordered = _distinct(folders)
     salt = draw_salt(generator)
@@ -158,8 +152,6 @@ def collect(
         name = run_name(folder)
         try:
             reason = _add_run(best, folder, settings, wanted, salt)
-        except UnknownModificationError:
-            raise
         except TransferLearningError as error:
             if fail_fast:
                 raise

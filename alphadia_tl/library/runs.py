@@ -19,11 +19,11 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from alphabase.constants import modification
 
-from alphadia_tl.errors import DataError, QuantificationError
+from alphadia_tl.errors import QuantificationError
 from alphadia_tl.host.contract import PRECURSOR, PSM_FILE, TRANSFER_FRAGMENTS_FILE
 from alphadia_tl.library.fragments import Bools, Floats, Ints, find, find_runs, flat_codes, type_codes, with_blocks
+from alphadia_tl.library.selection import CHARGES, learnable
 
 logger = logging.getLogger(__name__)
 
@@ -79,10 +79,6 @@ _SEARCH_AGAIN = "Search this run again."
 _REQUANTIFY = "Search it with transfer_library.enabled: true."
 
 
-class UnknownModificationError(DataError):
-    """Precursors carry modifications that alphabase does not know: no fault of a single run."""
-
-
 @dataclass(frozen=True)
 class RunObservations:
     """What one run tells: its precursors and their dense fragments.
@@ -106,12 +102,11 @@ class RunObservations:
 def read_precursors(folder: str | Path, *, fdr: float = 0.01) -> pd.DataFrame:
     """Read the target precursors of a run at ``qval <= fdr``, one row per peptidoform and charge.
 
-    Repeated rows of a precursor leave only the one with the lowest ``proba``; rows without a retention time or score
-    are dropped. Each is counted in the log. The columns are those of :class:`RunObservations` less the fragment blocks,
-    and ``_candidate``, the key of the fragments.
+    Repeated rows of a precursor leave only the one with the lowest ``proba``; rows without a retention time or score,
+    or with a peptidoform or charge that cannot be, are dropped. Each is counted in the log. The columns are those of
+    :class:`RunObservations` less the fragment blocks, and ``_candidate``, the key of the fragments.
 
-    Raises QuantificationError for a missing or corrupt file or missing columns, UnknownModificationError for
-    modifications that alphabase does not know.
+    Raises QuantificationError for a missing or corrupt file or missing columns, DataError if no row can be learnt.
     """
     run = run_name(folder)
     path = Path(folder) / PSM_FILE
@@ -128,7 +123,7 @@ def read_precursors(folder: str | Path, *, fdr: float = 0.01) -> pd.DataFrame:
                 "sequence": df["sequence"].astype(object),
                 "mods": _text(df["mods"]),
                 "mod_sites": _text(df["mod_sites"]),
-                "charge": df["charge"].astype(np.int64),
+                "charge": df["charge"],
                 "rt_observed": df["rt_observed"].astype(np.float64),
                 "proba": df["proba"].astype(np.float64),
                 "mobility": _mobility(df),
@@ -137,11 +132,9 @@ def read_precursors(folder: str | Path, *, fdr: float = 0.01) -> pd.DataFrame:
         )
     except READ_ERRORS as error:
         raise unreadable(path, run, error) from error
-    if table["sequence"].isna().any():
-        raise QuantificationError(f"Run '{run}': {path} has precursors without a sequence.", "Search this run again.")
+    table = learnable(table, f"run '{run}'", CHARGES).astype({"charge": np.int64})
     table.insert(4, "nAA", table["sequence"].str.len().astype(np.int64))
     table["raw_name"] = run
-    check_modifications(table["mods"], run)
     return _drop_unusable(table, run)
 
 
@@ -192,17 +185,6 @@ def read_fragments(
 def run_name(folder: str | Path) -> str:
     """Return the name of the run that a folder holds."""
     return Path(folder).resolve().name
-
-
-def check_modifications(mods: pd.Series, where: str) -> None:
-    """Raise UnknownModificationError naming the modifications that alphabase does not know."""
-    names = {name for joined in mods.unique() for name in joined.split(";") if name}
-    unknown = sorted(names - set(modification.MOD_DF.index))
-    if unknown:
-        raise UnknownModificationError(
-            f"Unknown modification(s) in '{where}': {', '.join(unknown)}.",
-            "Define them under custom_modifications in the config.",
-        )
 
 
 def _candidate(df: pd.DataFrame) -> Ints:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from alphabase.constants.modification import MOD_DF
 
 from alphadia_tl.errors import DataError
 from alphadia_tl.host.contract import PEPTIDOFORM
 
+logger = logging.getLogger(__name__)
+
 Keys = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.intp]
+Text: TypeAlias = "pd.Series[str]"
 
 KEY_COLUMN = "_key"
 """Holds :func:`precursor_keys` in tables that are compared again and again."""
@@ -36,6 +41,101 @@ def peptidoform_groups(precursor_df: pd.DataFrame) -> tuple[npt.NDArray[Any], np
     """Return the first row of each peptidoform, and for each row the number of its peptidoform."""
     group = precursor_df.groupby(PEPTIDOFORM, sort=False).ngroup().to_numpy()
     return np.unique(group, return_index=True)[1], group
+
+
+#: Column and range of charge states that models know.
+CHARGES = {"charge": (1, 10)}
+_READABLE = "[AC-WY]{2,198}"  # B, X and Z have no mass
+_TOLD_AT_MOST = 8
+
+
+def impossible_peptidoforms(precursor_df: pd.DataFrame) -> npt.NDArray[np.object_]:
+    """Say for each row (n,) what cannot be true of its sequence, modifications and sites; empty where all can be.
+
+    Sites are alphabase's: 0 and -1 are the termini, 1 the first residue.
+    """
+    sequences, mods, sites = (cast(Text, precursor_df[c].astype(object).fillna("").astype(str)) for c in PEPTIDOFORM)
+    fault = np.full(len(precursor_df), "", dtype=object)
+    count, site_count = (((t.str.count(";") + 1) * (t != "")).to_numpy(np.int64) for t in (mods, sites))
+    fault[count != site_count] = "numbers of mods and mod_sites that differ"
+    fault[~sequences.str.fullmatch(_READABLE).to_numpy(bool)] = "no sequence of 2 to 198 residues A to Z but B, X, Z"
+    rows = np.flatnonzero((fault == "") & (count > 0))
+    if rows.size == 0:
+        return fault
+    row = np.repeat(rows, count[rows])
+    code, names = pd.factorize(np.array(";".join(mods.iloc[rows]).split(";"), dtype=object))
+    texts = pd.Series(";".join(sites.iloc[rows]).split(";"))
+    site = pd.to_numeric(texts.where(texts.str.fullmatch(r"-?\d{1,4}"))).to_numpy(float)
+    length = sequences.str.len().to_numpy()
+    places = [str(name).rpartition("@")[2] for name in names]
+    letter = np.array([p[:1] if p[1:2] in ("", "^") else "" for p in places], dtype=object)[code]
+    at_n, at_c = (np.array([p.endswith(end) for p in places])[code] for end in ("N-term", "C-term"))
+    inside = (site >= -1) & (site <= length[row])
+    index = np.where(site < 0, length[row] - 1, np.maximum(site - 1, 0))
+    start = (length[rows].cumsum() - length[rows]).repeat(count[rows])
+    residues = np.array(list("".join(sequences.iloc[rows])))
+    found = residues[(start + np.where(inside, index, 0)).astype(np.int64)]
+    named = letter != ""
+    wrong = named & (found != letter) | (at_n & (site > named)) | (at_c & (site >= 0) & (site < length[row] + ~named))
+    wrong |= (at_n & (site < 0)) | (named & ~at_n & ~at_c & (site < 1))
+    repeated = pd.DataFrame({"row": row, "site": site, "code": code}).duplicated().to_numpy()
+    known = np.isin(names.astype(str), MOD_DF.index.to_numpy(str))[code]
+    each = np.full(len(row), "", dtype=object)
+    for hit, reason in (
+        (repeated, "{} twice at one site"),
+        (wrong, "{} where it cannot be"),
+        (~inside, "a site of {} that the peptide does not have"),
+        (~known, "unknown modification {}"),
+    ):
+        each[hit] = np.array([reason.format(name) for name in names], dtype=object)[code[hit]]
+    fault[row[each != ""]] = each[each != ""]
+    return fault
+
+
+def counted(precursor_df: pd.DataFrame, fault: npt.NDArray[np.object_], columns: Iterable[str] = ()) -> str:
+    """Name the faults of rows (n,; empty: none), how many there are, and the first, with columns beside its peptidoform."""
+    counts = pd.Series(fault[fault != ""]).value_counts()
+    reasons = []
+    for reason, number in counts.head(_TOLD_AT_MOST).items():
+        row = precursor_df.iloc[int(np.argmax(fault == reason))]
+        shown = " ".join(str(row[c]) for c in (*PEPTIDOFORM, *columns) if str(row[c]))
+        reasons.append(f"{reason}: {number:,} (first: {shown})")
+    more = f"; and {len(counts) - _TOLD_AT_MOST} more reasons" if len(counts) > _TOLD_AT_MOST else ""
+    return "; ".join(reasons) + more
+
+
+def within(column: pd.Series, low: float, high: float) -> npt.NDArray[np.bool_]:
+    """Return which values are numbers from ``low`` to ``high``; charges are whole ones."""
+    values = pd.to_numeric(column, errors="coerce").to_numpy(float, na_value=np.nan)
+    whole = (column.name != "charge") | (values % 1 == 0)
+    return np.asarray(np.isfinite(values) & (values >= low) & (values <= high) & whole)
+
+
+def learnable(
+    precursor_df: pd.DataFrame, where: str, limits: Mapping[str, tuple[float, float]], **names: Sequence[str]
+) -> pd.DataFrame:
+    """Return the rows that can be learnt from; the log tells how many others there are, why, and the first.
+
+    They are peptidoforms that can be, with values ``within`` the limits of columns and, upper case, among ``names``.
+    Raises DataError if none of the rows is left.
+    """
+    fault = impossible_peptidoforms(precursor_df)
+    for column, (low, high) in limits.items():
+        bad = ~within(precursor_df[column], low, high) & (fault == "")
+        text = f"other than {low:g} to {high:g}" if np.isfinite(high - low) else "that is no number"
+        fault[bad] = f"{column} {text}"
+    for column, known in names.items():
+        values = cast(Text, precursor_df[column].astype(str))
+        bad = ~values.str.upper().isin(known).to_numpy() & (fault == "")
+        fault[bad] = f"unknown {column} " + values[bad]
+    bad = fault != ""
+    if not bad.any():
+        return precursor_df
+    told = f"{bad.sum():,} of {len(bad):,} rows for {where} cannot be learnt: {counted(precursor_df, fault, limits)}."
+    if bad.all():
+        raise DataError(told, "Correct them; a modification that is not known goes under custom_modifications.")
+    logger.warning(told)
+    return cast(pd.DataFrame, precursor_df[~bad])
 
 
 def draw_salt(generator: np.random.Generator) -> str:

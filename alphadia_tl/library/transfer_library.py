@@ -20,7 +20,7 @@ from alphadia_tl.errors import LibraryError
 from alphadia_tl.files import write_whole
 from alphadia_tl.host.contract import PEPTIDOFORM, PRECURSOR
 from alphadia_tl.library.fragments import Ints, block_rows, enough_fragments, with_blocks
-from alphadia_tl.library.runs import check_modifications
+from alphadia_tl.library.selection import CHARGES, learnable
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class TransferLibrary:
         LibraryError
             If the file is missing or corrupt, or lacks columns.
         DataError
-            For modifications that alphabase does not know.
+            If no row can be learnt.
         """
         path = Path(path)
         if not path.is_file():
@@ -144,7 +144,7 @@ class TransferLibrary:
                 f"{path} is no transfer library: it lacks the column(s) {', '.join(missing)}.",
                 "Give the speclib.transfer.hdf of a search, not a search library.",
             )
-        check_modifications(df["mods"], path.name)
+        df = learnable(df, path.name, {**CHARGES, "rt_norm": (-np.inf, np.inf)})
         if mask is None:
             logger.warning(f"{path} has no fragment mask (written by alphaDIA itself): zero intensities are not used.")
             mask = intensity > 0

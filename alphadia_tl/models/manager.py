@@ -24,9 +24,9 @@ from alphadia_tl.models.weights import Weights, build_model, find_weights, save_
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import get_task
 from alphadia_tl.tasks.base import MzLimits, Task, TaskData
-from alphadia_tl.tasks.energy import Better, NceSearch, instrument_group, search_nce, with_nce
+from alphadia_tl.tasks.energy import Better, NceSearch, search_nce, with_nce
 from alphadia_tl.tasks.held_out import LibraryScores, TuneResult, Values, score_library_values
-from alphadia_tl.tasks.ms2 import DEFAULT_FRAG_TYPES, Ms2Task
+from alphadia_tl.tasks.ms2 import DEFAULT_FRAG_TYPES, Ms2Task, instrument_group
 from alphadia_tl.tasks.predict import predict
 from alphadia_tl.tasks.repeated_tuning import tune_in_folds
 from alphadia_tl.tasks.tuning import TuneSettings
@@ -195,6 +195,7 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         return TuneSettings(self.settings, self._seed(name), self.precision, checkpoints=self.checkpoints)
 
     def _tune(self, task: Task, data: TaskData, baseline: Callable[[Examples], Examples] | None = None) -> pd.DataFrame:
+        data = replace(data, precursor_df=task.learnable(data.precursor_df))
         interface, settings = self.interface(task.name), replace(self._tune_settings(task.name), baseline=baseline)
         result = else_on_cpu(interface, lambda: tune_in_folds(task, interface.model, data, settings), tunes=True)
         self.results[task.name] = result
@@ -242,7 +243,8 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         data = TaskData(psm_df, matched_intensity_df, fragment_mask_df)
         if nce is None:
             return self._tune(self._task("ms2"), data)
-        data = replace(data, precursor_df=psm_df.drop(columns="nce", errors="ignore"))
+        df = self._task("ms2").learnable(psm_df.drop(columns="nce", errors="ignore"))
+        data = replace(data, precursor_df=df)
         before = float(self.nce)
         if nce == "auto":
             self.nce_search = search_nce(

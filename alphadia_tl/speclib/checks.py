@@ -14,6 +14,7 @@ from scipy import stats
 
 from alphadia_tl.errors import LibraryError, PredictionError
 from alphadia_tl.host.contract import PRECURSOR
+from alphadia_tl.library.selection import counted, impossible_peptidoforms
 from alphadia_tl.tasks.metrics import FloatArray
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,10 @@ def check_library(precursor_df: pd.DataFrame) -> None:
             "Sequences must be upper-case letters, modifications in the columns 'mods' and 'mod_sites'.",
         )
     _check_modifications(precursor_df)
+    fault = impossible_peptidoforms(precursor_df)
+    if n := int((fault != "").sum()):
+        told = counted(precursor_df, fault)
+        logger.warning(f"{n:,} precursors of the library cannot be, and are predicted as they are: {told}.")
 
 
 def _check_modifications(precursor_df: pd.DataFrame) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alphadia_tl.host.contract import PRECURSOR
-from alphadia_tl.tasks.encode import encode_peptidoforms
+from alphadia_tl.host.contract import PEPTIDOFORM, PRECURSOR
+from alphadia_tl.library.selection import CHARGES, learnable
+from alphadia_tl.tasks.encode import encode_peptidoforms, require_columns
 from alphadia_tl.tasks.metrics import Calibration, FloatArray
 from alphadia_tl.training.examples import Batch, Examples
 
@@ -113,6 +114,7 @@ class Task(ABC):
     max_batch: int = 128  # upper limit of the automatic batch size
     min_steps: int = 30  # steps that an epoch is to have
     dropout: bool = True  # whether the network's dropout is on in training
+    limits: Mapping[str, tuple[float, float]] = CHARGES  # lowest and highest value that is learnt, by column
     warm_starts: bool = False  # whether `warm_start` does anything
     reduced_precision: bool = True  # whether the network may run in bf16
     reduced_training: bool = False  # whether it trains faster in bf16 where it predicts faster
@@ -124,6 +126,11 @@ class Task(ABC):
     def encode(self, df: pd.DataFrame) -> Examples:
         """Encode rows for prediction."""
         return encode_peptidoforms(df, self.inputs(df))
+
+    def learnable(self, df: pd.DataFrame, **names: Sequence[str]) -> pd.DataFrame:
+        """Return the rows that the model can learn from; DataError if there are none, or a column is missing."""
+        require_columns(df, PEPTIDOFORM, f"the {self.title} model")
+        return learnable(df, f"the {self.title} model", {c: v for c, v in self.limits.items() if c in df}, **names)
 
     @abstractmethod
     def prepare(self, data: TaskData) -> Prepared:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from peptdeep.settings import global_settings
 
 from alphadia_tl.tasks.base import TaskData
 from alphadia_tl.tasks.metrics import FloatArray
@@ -20,20 +19,6 @@ from alphadia_tl.training.epoch import infer
 from alphadia_tl.training.examples import Examples
 
 logger = logging.getLogger(__name__)
-
-UNKNOWN = "Lumos"
-
-
-def instrument_group(name: str) -> tuple[str, str]:
-    """Return the instrument that the MS2 model is asked for, and a warning where it does not know the name."""
-    groups = global_settings["model_mgr"]["instrument_group"]
-    if name.upper() in groups:
-        return str(groups[name.upper()]), ""
-    known = ", ".join(sorted({key.upper(): key for key in reversed(groups)}.values()))
-    return UNKNOWN, (
-        f"Unknown instrument '{name}': the MS2 model is tuned and predicts for {UNKNOWN}. Known names: {known}"
-    )
-
 
 Better = Callable[[FloatArray, FloatArray, NDArray[np.object_], int], bool]
 """``better(before, after, groups, comparisons)``: whether scores ``after`` are higher than ``before`` for more than

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 from collections.abc import Iterator, Sequence
 
@@ -11,13 +12,17 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from peptdeep.model.featurize import parse_instrument_indices
+from peptdeep.settings import global_settings
 from torch import Tensor
 
 from alphadia_tl.errors import DataError
+from alphadia_tl.library.selection import CHARGES
 from alphadia_tl.tasks.base import Evaluation, Headline, Prepared, Task, TaskData, as_numpy
 from alphadia_tl.tasks.encode import encode_peptidoforms, number_column, require_columns
 from alphadia_tl.tasks.metrics import Calibration, FloatArray, mean_and_median, spectral_similarity
 from alphadia_tl.training.examples import Batch, Examples
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_FRAG_TYPES = ("b_z1", "b_z2", "y_z1", "y_z2")
 CHARGE_FACTOR = 0.1
@@ -25,6 +30,20 @@ NCE_FACTOR = 0.01
 MIN_INTENSITY = 1e-4
 DISTANCE_WEIGHT = 3.0
 MAX_COSINE = 0.999999
+
+
+UNKNOWN = "Lumos"
+_GROUPS: dict[str, str] = global_settings["model_mgr"]["instrument_group"]
+
+
+def instrument_group(name: str) -> tuple[str, str]:
+    """Return the instrument that the MS2 model is asked for, and a warning where it does not know the name."""
+    if name.upper() in _GROUPS:
+        return str(_GROUPS[name.upper()]), ""
+    known = ", ".join(sorted({key.upper(): key for key in reversed(_GROUPS)}.values()))
+    return UNKNOWN, (
+        f"Unknown instrument '{name}': the MS2 model is tuned and predicts for {UNKNOWN}. Known names: {known}"
+    )
 
 
 class Ms2Task(Task):
@@ -43,6 +62,7 @@ class Ms2Task(Task):
     last_epochs = 5
     min_steps = 125
     dropout = False
+    limits = {**CHARGES, "nce": (1, 100)}  # noqa: RUF012
     reduced_training = True
 
     def __init__(
@@ -53,6 +73,11 @@ class Ms2Task(Task):
         self.nce = nce
         self.instrument = instrument
 
+    def learnable(self, df: pd.DataFrame, **names: Sequence[str]) -> pd.DataFrame:
+        """Return the rows that the model can learn from; DataError if there are none, or a column is missing."""
+        known = {"instrument": list(_GROUPS)} if "instrument" in df.columns else {}
+        return super().learnable(df, **known, **names)
+
     def inputs(self, df: pd.DataFrame) -> dict[str, Tensor]:
         """Return charge, collision energy (both (n, 1), scaled) and the instrument's index (n,)."""
         n = len(df)
@@ -60,7 +85,10 @@ class Ms2Task(Task):
         nce = number_column(df, "nce", "the MS2 model") if "nce" in df.columns else np.full(n, float(self.nce))
         names = df["instrument"].astype(str) if "instrument" in df.columns else pd.Series([self.instrument] * n)
         codes, unique = pd.factorize(names)
-        instrument = np.array(parse_instrument_indices(list(unique)), dtype=np.int64)[codes]
+        groups, warnings = zip(*map(instrument_group, unique), strict=True) if n else ((), ())
+        for warning in filter(None, warnings):
+            logger.warning(warning)
+        instrument = np.array(parse_instrument_indices(list(groups)), dtype=np.int64)[codes]
         return {
             "charge": torch.from_numpy(charge.astype(np.float32))[:, None] * CHARGE_FACTOR,
             "nce": torch.from_numpy(nce.astype(np.float32))[:, None] * NCE_FACTOR,

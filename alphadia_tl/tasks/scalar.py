@@ -100,6 +100,7 @@ class RtTask(ScalarTask):
     title = "RT"
     headline = Headline("median_abs_error_calibrated", higher_is_better=False)
     epochs = 18
+    limits = {"rt_norm": (-np.inf, np.inf)}  # noqa: RUF012
     weight_decay = 1.0
     relative_error = False
 

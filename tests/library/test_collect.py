@@ -242,12 +242,13 @@ def test_constant_retention_time_stops_or_is_left_out(tmp_path, runs, precursors
     assert [n for n, _ in collected([*runs, flat], fail_fast=False).left_out] == ["flat"]
 
 
-def test_unknown_modifications_stop_in_any_case(tmp_path, runs, precursors):
+def test_a_run_of_which_nothing_can_be_learnt_stops_or_is_left_out(tmp_path, runs, precursors):
     write_run(tmp_path / "odd", precursors, 9)
     psm = pd.read_parquet(tmp_path / "odd" / "psm.parquet").assign(mods="Odd@C")
     psm.to_parquet(tmp_path / "odd" / "psm.parquet")
     with pytest.raises(DataError, match="Odd@C"):
-        collected([*runs, tmp_path / "odd"], fail_fast=False)
+        collected([*runs, tmp_path / "odd"])
+    assert [name for name, _ in collected([*runs, tmp_path / "odd"], fail_fast=False).left_out] == ["odd"]
 
 
 @pytest.mark.parametrize(("n", "words"), [(0, "no precursor"), (1, "only one precursor")])

@@ -187,10 +187,21 @@ def test_unreadable_run_is_named(tmp_path, precursors, name, damage, message):
     assert "my_run" in str(caught.value)
 
 
-def test_unknown_modifications_are_named(tmp_path):
-    precursors = make_precursors(5, np.random.default_rng(0))
-    run = write_run(tmp_path / "run", precursors, 1)
-    run.psm.assign(mods="Nonsense@C;Oxidation@M").to_parquet(run.folder / "psm.parquet")
-    with pytest.raises(DataError, match="Nonsense@C") as caught:
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"mods": "Nonsense@C", "mod_sites": "1"}, "unknown modification Nonsense@C"),
+        ({"mods": "Oxidation@M", "mod_sites": "1"}, "Oxidation@M where it cannot be"),
+        ({"charge": 0}, "charge other than 1 to 10"),
+        ({"sequence": "cPEPTIDEK"}, "no sequence"),
+    ],
+)
+def test_what_cannot_be_learnt_is_left_out_and_named(tmp_path, change, told, caplog):
+    run = write_run(tmp_path / "run", make_precursors(5, np.random.default_rng(0)), 1)
+    odd = run.psm.index == 3
+    run.psm.assign(**{c: run.psm[c].where(~odd, v) for c, v in change.items()}).to_parquet(run.folder / "psm.parquet")
+    assert len(collect_run(run.folder, TYPES).precursor_df) == len(run.psm) - 1
+    assert f"1 of {len(run.psm)} rows for run 'run' cannot be learnt: {told}" in caplog.text
+    run.psm.assign(**change).to_parquet(run.folder / "psm.parquet")
+    with pytest.raises(DataError, match=told):
         collect_run(run.folder, TYPES)
-    assert "Oxidation" not in str(caught.value)

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alphadia_tl.errors import DataError
-from alphadia_tl.library.selection import possible_rows, sample_peptides, split_by_peptide, top_observations
+from alphadia_tl.library.selection import (
+    CHARGES,
+    impossible_peptidoforms,
+    learnable,
+    possible_rows,
+    sample_peptides,
+    split_by_peptide,
+    top_observations,
+)
 
 SEQUENCES = st.lists(st.text("ACDEK", min_size=1, max_size=4), max_size=80)
 
@@ -110,3 +118,66 @@ def test_sampling_keeps_peptides_whole_and_is_the_same_run_by_run(observations, 
     both = pd.concat([first.iloc[possible_rows(first, limit, salt)], df.iloc[cut:]])
     both = both.iloc[possible_rows(both, limit, salt)]
     assert set(both.iloc[sample_peptides(both, limit, salt)].index) == set(chosen.index)
+
+
+TWICE = "Phospho@S twice at one site"
+NO_SITE = "a site of Phospho@S that the peptide does not have"
+DIFFER = "numbers of mods and mod_sites that differ"
+PYRO, AMIDATED = "Gln->pyro-Glu@Q^Any_N-term", "Amidated@Any_C-term"
+
+
+@pytest.mark.parametrize(
+    ("sequence", "mods", "sites", "fault"),
+    [
+        ("PEPTMIDEK", "Oxidation@M", "5", ""),
+        ("PEPTASES", "Phospho@S;Phospho@S", "6;8", ""),
+        ("PEPTASEK", "Acetyl@Protein_N-term;Phospho@S", "0;6", ""),
+        ("PEPK", "Label:13C(6)15N(2)@K", "4", ""),
+        ("QEPTASEK", PYRO, "0", ""),
+        ("QEPTASEK", PYRO, "1", ""),
+        ("PEPK", AMIDATED, "-1", ""),
+        ("PEPTUOJK", "", "", ""),
+        ("PEPTASEK", None, None, ""),
+        ("PEPTMIDEK", "Oxidation@M", "9", "Oxidation@M where it cannot be"),
+        ("PEPTASEK", "Phospho@S", "5", "Phospho@S where it cannot be"),
+        ("SEPTASES", "Phospho@S", "0", "Phospho@S where it cannot be"),
+        ("PEPTASES", "Phospho@S", "-1", "Phospho@S where it cannot be"),
+        ("PEPTASEK", "Acetyl@Any_N-term", "3", "Acetyl@Any_N-term where it cannot be"),
+        ("PEPTASEK", "Acetyl@Any_N-term", "-1", "Acetyl@Any_N-term where it cannot be"),
+        ("QEPQASEK", PYRO, "4", f"{PYRO} where it cannot be"),
+        ("EEPQASEK", PYRO, "0", f"{PYRO} where it cannot be"),
+        ("PEPK", AMIDATED, "4", f"{AMIDATED} where it cannot be"),
+        ("PEPK", AMIDATED, "0", f"{AMIDATED} where it cannot be"),
+        ("PEPTASEK", "Phospho@S;Phospho@S", "6;12", NO_SITE),
+        ("PEPTASEK", "Phospho@S", "-3", NO_SITE),
+        ("PEPTASEK", "Phospho@S", "six", NO_SITE),
+        ("PEPTASEK", "Phospho@S", "6.0", NO_SITE),
+        ("PEPTASEK", "Phospho@S;Phospho@S", "6;6", TWICE),
+        ("PEPTASEK", "Phospho@S;Phospho@S", "6", DIFFER),
+        ("PEPTASEK", "Phospho@S", None, DIFFER),
+        ("PEPTASEK", None, "6", DIFFER),
+        ("PEPTASEK", "Phospho@S;", "6;7", "unknown modification "),
+        ("PEPTASEK", "Nonsense@S", "6", "unknown modification Nonsense@S"),
+        *((s, "", "", "no sequence of 2 to 198 residues A to Z but B, X, Z") for s in ("pepK", "PEPXK", "K", "", None)),
+    ],
+)
+def test_what_no_peptide_can_be_is_told(sequence, mods, sites, fault):
+    """Between sound rows, so that a row is never judged by the residues of another one."""
+    rows = [("SSSSSSSSS", "Phospho@S", "9"), (sequence, mods, sites), ("ASK", "Phospho@S", "2")]
+    df = pd.DataFrame(rows, columns=["sequence", "mods", "mod_sites"])
+    assert impossible_peptidoforms(df).tolist() == ["", fault, ""]
+
+
+def test_what_cannot_be_learnt_is_counted_with_the_first_example(caplog):
+    df = pd.DataFrame({"sequence": "PEPTMIDEK", "mods": "", "mod_sites": "", "charge": [2.0, 0, np.nan, 2.5, 11, 3]})
+    df["instrument"] = ["lumos", "QE", "QE", "QE", "QE", "Astral9"]
+    df = pd.concat([df, df.iloc[:1].assign(mods="Oxidation@M", mod_sites="4")])
+    kept = learnable(df, "run 'x'", CHARGES, instrument=["LUMOS", "QE"])
+    assert kept["charge"].tolist() == [2.0]
+    assert "6 of 7 rows for run 'x' cannot be learnt" in caplog.text
+    assert "charge other than 1 to 10: 4 (first: PEPTMIDEK 0.0)" in caplog.text
+    assert "unknown instrument Astral9: 1 (first: PEPTMIDEK 3.0)" in caplog.text
+    assert "Oxidation@M where it cannot be: 1 (first: PEPTMIDEK Oxidation@M 4 2.0)" in caplog.text
+    with pytest.raises(DataError, match=r"6 of 6 rows for run 'x' cannot be learnt: charge other than 1 to 10: 4"):
+        learnable(df.iloc[1:], "run 'x'", CHARGES, instrument=["LUMOS", "QE"])
+    assert len(learnable(df.iloc[:0], "run 'x'", CHARGES)) == 0

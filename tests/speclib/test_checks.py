@@ -98,3 +98,10 @@ def test_a_custom_modification_of_the_config_is_understood():
         checks.check_library(precursors(mods=name, mod_sites="9"))
     add_new_modifications({name: {"composition": "C(2)H(2)O(1)"}})
     checks.check_library(precursors(mods=name, mod_sites="9"))
+
+
+def test_precursors_of_a_given_library_that_cannot_be_are_told(caplog):
+    odd = [precursors(), precursors(mods="Phospho@S", mod_sites="4"), precursors(sequence="PEPXMIDEK")]
+    checks.check_library(pd.concat(odd, ignore_index=True))
+    assert "2 precursors of the library cannot be" in caplog.text
+    assert "Phospho@S where it cannot be: 1 (first: PEPTMIDEK Phospho@S 4)" in caplog.text

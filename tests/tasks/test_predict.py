@@ -5,7 +5,7 @@ import torch
 
 from alphadia_tl.models.weights import new_network
 from alphadia_tl.tasks import get_task
-from alphadia_tl.tasks.energy import instrument_group
+from alphadia_tl.tasks.ms2 import instrument_group
 from alphadia_tl.tasks.predict import choose_dtype, why_unusable
 
 TWO = ["PEPTIDEK", "PEPTIDER"]
