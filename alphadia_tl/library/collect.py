@@ -85,20 +85,11 @@ _ORDER = ["nAA", *PRECURSOR, "proba", "raw_name"]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is collected of a first pass.
+    """What is collected of a first pass: columns of fragments, such as ``b_z1``, and precursors up to a q-value.
 
-    Attributes
-    ----------
-    charged_frag_types : sequence of str
-        Columns of the fragment matrices, such as ``b_z1``.
-    fdr : float
-        Highest precursor q-value.
-    max_precursors : int, optional
-        At most this many distinct precursors: beyond it, whole peptides (stripped sequences) are sampled, so that
-        charges and modified forms of one stay together.
-    fragment_mz : tuple of two floats, optional
-        Fragment m/z range (Th), beside the range in which each run has any signal: a fragment without signal outside
-        either is masked, as it could not be seen.
+    Beyond ``max_precursors`` distinct ones, whole peptides (stripped sequences) are sampled, so that charges and
+    modified forms of one stay together. A fragment without signal outside the range ``fragment_mz`` (Th), or outside
+    that in which its run has any signal, is masked, as it could not be seen.
     """
 
     charged_frag_types: Sequence[str]
@@ -117,31 +108,12 @@ def collect(
 ) -> TransferLibrary:
     """Collect the best observations of every peptidoform and charge from the runs of a first pass.
 
-    Parameters
-    ----------
-    folders : sequence of path
-        One folder per run with alphaDIA's ``psm.parquet`` and ``frag.transfer.parquet``. Their order changes nothing.
-    settings : TransferLibrarySettings
-        Observations per precursor, alignment, correlation cut-offs.
-    wanted : Wanted
-        Fragment types, and which precursors.
-    fail_fast : bool
-        Stop at a run that cannot be read; otherwise leave it out as long as another remains.
-    generator : numpy.random.Generator
-        Source of the sampling; one number is drawn.
+    Each folder holds a run, alphaDIA's ``psm.parquet`` and ``frag.transfer.parquet``; their order changes nothing. With
+    ``fail_fast`` a run that cannot be used ends it, otherwise it is left out as long as another remains. The result is
+    empty where runs have no identifications. One number is drawn from the generator.
 
-    Returns
-    -------
-    TransferLibrary
-        May be empty, where the runs were read but had no identifications.
-
-    Raises
-    ------
-    QuantificationError
-        For a run that cannot be read (with `fail_fast`, or if no other remains), and for no folders at all.
-    DataError
-        For a run of which no precursor can be learnt, or whose retention times are all the same (with `fail_fast`, or
-        if no other remains).
+    Raises QuantificationError for a run that cannot be read, and for no folders at all; DataError for one of which no
+    precursor can be learnt, or whose retention times are all the same.
     """
     ordered = _distinct(folders)
     salt = draw_salt(generator)

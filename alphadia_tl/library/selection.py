@@ -47,6 +47,7 @@ def peptidoform_groups(precursor_df: pd.DataFrame) -> tuple[npt.NDArray[Any], np
 CHARGES = {"charge": (1, 10)}
 _READABLE = "[AC-WY]{2,198}"  # B, X and Z have no mass
 _TOLD_AT_MOST = 8
+MISPLACED = " where it cannot be"
 
 
 def impossible_peptidoforms(precursor_df: pd.DataFrame) -> npt.NDArray[np.object_]:
@@ -82,8 +83,8 @@ def impossible_peptidoforms(precursor_df: pd.DataFrame) -> npt.NDArray[np.object
     known = np.isin(names.astype(str), MOD_DF.index.to_numpy(str))[code]
     each = np.full(len(row), "", dtype=object)
     for hit, reason in (
-        (repeated, "{} twice at one site"),
-        (wrong, "{} where it cannot be"),
+        (repeated, "{} twice" + MISPLACED),
+        (wrong, "{}" + MISPLACED),
         (~inside, "a site of {} that the peptide does not have"),
         (~known, "unknown modification {}"),
     ):
@@ -93,7 +94,7 @@ def impossible_peptidoforms(precursor_df: pd.DataFrame) -> npt.NDArray[np.object
 
 
 def counted(precursor_df: pd.DataFrame, fault: npt.NDArray[np.object_], columns: Iterable[str] = ()) -> str:
-    """Name the faults of rows (n,; empty: none), how many there are, and the first, with columns beside its peptidoform."""
+    """Name the faults of rows (n,), how many there are, and the first, with columns beside its peptidoform."""
     counts = pd.Series(fault[fault != ""]).value_counts()
     reasons = []
     for reason, number in counts.head(_TOLD_AT_MOST).items():

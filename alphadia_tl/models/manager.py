@@ -281,10 +281,7 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
     def load_tuned(self, folder: Path, names: Collection[str]) -> None:
         """Put tuned weights that `save_models` wrote in the place of the start weights, which can be restored.
 
-        Raises
-        ------
-        WeightsError
-            When a file is missing, damaged or of another architecture.
+        Raises WeightsError when a file is missing, damaged or of another architecture.
         """
         for name in names:
             interface = self.interface(name)

@@ -14,14 +14,13 @@ from scipy import stats
 
 from alphadia_tl.errors import LibraryError, PredictionError
 from alphadia_tl.host.contract import PRECURSOR
-from alphadia_tl.library.selection import counted, impossible_peptidoforms
+from alphadia_tl.library.selection import MISPLACED, counted, impossible_peptidoforms
 from alphadia_tl.tasks.metrics import FloatArray
 
 logger = logging.getLogger(__name__)
 
 CORRELATION_FLOORS = {"rt": 0.5, "ccs": 0.5, "ms2": 0.2}
 MIN_ROWS_TO_JUDGE = 30
-_NAMED_AT_MOST = 5
 _ADVICE = (
     "Compare the training curves in the report; leave this model out of 'alphadia_tl.models' to search with its "
     "pretrained predictions."
@@ -31,8 +30,8 @@ _ADVICE = (
 def check_library(precursor_df: pd.DataFrame) -> None:
     """Check that every precursor can be put into numbers for the models.
 
-    Raises LibraryError, naming them, if a needed column is missing, a sequence is not plain upper-case letters, or
-    PeptDeep has no features for a modification.
+    Raises LibraryError, naming them, if a needed column is missing, or a sequence, modification or site is unreadable;
+    modifications at residues where they cannot be are told.
     """
     needed = {*PRECURSOR, "frag_start_idx", "frag_stop_idx"}
     missing = sorted(needed - set(precursor_df.columns))
@@ -40,35 +39,20 @@ def check_library(precursor_df: pd.DataFrame) -> None:
         raise LibraryError(f"The spectral library lacks the precursor columns {', '.join(missing)}.")
     if len(precursor_df) == 0:
         raise LibraryError("The spectral library holds no precursor.")
-    odd = precursor_df.loc[~precursor_df["sequence"].str.fullmatch("[A-Z]{2,}"), "sequence"]
-    if len(odd):
-        raise LibraryError(
-            f"{len(odd):,} precursors have sequences that the models cannot read: {_some(odd.unique())}.",
-            "Sequences must be upper-case letters, modifications in the columns 'mods' and 'mod_sites'.",
-        )
-    _check_modifications(precursor_df)
-    fault = impossible_peptidoforms(precursor_df)
-    if n := int((fault != "").sum()):
-        told = counted(precursor_df, fault)
-        logger.warning(f"{n:,} precursors of the library cannot be, and are predicted as they are: {told}.")
-
-
-def _check_modifications(precursor_df: pd.DataFrame) -> None:
-    used = {name for mods in precursor_df["mods"].unique() for name in mods.split(";") if name}
-    features = peptdeep_settings.MOD_TO_FEATURE
-    if any(name not in features and name in MOD_DF.index for name in used):
+    if not set(MOD_DF.index) <= set(peptdeep_settings.MOD_TO_FEATURE):
         peptdeep_settings.update_all_mod_features()
-    unknown = sorted(used - set(features))
-    if not unknown:
-        return
-    has_unknown = precursor_df["mods"].str.split(";").map(lambda names: not set(unknown).isdisjoint(names))
-    hit = precursor_df[has_unknown]
-    examples = [f"{row.sequence} ({row.mods})" for row in hit.head(_NAMED_AT_MOST).itertuples()]
-    raise LibraryError(
-        f"PeptDeep has no features for the modification {_some(unknown)}, "
-        f"carried by {len(hit):,} precursors, for example {', '.join(examples)}.",
-        "Define it under 'custom_modifications' in the config, or take these precursors out of the library.",
-    )
+    fault = impossible_peptidoforms(precursor_df)
+    misplaced = [text.endswith(MISPLACED) for text in fault]
+    unreadable = np.where(misplaced, "", fault)
+    if n := np.count_nonzero(unreadable):
+        raise LibraryError(
+            f"{n:,} precursors cannot be read by the models: {counted(precursor_df, unreadable)}.",
+            "Define modifications under 'custom_modifications' in the config, or take these precursors out of the "
+            "library. Sequences are upper-case letters, modifications in the columns 'mods' and 'mod_sites'.",
+        )
+    if any(misplaced):
+        told = counted(precursor_df, fault)
+        logger.warning(f"{sum(misplaced):,} precursors of the library cannot be, but are predicted: {told}.")
 
 
 def check_values(values: FloatArray, what: str) -> None:
@@ -137,8 +121,3 @@ def check_correlation(model: str, correlation: float, n_precursors: int, replace
             f"at only {correlation:.3f}; at least {floor} is expected of the same peptides.",
             _ADVICE,
         )
-
-
-def _some(names: Any) -> str:
-    shown = ", ".join(str(n) for n in names[:_NAMED_AT_MOST])
-    return shown if len(names) <= _NAMED_AT_MOST else f"{shown} and {len(names) - _NAMED_AT_MOST:,} more"

@@ -120,7 +120,7 @@ def test_sampling_keeps_peptides_whole_and_is_the_same_run_by_run(observations, 
     assert set(both.iloc[sample_peptides(both, limit, salt)].index) == set(chosen.index)
 
 
-TWICE = "Phospho@S twice at one site"
+TWICE = "Phospho@S twice where it cannot be"
 NO_SITE = "a site of Phospho@S that the peptide does not have"
 DIFFER = "numbers of mods and mod_sites that differ"
 PYRO, AMIDATED = "Gln->pyro-Glu@Q^Any_N-term", "Amidated@Any_C-term"

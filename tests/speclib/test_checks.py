@@ -82,6 +82,8 @@ def precursors(**columns):
         (precursors(mods="Oxidation@M;Unheard@K", mod_sites="5;9"), "Unheard@K.*PEPTMIDEK"),
         (precursors(sequence="PEPTmIDEK"), "PEPTmIDEK"),
         (precursors().drop(columns="mod_sites"), "mod_sites"),
+        (precursors(sequence="PEPXMIDEK"), "PEPXMIDEK"),
+        (precursors(mods="Oxidation@M", mod_sites="12"), "a site of Oxidation@M .*PEPTMIDEK Oxidation@M 12"),
         (precursors().iloc[:0], "no precursor"),
     ],
 )
@@ -101,7 +103,7 @@ def test_a_custom_modification_of_the_config_is_understood():
 
 
 def test_precursors_of_a_given_library_that_cannot_be_are_told(caplog):
-    odd = [precursors(), precursors(mods="Phospho@S", mod_sites="4"), precursors(sequence="PEPXMIDEK")]
+    odd = [precursors(), precursors(mods="Phospho@S", mod_sites="4")] * 2
     checks.check_library(pd.concat(odd, ignore_index=True))
     assert "2 precursors of the library cannot be" in caplog.text
-    assert "Phospho@S where it cannot be: 1 (first: PEPTMIDEK Phospho@S 4)" in caplog.text
+    assert "Phospho@S where it cannot be: 2 (first: PEPTMIDEK Phospho@S 4)" in caplog.text
