@@ -62,11 +62,8 @@ class Bundle:
 def weights_folder(path: Path) -> Path:
     """Return the folder of weight files that a path stands for.
 
-    Parameters
-    ----------
-    path : Path
-        A bundle, or an output folder with a bundle ``transfer`` in it: its folder of weights is meant. Any other path
-        stands for itself.
+    Of a bundle, or an output folder with a bundle ``transfer`` in it, its folder of weights is meant. Any other path
+    stands for itself.
     """
     for bundle in (Bundle(path), Bundle(path / "transfer")):
         if bundle.models.is_dir() and not (path / "rt.pth").is_file():

@@ -46,17 +46,8 @@ class Section:
     def from_mapping(cls, values: Mapping[str, Any] | None, *, ignore_unknown: bool = False) -> Self:
         """Build the settings from a mapping of config keys.
 
-        Parameters
-        ----------
-        values : Mapping[str, Any] or None
-            Keys and values as in the YAML config; None stands for an empty section.
-        ignore_unknown : bool, default False
-            Leave unknown keys to somebody else (alphaDIA checks its own sections).
-
-        Raises
-        ------
-        SettingsError
-            For an unknown or deleted key, a value of the wrong type, or an impossible value.
+        None stands for an empty section. ``ignore_unknown`` leaves unknown keys to somebody else (alphaDIA checks its
+        own sections). Raises SettingsError for an unknown or deleted key, a wrong type, or an impossible value.
         """
         if values is None:
             values = {}

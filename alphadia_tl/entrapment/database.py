@@ -33,20 +33,10 @@ MAKE_AGAIN = "Make it again with 'alphadia-tl entrapment'."
 class Entrapment:
     """How entrapment is marked, and which peptides belong together.
 
-    Attributes
-    ----------
-    prefix : str
-        Accessions of entrapment proteins begin with it.
-    target_of : dict of str to str
-        Target peptide of each twin peptide; empty in the foreign design.
-    left_out : frozenset of str
-        Entrapment peptides that must not be counted.
-    design : {"shuffled", "foreign"}
-        How the entrapment proteins were made.
-    k : int
-        Twins per target. With one, an entrapment protein is the twin of the protein without the prefix.
-    r : float
-        Entrapment peptides per target peptide of the digest.
+    Accessions of entrapment proteins begin with ``prefix``. ``target_of`` is the target peptide of each twin peptide,
+    empty in the foreign ``design``; peptides ``left_out`` must not be counted. ``k`` are the twins per target: with
+    one, an entrapment protein is the twin of the protein without the prefix. ``r`` are the entrapment peptides per
+    target peptide of the digest.
     """
 
     prefix: str = PREFIX
@@ -66,10 +56,7 @@ class Entrapment:
     def read(cls, fasta: Path) -> Entrapment:
         """Read what ``alphadia-tl entrapment`` wrote beside a FASTA file.
 
-        Raises
-        ------
-        DataError, QuantificationError
-            If the facts, or a table, are missing or cannot be read.
+        Raises DataError or QuantificationError if the facts, or a table, are missing or cannot be read.
         """
         facts = read_facts(fasta)
         target_of = read_twins(beside(fasta, TWINS))[0] if facts["design"] == "shuffled" else {}

@@ -87,12 +87,8 @@ def run_demo(
     """Make the demo experiment, search it without and with transfer learning, and give one table to `write`.
 
     The experiment in the folder is reused by the next call; the searches are not. On request the perfect library is
-    searched too (how much there is to gain), and with alphaDIA's own transfer step.
-
-    Returns
-    -------
-    int
-        0, or the exit code of the first search that failed; the others are run all the same.
+    searched too (how much there is to gain), and with alphaDIA's own transfer step. Returns 0, or the exit code of
+    the first search that failed; the others are run all the same.
     """
     write(f"Making the experiment in {output} (reused when it is there) ...\n")
     started = time.perf_counter()

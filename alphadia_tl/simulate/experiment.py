@@ -131,17 +131,9 @@ def make_experiment(
 ) -> Experiment:
     """Make an experiment, or take over the files that the same settings and code have made before.
 
-    Parameters
-    ----------
-    folder : Path
-        Made if missing.
-    preset : Preset
-        Settings.
-    mzml : bool, default False
-        Write the runs as mzML instead of alphaRaw HDF5.
-    weights_folder : Path, optional
-        Take the base weights from this ``HOME`` and train them there if they are missing, so that several
-        experiments can share them. Default: ``home`` in the folder.
+    With ``mzml`` the runs are mzML instead of alphaRaw HDF5. The base weights are taken from ``weights_folder``, a
+    ``HOME``, and trained there if they are missing, so that several experiments can share them; by default ``home`` in
+    the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     experiment = Experiment(folder, preset, ".mzML" if mzml else ".hdf")

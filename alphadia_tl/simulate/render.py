@@ -61,16 +61,9 @@ def render_run(
 ) -> DiaRun:
     """Render a DIA run.
 
-    Parameters
-    ----------
-    precursor_df : pd.DataFrame
-        sequence, mods, mod_sites, charge, nAA, precursor_mz, rt (0 to 1), abundance, frag_start_idx; any row order.
-    fragment_intensity_df : pd.DataFrame
-        Dense intensities relative to the precursor's base peak; columns are charged fragment types.
-    acquisition : Acquisition
-        Settings of the run.
-    generator : np.random.Generator
-        Source of all randomness.
+    ``precursor_df``, in any order: sequence, mods, mod_sites, charge, nAA, precursor_mz, rt (0 to 1), abundance,
+    frag_start_idx. ``fragment_intensity_df``: dense intensities relative to the precursor's base peak, a column per
+    charged fragment type.
     """
     _check(precursor_df, fragment_intensity_df)
     edges = acquisition.window_edges

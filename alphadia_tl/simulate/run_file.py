@@ -95,12 +95,8 @@ class Acquisition:
 class DiaRun:
     """Spectra of a DIA run in acquisition order: one MS1 spectrum and then all windows, cycle by cycle.
 
-    Attributes
-    ----------
-    spectrum_df : pd.DataFrame
-        Columns as alphaRaw has them; ``rt`` in minutes.
-    peak_df : pd.DataFrame
-        ``mz`` and ``intensity``, float32, sorted by spectrum and m/z.
+    ``spectrum_df`` has columns as alphaRaw has them, ``rt`` in minutes; ``peak_df`` has ``mz`` and ``intensity``,
+    float32, sorted by spectrum and m/z.
     """
 
     spectrum_df: pd.DataFrame

@@ -93,13 +93,9 @@ class Digestion:
 class Sample:
     """Precursors that are truly in the sample.
 
-    Attributes
-    ----------
-    precursor_df : pd.DataFrame
-        sequence, mods, mod_sites, charge, nAA, precursor_mz, proteins, rt (fraction of the gradient),
-        abundance (arbitrary, log-normal), frag_start_idx, frag_stop_idx.
-    fragment_intensity_df : pd.DataFrame
-        Dense, columns :data:`FRAGMENT_TYPES`, max-normalised per precursor.
+    ``precursor_df``: sequence, mods, mod_sites, charge, nAA, precursor_mz, proteins, rt (fraction of the gradient),
+    abundance (arbitrary, log-normal), frag_start_idx, frag_stop_idx. ``fragment_intensity_df``: dense, columns
+    :data:`FRAGMENT_TYPES`, max-normalised per precursor.
     """
 
     precursor_df: pd.DataFrame

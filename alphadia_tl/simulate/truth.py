@@ -47,17 +47,9 @@ def score_precursors(
 ) -> Score:
     """Compare reported precursors with the truth.
 
-    Parameters
-    ----------
-    found_df : pd.DataFrame
-        alphaDIA's precursors table: precursor.sequence, precursor.mods, precursor.mod_sites, precursor.charge,
-        precursor.qval, precursor.rt.observed (seconds), pg.proteins.
-    truth_df : pd.DataFrame
-        sequence, mods, mod_sites, charge, rt_seconds (true apex), one row per precursor in the sample.
-    tolerance_seconds : float, default 6
-        How far from the true apex a true identification may be.
-    max_q_value : float, default 0.01
-        Precursors with a greater q-value are not counted.
+    ``found_df`` is alphaDIA's precursors table. ``truth_df`` has sequence, mods, mod_sites, charge, rt_seconds (true
+    apex), one row per precursor in the sample. Precursors with a greater q-value are not counted, and a true one may be
+    so far from the true apex.
     """
     missing = [c for c in _COLUMNS if c not in found_df.columns]
     if missing:
