@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -5,13 +6,14 @@ import pandas as pd
 import pytest
 import torch
 
-from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.weights import new_network
-from alphadia_tl.tasks import get_task, repeated_tuning
+from alphadia_tl.settings import TrainingSettings
+from alphadia_tl.tasks import get_task
 from alphadia_tl.tasks.base import TaskData
 from alphadia_tl.tasks.held_out import TuneResult
 from alphadia_tl.tasks.predict import predict
-from alphadia_tl.tasks.repeated_tuning import add_folds, average_folds, n_folds
+from alphadia_tl.tasks.repeated_tuning import add_folds, average_folds, n_folds, tune_in_folds
+from alphadia_tl.tasks.tuning import TuneSettings, tune
 from tasks.made import make_peptides
 
 PEPTIDES = make_peptides(120, seed=4)
@@ -136,34 +138,25 @@ def test_tunings_are_repeated_for_their_mean_where_rows_are_few(rows, folds):
 
 
 @pytest.mark.parametrize(("name", "averaged"), [("rt", True), ("charge", False)])
-def test_all_turns_start_alike_and_their_mean_is_used(name, averaged, tmp_path, monkeypatch):
-    for each in ("rt", "ms2", "charge", "ccs"):
-        torch.save(new_network(each, seed=3).model.state_dict(), tmp_path / f"{each}.pth")
-    starts, ends, held_out = [], [], []
-    tune = repeated_tuning.tune
+def test_all_turns_start_alike_and_their_mean_is_used(name, averaged):
+    task, data, start = get_task(name), TaskData(PEPTIDES), new_network(name, seed=3).model
+    settings = TuneSettings(TrainingSettings(epochs=1, batch_size=32), precision="fp32", from_scratch=True)
 
     def weights(network):
         return torch.cat([p.detach().flatten() for p in network.parameters()])
 
-    def watched(task, network, data, *rest, **kwargs):
-        starts.append(weights(network))
-        result = tune(task, network, data, *rest, **kwargs)
+    ends, held_out = [], []
+    for fold in range(5):
+        network = copy.deepcopy(start)
+        held_out.append(set(tune(task, network, data, settings, fold=fold).test_groups))
         ends.append(weights(network))
-        held_out.append(set(result.test_groups))
-        return result
-
-    monkeypatch.setattr(repeated_tuning, "tune", watched)
-    monkeypatch.setattr("alphadia_tl.tasks.tuning.check_pretrained", lambda *a, **k: None)
-    manager = FinetuneManager("cpu", {"epochs": 1, "batch_size": 32}, models=tmp_path, precision="fp32")
-    getattr(manager, f"finetune_{name}")(PEPTIDES)
-    assert manager.results[name].folds == len(starts) == 5
-    assert all(torch.equal(s, starts[0]) for s in starts)
+    result = tune_in_folds(task, start, data, settings)
+    assert result.folds == 5
     assert not torch.equal(ends[0], ends[1])
-    used = torch.stack(ends).mean(dim=0) if averaged else ends[0]
-    torch.testing.assert_close(weights(manager.interface(name).model), used)
+    torch.testing.assert_close(weights(start), torch.stack(ends).mean(dim=0) if averaged else ends[0])
     assert len(set().union(*held_out)) == sum(map(len, held_out))
-    assert set(manager.results[name].test_groups) == set().union(*held_out)
-    assert set(manager.results[name].held_out.rows["sequence"]) == set().union(*held_out)
+    assert set(result.test_groups) == set().union(*held_out)
+    assert set(result.held_out.rows["sequence"]) == set().union(*held_out)
 
 
 def test_a_mean_that_left_the_basin_of_the_turns_is_not_used():

@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,14 +9,16 @@ import torch
 from alphadia_tl.errors import DataError
 from alphadia_tl.models.weights import new_network
 from alphadia_tl.settings import TrainingSettings
-from alphadia_tl.tasks import get_task, tuning
+from alphadia_tl.tasks import get_task
 from alphadia_tl.tasks.base import TaskData
 from alphadia_tl.tasks.charge import ChargeTask
 from alphadia_tl.tasks.ms2 import Ms2Task
 from alphadia_tl.tasks.scalar import RtTask
-from alphadia_tl.tasks.tuning import TuneSettings, fit_settings_of, most_epochs, tune
-from alphadia_tl.training.epoch import infer
-from alphadia_tl.training.state import HISTORY_COLUMNS
+from alphadia_tl.tasks.tuning import WATCHED_ROWS, TuneSettings, fit_settings_of, most_epochs, tune
+from alphadia_tl.training.epoch import Learner, infer
+from alphadia_tl.training.loop import fit
+from alphadia_tl.training.schedule import FitSettings
+from alphadia_tl.training.state import HISTORY_COLUMNS, History
 from tasks.made import make_fragments, make_peptides
 
 PEPTIDES = make_peptides(150, seed=4)
@@ -73,45 +76,42 @@ def test_history_is_the_long_table_with_all_metrics(result):
         ("rt", 7, 1e-5, 7),
     ],
 )
-def test_a_model_has_its_own_most_epochs_unless_the_user_gives_a_number(monkeypatch, name, given, max_lr, epochs):
-    class Enough(Exception):
-        pass
+def test_a_model_has_its_own_most_epochs_unless_the_user_gives_a_number(name, given, max_lr, epochs):
+    task = get_task(name)
+    found = fit_settings_of(task, TrainingSettings(epochs=given, max_lr=max_lr), 100)
+    assert (found.epochs, found.safe_lr) == (epochs, task.max_lr)
 
-    def fit(*args, **kwargs):
-        raise Enough(args[3].epochs, args[3].safe_lr)
 
-    monkeypatch.setattr(tuning, "fit", fit)
-    network, data = new_network(name, seed=1).model, TaskData(PEPTIDES, FRAGMENTS if name == "ms2" else None)
-    with pytest.raises(Enough) as stopped:
-        tune(
-            get_task(name),
-            network,
-            data,
-            TuneSettings(TrainingSettings(epochs=given, max_lr=max_lr), precision="fp32", from_scratch=True),
+class WatchedRt(RtTask):
+    """Counts the rows that are predicted, and notes what is learnt from between two predictions."""
+
+    def __init__(self):
+        self.predicted, self.learnt, self.learning = 0, [], False
+
+    def forward(self, network, batch):
+        if not network.training:
+            self.predicted += len(batch["residues"])
+        elif not self.learning:
+            self.learnt.append(set())
+        self.learning = network.training
+        if network.training:
+            self.learnt[-1].update(batch["target"].tolist())
+        return super().forward(network, batch)
+
+
+def test_no_more_than_a_sample_of_the_validation_rows_is_looked_at_after_each_epoch():
+    data = TaskData(make_peptides(800, seed=4))
+    predicted, validation = [], 0
+    for epochs in (1, 2):
+        task = WatchedRt()
+        how = TrainingSettings(
+            epochs=epochs, warmup_epochs=0, train_fraction=0.1, validation_fraction=0.85, test_fraction=0.05
         )
-    assert stopped.value.args == (epochs, get_task(name).max_lr)
-
-
-def test_no_more_than_a_sample_of_the_validation_rows_is_looked_at_after_each_epoch(monkeypatch):
-    looked_at = []
-
-    class Enough(Exception):
-        pass
-
-    def fit(*args, **kwargs):
-        looked_at.append(args[2]())
-        raise Enough
-
-    monkeypatch.setattr(tuning, "fit", fit)
-    monkeypatch.setattr(tuning, "WATCHED_ROWS", 20)
-    counted = []
-    monkeypatch.setattr(
-        tuning, "infer", lambda n, examples, *a, **k: counted.append(len(examples)) or infer(n, examples, *a, **k)
-    )
-    with pytest.raises(Enough):
-        tuned("rt")
-    assert counted[-1] == 20
-    assert max(counted) > 20
+        result = tune(task, new_network("rt", seed=1).model, data, TuneSettings(how, from_scratch=True))
+        assert result.epochs == epochs
+        predicted.append(task.predicted)
+        validation = result.n_rows["validation"]
+    assert predicted[1] - predicted[0] == WATCHED_ROWS < validation
 
 
 def test_before_and_after_are_scored_on_the_same_test_rows(result):
@@ -159,18 +159,22 @@ def test_tuning_improves_held_out_peptides(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_training_and_validation_loss_are_the_same_on_the_same_rows(name, monkeypatch):
-    def same_rows(task, sequences, *_):
-        return dict.fromkeys(("train", "validation", "test"), np.arange(len(sequences)))
-
-    monkeypatch.setattr(tuning, "split_rows", same_rows)
-    network = new_network(name, seed=1).model.eval()
+def test_training_and_validation_loss_are_the_same_on_the_same_rows(name):
+    task, network = get_task(name), new_network(name, seed=1).model.eval()
     network.train = lambda mode=True: network  # no dropout: it stays in evaluation mode
-    settings = TrainingSettings(epochs=1, warmup_epochs=0, batch_size=32, max_lr=1e-30)
     mask = pd.DataFrame(np.random.default_rng(0).random(FRAGMENTS.shape) < 0.8, columns=FRAGMENTS.columns)
-    data = TaskData(PEPTIDES, FRAGMENTS if name == "ms2" else None, mask if name == "ms2" else None)
-    history = tuned(name, network, data, settings)[1].history
-    losses = history[history["epoch"] == 0].set_index("metric_name")["value"]
+    of_spectra = (FRAGMENTS, mask) if name == "ms2" else ()
+    examples = task.prepare(TaskData(PEPTIDES, *of_spectra)).examples
+    settings = FitSettings(epochs=1, warmup_epochs=0, batch_size=32, max_lr=1e-30)
+    history = History(name)
+    fit(
+        Learner(network, task.forward, task.loss, torch.Generator()),
+        examples,
+        lambda: (infer(network, examples, task.forward, loss=task.loss)[1], {}),
+        settings,
+        history=history,
+    )
+    losses = history.to_frame().set_index("metric_name")["value"]
     assert losses["train_loss"] == pytest.approx(losses["val_loss"], rel=1e-5)
 
 
@@ -301,23 +305,15 @@ def test_no_row_is_predicted_more_often_than_it_takes_to_score_it():
     assert task.predicted == 4 * rows["validation"] + 2 * rows["test"]
 
 
-def test_no_test_peptide_is_learnt_from_not_even_in_the_last_epochs(monkeypatch):
-    learnt = {}
-
-    def watched(name, function):
-        def call(learner, examples, *args, **kwargs):
-            learnt[name] = set(examples.per_row["target"].tolist())
-            return function(learner, examples, *args, **kwargs)
-
-        return call
-
-    for name in ("fit", "anneal"):
-        monkeypatch.setattr(tuning, name, watched(name, getattr(tuning, name)))
+def test_no_test_peptide_is_learnt_from_not_even_in_the_last_epochs():
     distinct = PEPTIDES["rt_norm"].rank(method="first") / len(PEPTIDES)  # so that a value tells the row
-    _, result = tuned("rt", data=TaskData(PEPTIDES.assign(rt_norm=distinct)))
+    task, data = WatchedRt(), TaskData(PEPTIDES.assign(rt_norm=distinct))
+    settings = TuneSettings(replace(SETTINGS, epochs=4), from_scratch=True)
+    result = tune(task, new_network("rt", seed=1).model, data, settings)
     train, validation, test = (set(result.measured[k].tolist()) for k in ("train", "validation", "test"))
     assert not test & (train | validation)
-    assert learnt == {"fit": train, "anneal": train | validation}
+    assert result.last_epochs > 0
+    assert task.learnt == [*[train] * result.epochs, train | validation]
 
 
 @pytest.mark.parametrize(
