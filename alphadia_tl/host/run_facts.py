@@ -26,13 +26,15 @@ class RunFacts:
     """What is known of one run; what the raw file does not tell is None or empty.
 
     ``instrument`` is spelt as in the raw file; ``nce`` are the lowest, median and highest collision energy of the MS2
-    spectra; ``windows`` the lower and upper m/z of the isolation windows of a cycle, each once, ascending.
+    spectra; ``windows`` the lower and upper m/z of the isolation windows of a cycle, each once, ascending;
+    ``rt_limits`` the times of its first and last spectrum (s).
     """
 
     run: str
     instrument: str | None = None
     nce: tuple[float, float, float] | None = None
     windows: tuple[Window, ...] = ()
+    rt_limits: tuple[float, float] | None = None
 
     @property
     def precursor_mz(self) -> Window | None:
@@ -61,7 +63,8 @@ class RunFacts:
         windows = [list(w) for w in self.windows]
         nce = list(self.nce) if self.nce else None
         covered = list(self.precursor_mz) if self.precursor_mz else None
-        return {**asdict(self), "nce": nce, "precursor_mz": covered, "windows": windows}
+        rt_limits = list(self.rt_limits) if self.rt_limits else None
+        return {**asdict(self), "nce": nce, "precursor_mz": covered, "windows": windows, "rt_limits": rt_limits}
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> RunFacts:
@@ -71,6 +74,7 @@ class RunFacts:
             instrument=values["instrument"],
             nce=tuple(values["nce"]) if values["nce"] else None,
             windows=tuple((float(low), float(high)) for low, high in values["windows"]),
+            rt_limits=tuple(values["rt_limits"]) if values.get("rt_limits") else None,
         )
 
     def write(self, folder: Path) -> None:
@@ -82,8 +86,8 @@ class RunFacts:
 def run_facts(run: str, raw_data: Any) -> RunFacts:
     """Collect what a raw data object of alphaDIA knows.
 
-    It has ``cycle`` (…, 2) m/z limits, negative in MS1; from alphaRaw also ``spectrum_df`` and ``instrument``, from
-    timsTOF ``meta_data``.
+    It has ``cycle`` (…, 2) m/z limits, negative in MS1, and ``rt_values`` (s); from alphaRaw also ``spectrum_df`` and
+    ``instrument``, from timsTOF ``meta_data``.
     """
     limits = np.asarray(raw_data.cycle, dtype=float).reshape(-1, 2)
     limits = np.unique(limits[(limits[:, 0] > 0) & (limits[:, 1] > limits[:, 0])].round(4), axis=0)
@@ -93,6 +97,7 @@ def run_facts(run: str, raw_data: Any) -> RunFacts:
         instrument=str(name) if name and str(name).lower() != "none" else None,
         nce=_collision_energies(getattr(raw_data, "spectrum_df", None)),
         windows=tuple((low, high) for low, high in limits.tolist()),
+        rt_limits=(float(raw_data.rt_values[0]), float(raw_data.rt_values[-1])) if len(raw_data.rt_values) else None,
     )
 
 

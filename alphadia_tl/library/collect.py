@@ -15,6 +15,7 @@ from alphabase.peptide.precursor import update_precursor_mz
 
 from alphadia_tl.errors import DataError, QuantificationError, TransferLearningError
 from alphadia_tl.host.contract import PRECURSOR
+from alphadia_tl.host.run_facts import read_run_facts
 from alphadia_tl.library.fragments import (
     Bools,
     Floats,
@@ -158,7 +159,9 @@ def _add_run(best: BestObservations, folder: Path, settings: TransferLibrarySett
     if len(new_df) < 2:
         found = "only one precursor" if len(new_df) else "no precursor"
         return f"{found} at {wanted.fdr:.2%} FDR, too few to scale retention times."
-    times = run_times(run_name(folder), new_df)
+    facts = read_run_facts([folder])[run_name(folder)]
+    times = run_times(run_name(folder), new_df, facts.rt_limits if facts else None)
+    new_df = new_df.drop(columns="rt_library")
     candidates = pd.concat([best.precursor_df, new_df], ignore_index=True) if best.times else new_df
     rows = top_observations(candidates, settings.top_k_samples)
     if wanted.max_precursors is not None:

@@ -25,6 +25,12 @@ MIN_SHARED = 50
 """Fewer shared peptidoforms than this do not define a map between two runs."""
 MIN_RANK_CORRELATION = 0.8
 """Below this, shared peptidoforms do not elute in the same order: another column or method."""
+MIN_EXPECTED = 30
+"""Fewer precursors than this do not define a map between a run's times and those that its library expects."""
+SAME_GRADIENT = 0.01
+"""Runs of one gradient begin and end within this fraction of its length."""
+OTHER_GRADIENT = 0.05
+"""A larger median deviation by the library's times, a fraction of the run, shows that gradients differ all the same."""
 MAX_ANCHORS = 10_000
 _MAX_KNOTS = 50
 _SAME_TIME = 1e-6  # seconds; far below a scan
@@ -38,7 +44,9 @@ class RunTimes:
 
     ``low`` and ``high`` are its first and last (s), ``precursors`` the number of precursors that have one. ``keys`` are
     the 10,000 smallest of its peptidoforms, ascending: as every run keeps the smallest, runs keep the same ones.
-    ``times`` (s) are theirs in that order, each of the peptidoform's best-scored precursor.
+    ``times`` (s) are theirs in that order, each of the peptidoform's best-scored precursor, and ``expected`` those that
+    the searched library has for them, from 0 to 1 (NaN: unknown). ``limits`` are the times of the run's first and last
+    spectrum (s), None where they are unknown.
     """
 
     run: str
@@ -47,10 +55,15 @@ class RunTimes:
     high: float
     keys: Keys
     times: Times
+    expected: Times
+    limits: tuple[float, float] | None = None
 
 
-def run_times(run: str, precursor_df: pd.DataFrame) -> RunTimes:
+def run_times(run: str, precursor_df: pd.DataFrame, limits: tuple[float, float] | None = None) -> RunTimes:
     """Summarise the retention times of a run.
+
+    alphaDIA stretches the library's times over the whole of each run (``rt_library``, s): with the times of its first
+    and last spectrum, ``limits`` (s), they can be compared between runs.
 
     Raises DataError where all precursors, at least two, have one and the same retention time.
     """
@@ -63,7 +76,11 @@ def run_times(run: str, precursor_df: pd.DataFrame) -> RunTimes:
     best = precursor_df.assign(_key=peptidoform_keys(precursor_df)).sort_values(["_key", "proba", "charge"])
     best = best.drop_duplicates("_key").head(MAX_ANCHORS)
     low, high = (float(times.min()), float(times.max())) if len(times) else (0.0, 1.0)
-    return RunTimes(run, len(times), low, high, best["_key"].to_numpy(), best["rt_observed"].to_numpy(dtype=float))
+    expected = np.full(len(best), np.nan)
+    if limits and limits[1] > limits[0] and "rt_library" in best.columns:
+        expected = (best["rt_library"].to_numpy(dtype=float) - limits[0]) / (limits[1] - limits[0])
+    observed = best["rt_observed"].to_numpy(dtype=float)
+    return RunTimes(run, len(times), low, high, best["_key"].to_numpy(), observed, expected, limits)
 
 
 def monotone_map(x: Times, y: Times) -> Map:
@@ -106,9 +123,11 @@ def normalize(runs: Sequence[RunTimes], *, align: bool) -> Mapping[str, Map]:
     """Return for each run, by name, the map from its retention times (s) to ``rt_norm``.
 
     Each run is scaled by its own first and last retention time. With ``align``, runs are first mapped onto the one with
-    most precursors (the first by name among equals) and scaled by its times; one with fewer than 50 shared
-    peptidoforms, or whose shared ones elute in another order, is only scaled. Aligned times may leave 0 to 1 where a
-    run is longer than the reference; :func:`to_unit` deals with it.
+    most precursors (the first by name among equals) and scaled by its times: through the peptidoforms that both have;
+    with fewer than 50 of them, as in fractions of a sample, by the raw time where both runs are of one gradient, else
+    through the times that the searched library expects. One that none of these can place, or whose shared peptidoforms
+    elute in another order, is only scaled. Aligned times may leave 0 to 1 where a run is longer than the reference;
+    :func:`to_unit` deals with it.
     """
     maps: dict[str, Map] = {r.run: _scale(r.low, r.high) for r in runs}
     usable = sorted((r for r in runs if r.precursors > 1), key=lambda r: (-r.precursors, r.run))
@@ -144,11 +163,10 @@ def _chain(first: Map, second: Map) -> Map:
 def _align(other: RunTimes, reference: RunTimes) -> Map | None:
     _, at, at_reference = np.intersect1d(other.keys, reference.keys, assume_unique=True, return_indices=True)
     if len(at) < MIN_SHARED:
-        logger.warning(
-            f"Run '{other.run}' shares {len(at):,} peptidoforms with '{reference.run}', fewer than {MIN_SHARED}: its "
-            "retention times are scaled on their own, not aligned."
-        )
-        return None
+        few = f"Run '{other.run}' shares {len(at):,} peptidoforms with '{reference.run}', fewer than {MIN_SHARED}: "
+        mapping, how = _without_shared(other, reference)
+        logger.log(logging.WARNING if mapping is None else logging.INFO, f"{few}its retention times are {how}.")
+        return mapping
     x, y = other.times[at], reference.times[at_reference]
     correlation = float(spearmanr(x, y).statistic)
     if not correlation >= MIN_RANK_CORRELATION:
@@ -161,3 +179,31 @@ def _align(other: RunTimes, reference: RunTimes) -> Map | None:
     residual = float(np.median(np.abs(mapping(x) - y)))
     logger.info(f"Run '{other.run}': aligned on {len(at):,} shared peptidoforms, median deviation {residual:.1f} s.")
     return mapping
+
+
+def _without_shared(other: RunTimes, reference: RunTimes) -> tuple[Map | None, str]:
+    """Map a run onto another one that has other peptidoforms; None where that cannot be done. Say how it is done."""
+    through, back = _expected_of(other), _expected_of(reference)
+    mapping: Map | None = None
+    if through is not None and back is not None:
+        grid = np.linspace(reference.low, reference.high, 1001)
+        expected = np.maximum.accumulate(back(grid))  # the inverse of the same kind of curve: errors of one kind cancel
+        mapping = _chain(through, lambda values: np.interp(values, expected, grid))
+    if other.limits and reference.limits:
+        length = reference.limits[1] - reference.limits[0]
+        differs = max(abs(a - b) for a, b in zip(other.limits, reference.limits, strict=True))
+        off = 0.0 if mapping is None else float(np.median(np.abs(mapping(other.times) - other.times)))
+        if differs <= SAME_GRADIENT * length and off <= OTHER_GRADIENT * length:
+            return (lambda values: values), "taken as they are, as both runs are equally long"
+    if mapping is None:
+        return None, "scaled on their own, not aligned"
+    return mapping, "aligned through those that the library expects"
+
+
+def _expected_of(run: RunTimes) -> Map | None:
+    """Return the map from a run's times (s) to those that its library expects (0 to 1), None where it is not known."""
+    known = np.isfinite(run.expected)
+    x, y = run.times[known], run.expected[known]
+    if len(x) < MIN_EXPECTED or not float(spearmanr(x, y).statistic) >= MIN_RANK_CORRELATION:
+        return None
+    return monotone_map(x, y)

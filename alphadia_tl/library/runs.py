@@ -70,7 +70,7 @@ def unreadable(path: Path, run: str, error: Exception) -> QuantificationError:
 
 
 PSM_COLUMNS = ("precursor_idx", "rank", *PRECURSOR, "rt_observed", "proba", "decoy")
-OPTIONAL_PSM_COLUMNS = ("qval", "mobility_observed")
+OPTIONAL_PSM_COLUMNS = ("qval", "mobility_observed", "rt_library")
 FRAGMENT_COLUMNS = ("precursor_idx", "rank", "intensity", "correlation", "position", "type", "charge", "loss_type")
 MZ_COLUMNS = ("mz_library", "mz", "mz_observed")
 MIN_MOBILITY = 1e-3
@@ -83,9 +83,10 @@ _REQUANTIFY = "Search it with transfer_library.enabled: true."
 class RunObservations:
     """What one run tells: its precursors and their dense fragments.
 
-    ``precursor_df`` has one row per precursor: sequence, mods, mod_sites, charge, nAA, rt_observed (s), proba, raw_name
-    (the run), mobility (1/K0 in V s/cm², NaN where there is none), frag_start_idx, frag_stop_idx. ``intensity`` and
-    ``correlation`` (rows, types) are as written, zero where the table has no row; intensities may be NaN or negative.
+    ``precursor_df`` has one row per precursor: sequence, mods, mod_sites, charge, nAA, rt_observed (s), proba,
+    rt_library (s, where the library expects it in the run; NaN where unknown), raw_name (the run), mobility (1/K0 in
+    V s/cm², NaN where there is none), frag_start_idx, frag_stop_idx. ``intensity`` and ``correlation`` (rows,
+    types) are as written, zero where the table has no row; intensities may be NaN or negative.
     ``quantified`` (n,) are the precursors, ``types_seen`` (types,) the fragment types that the table has at all, and
     ``fragment_mz`` the lowest and highest m/z (Th) of a fragment with signal, (0, inf) where unknown.
     """
@@ -126,6 +127,7 @@ def read_precursors(folder: str | Path, *, fdr: float = 0.01) -> pd.DataFrame:
                 "charge": df["charge"],
                 "rt_observed": df["rt_observed"].astype(np.float64),
                 "proba": df["proba"].astype(np.float64),
+                "rt_library": df["rt_library"].astype(np.float64) if "rt_library" in df.columns else np.nan,
                 "mobility": _mobility(df),
                 "_candidate": _candidate(df),
             }

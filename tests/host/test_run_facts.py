@@ -19,12 +19,13 @@ def _raw(nce=None, **attributes):
     df = pd.DataFrame({"ms_level": [1, 2, 2, 2]})
     if nce is not None:
         df["nce"] = [0.0, *nce]
-    return SimpleNamespace(cycle=CYCLE, spectrum_df=df, **attributes)
+    return SimpleNamespace(cycle=CYCLE, spectrum_df=df, rt_values=np.array([0.5, 1800.0]), **attributes)
 
 
 def test_facts_of_an_alpharaw_file():
     facts = run_facts("a", _raw([27.0, 27.0, 27.0], instrument="Astral"))
-    assert facts == RunFacts("a", "Astral", (27.0, 27.0, 27.0), ((400.0, 410.0), (410.0, 420.0), (600.0, 700.0)))
+    windows = ((400.0, 410.0), (410.0, 420.0), (600.0, 700.0))
+    assert facts == RunFacts("a", "Astral", (27.0, 27.0, 27.0), windows, (0.5, 1800.0))
     assert facts.precursor_mz == (400.0, 700.0)
     assert facts.line == (
         "Run a: instrument Astral, collision energy 27.0, 3 isolation windows from 400.0 to 700.0 m/z"
@@ -40,7 +41,7 @@ def test_nothing_is_said_of_what_the_file_does_not_hold(raw):
 
 
 def test_facts_of_a_timstof_file_have_no_spectrum_table():
-    raw = SimpleNamespace(cycle=CYCLE, meta_data={"InstrumentName": "timsTOF Pro"})
+    raw = SimpleNamespace(cycle=CYCLE, rt_values=np.array([]), meta_data={"InstrumentName": "timsTOF Pro"})
     assert run_facts("a", raw).instrument == "timsTOF Pro"
 
 

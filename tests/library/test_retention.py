@@ -126,3 +126,54 @@ def test_a_few_precursors_beyond_a_steep_end_do_not_squeeze_all_runs(truth):
     aligned = normalize([reference, other], align=True)["short"]
     assert aligned(last["rt_observed"].to_numpy()).max() < 1.25
     assert np.abs(aligned(times) - truth).max() < 0.03
+
+
+def expected_by_library(truth, rng):
+    """As an untuned model expects peptides: another curve, and off by three percent of the gradient."""
+    return np.clip(0.9 * truth**1.2 + 0.05 + rng.normal(0, 0.03, len(truth)), 0, 1)
+
+
+def run_of(name, truth, gradient, limits, rng, *, first, wrong=0.02):
+    """A run whose peptidoforms no other has, two percent of them wrong: found anywhere."""
+    times = np.where(rng.random(len(truth)) < wrong, rng.uniform(*limits, len(truth)), gradient(truth))
+    in_run = limits[0] + expected_by_library(truth, rng) * (limits[1] - limits[0])
+    return run_times(name, observed(times, first=first).assign(rt_library=in_run), limits)
+
+
+@pytest.mark.parametrize("identified", [400, 50])
+def test_fractions_of_one_gradient_keep_one_time_for_one_second(identified, caplog):
+    rng = np.random.default_rng(5)
+    numbers = [600] + [identified] * 5
+    runs = [
+        run_of(f"f{i}", rng.uniform(0.05 * i, 0.75 + 0.05 * i, n), long_gradient, (0.0, 3600.0), rng, first=10_000 * i)
+        for i, n in enumerate(numbers)
+    ]
+    with caplog.at_level(logging.WARNING):
+        maps = normalize(runs, align=True)
+    assert caplog.text == ""
+    seconds = np.linspace(300, 3300, 50)
+    for name in ("f1", "f5"):
+        np.testing.assert_allclose(maps[name](seconds), maps["f0"](seconds), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("limits", "gradient"), [((0.0, 1800.0), short_gradient), ((0.0, 3600.0), lambda x: 2 * short_gradient(x))]
+)
+def test_runs_of_two_gradients_without_common_peptides_are_aligned_through_the_library(limits, gradient):
+    """Also where both runs are equally long."""
+    rng = np.random.default_rng(6)
+    one, two = (rng.uniform(0, 1, n) for n in (2000, 800))
+    long = run_of("long", one, long_gradient, (0.0, 3600.0), rng, first=0)
+    maps = normalize([long, run_of("short", two, gradient, limits, rng, first=10_000)], align=True)
+    at = np.linspace(0.05, 0.95, 50)
+    error = np.abs(maps["short"](gradient(at)) - maps["long"](long_gradient(at)))
+    assert np.median(error) < 0.015
+    assert error.max() < 0.04
+
+
+def test_a_run_of_which_nothing_is_known_is_scaled_on_its_own_and_named(truth, caplog):
+    one, two = run_times("one", observed(truth * 3600)), run_times("two", observed(truth[:20] * 1800, first=10_000))
+    with caplog.at_level(logging.WARNING):
+        maps = normalize([one, two], align=True)
+    assert "'two' shares 0 peptidoforms" in caplog.text
+    assert maps["two"](truth[:20] * 1800).tolist()[-1] == 1
