@@ -1,4 +1,5 @@
 import pytest
+from peptdeep.settings import global_settings
 
 from alphadia_tl.cli import main
 from alphadia_tl.commands.finetune import quant_folders
@@ -20,16 +21,22 @@ def test_a_quant_folder_without_runs_is_an_error(tmp_path, name):
         quant_folders([tmp_path / name])
 
 
-def test_models_and_disk_are_looked_at_before_the_tuning(tmp_path, monkeypatch):
-    called = []
-    monkeypatch.setattr(
-        "alphadia_tl.step.step.preflight", lambda settings, folder: called.append(("preflight", folder))
-    )
-    monkeypatch.setattr("alphadia_tl.step.step.run_step", lambda settings, folder, **k: called.append(("step", folder)))
+def said_by(caplog, capsys, *arguments):
+    """Return the exit code and what was logged; the first call of a process sets alphaDIA's log up."""
+    code = main(["finetune", *arguments])
+    shown = capsys.readouterr()
+    return code, caplog.text + shown.out + shown.err
+
+
+def test_models_are_looked_at_before_the_transfer_library_is_read(tmp_path, caplog, capsys):
     (tmp_path / "is.hdf").touch()
-    out = tmp_path / "out"
-    assert main(["finetune", "--transfer-library", str(tmp_path / "is.hdf"), "-o", str(out)]) == 0
-    assert called == [("preflight", out), ("step", out)]
+    (tmp_path / "c.yaml").write_text(f"library_prediction: {{peptdeep_model_path: {tmp_path / 'none'}}}\n")
+    arguments = ("--transfer-library", str(tmp_path / "is.hdf"), "--config", str(tmp_path / "c.yaml"))
+    code, said = said_by(caplog, capsys, *arguments, "-o", str(tmp_path / "out"))
+    assert code == 1
+    assert "TL_WEIGHTS" in said
+    assert "TL_LIBRARY" not in said
+    assert not list((tmp_path / "out").glob("*.pth"))
 
 
 @pytest.mark.parametrize(
@@ -44,8 +51,10 @@ def test_models_and_disk_are_looked_at_before_the_tuning(tmp_path, monkeypatch):
 def test_missing_inputs_end_with_alphadias_exit_code_for_user_errors_before_anything_is_loaded(
     tmp_path, arguments, named, caplog, capsys, monkeypatch
 ):
-    monkeypatch.setattr("alphadia_tl.step.step.preflight", lambda *a: pytest.fail("models are looked for"))
+    monkeypatch.setitem(global_settings, "PEPTDEEP_HOME", str(tmp_path / "peptdeep"))  # where no models are
     (tmp_path / "is.hdf").touch()
-    assert main(["finetune", *(a.format(tmp=tmp_path) for a in arguments), "-o", str(tmp_path / "out")]) == 1
-    shown = capsys.readouterr()  # the first call of a process sets alphaDIA's log up
-    assert named.format(tmp=tmp_path) in caplog.text + shown.out + shown.err
+    arguments = [a.format(tmp=tmp_path) for a in arguments]
+    code, said = said_by(caplog, capsys, *arguments, "-o", str(tmp_path / "out"))
+    assert code == 1
+    assert named.format(tmp=tmp_path) in said
+    assert "TL_WEIGHTS" not in said

@@ -10,12 +10,12 @@ from peptdeep.settings import global_settings
 from tasks.made import MANY_HELD_OUT, fragments_like, make_peptides
 
 from alphadia_tl.errors import DataError, OutputError, PredictionError, SettingsError, WeightsError
-from alphadia_tl.models import manager as finetune
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.prediction import PredictedChunks
 from alphadia_tl.models.weights import new_network
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import repeated_tuning
+from alphadia_tl.tasks.charge import observable_states
 from alphadia_tl.training.side_by_side import run_side_by_side
 
 NAMES = ("rt", "ms2", "charge", "ccs")
@@ -50,19 +50,27 @@ def stock(interface, df):
     return interface.predict(ordered).sort_values("row").reset_index(drop=True)
 
 
-def test_the_mask_of_the_fragments_reaches_the_ms2_task(manager, monkeypatch):
-    seen = []
-    monkeypatch.setattr(FinetuneManager, "_tune", lambda self, task, data: seen.append(data))
-    mask = FRAGMENTS > 0
+def test_masked_fragments_are_not_learnt_from(manager, folder):
+    mask = pd.DataFrame(np.random.default_rng(0).random(FRAGMENTS.shape) < 0.8, columns=FRAGMENTS.columns)
+    other = FinetuneManager("cpu", SHORT, models=folder, precision="fp32")
     manager.finetune_ms2(PEPTIDES, FRAGMENTS, mask)
-    assert any(value is mask for value in vars(seen[0]).values())
+    other.finetune_ms2(PEPTIDES, FRAGMENTS.where(mask, 1e6), mask)
+    tuned, again = (m.ms2_model.model.state_dict() for m in (manager, other))
+    assert all(torch.equal(again[name], value) for name, value in tuned.items())
 
 
-def test_what_could_not_be_observed_reaches_the_charge_task(manager, monkeypatch):
-    seen = []
-    monkeypatch.setattr(FinetuneManager, "_tune", lambda self, task, data: seen.append(data))
-    manager.finetune_charge(PEPTIDES, precursor_mz=[(400.0, 900.0)], precursor_charge=(2, 3))
-    assert (seen[0].mz_limits, seen[0].charge_limits) == ([(400.0, 900.0)], (2, 3))
+def test_charge_states_that_could_not_be_observed_are_not_learnt_as_absent(manager):
+    windows = [(400.0, 900.0)]
+    manager.finetune_charge(PEPTIDES, precursor_mz=windows, precursor_charge=(2, 3))
+    rows = manager.results["charge"].held_out.rows
+    forms = PEPTIDES.drop_duplicates(["sequence", "mods", "mod_sites"])
+    observable = observable_states(forms, (2, 3), windows).astype(bool)
+    observable[np.arange(len(forms)), forms["charge"] - 1] = True  # what was found could be
+    expected = {
+        (s, int(z) + 1) for s, row in zip(forms["sequence"], observable, strict=True) for z in np.flatnonzero(row)
+    }
+    held_out = set(rows["sequence"])
+    assert set(zip(rows["sequence"], rows["charge"], strict=True)) == {e for e in expected if e[0] in held_out}
 
 
 ORDERS = {
@@ -343,7 +351,7 @@ PREDICT = {
 
 
 @pytest.mark.parametrize("name", PREDICT)
-def test_chunks_that_another_process_made_are_the_predictions(folder, tmp_path, monkeypatch, name):
+def test_chunks_that_another_process_made_are_the_predictions(folder, tmp_path, name):
     def make():
         manager = FinetuneManager("cpu", SHORT, models=folder, precision="fp32")
         manager.predicted_chunks = PredictedChunks(tmp_path / "chunks")
@@ -352,7 +360,6 @@ def test_chunks_that_another_process_made_are_the_predictions(folder, tmp_path, 
     first, second = make(), make()
     made = PREDICT[name](first, BARE)
     np.testing.assert_array_equal(made, PREDICT[name](FinetuneManager("cpu", models=folder, precision="fp32"), BARE))
-    monkeypatch.setattr(finetune, "predict", lambda *a: pytest.fail("was predicted again"))
     np.testing.assert_array_equal(PREDICT[name](second, BARE), made)
     assert (second.predicted_chunks.found, second.predicted_chunks.missing) == (1, 0)
 

@@ -1,5 +1,6 @@
 """What alphaDIA is told to predict with, and what is found wrong with models before the first search."""
 
+import collections
 import shutil
 
 import pytest
@@ -80,16 +81,12 @@ def test_models_that_fit_pass(tmp_path, folder):
 
 
 def test_a_disk_that_is_nearly_full_stops_before_the_search(tmp_path, folder, monkeypatch):
-    asked = []
-
-    def require_space(where, n_bytes):
-        asked.append((where, n_bytes))
-        raise OutputError("no space")
-
-    monkeypatch.setattr("alphadia_tl.step.step.require_space", require_space)
-    with pytest.raises(OutputError):
+    usage = collections.namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, BYTES_FOR_MODELS - 1))
+    with pytest.raises(OutputError, match=rf"{tmp_path / 'out'} has 0\.2 GiB free, but about 0\.2 GiB will be needed"):
         preflight(settings_for(tmp_path, folder), tmp_path / "out")
-    assert asked == [(tmp_path / "out", BYTES_FOR_MODELS)]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, BYTES_FOR_MODELS))
+    preflight(settings_for(tmp_path, folder), tmp_path / "out")
 
 
 BROKEN = [

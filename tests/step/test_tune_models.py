@@ -11,6 +11,7 @@ import yaml
 from tasks.made import MANY_HELD_OUT, fragments_like, make_peptides
 
 from alphadia_tl import host
+from alphadia_tl.bundle import Bundle
 from alphadia_tl.errors import BaselineError
 from alphadia_tl.host.run_facts import FILE_NAME, RunFacts
 from alphadia_tl.library.transfer_library import TransferLibrary
@@ -22,6 +23,7 @@ from alphadia_tl.step.step import run_step, start_manager
 from alphadia_tl.step.step_settings import step_settings
 from alphadia_tl.step.tune_models import BESIDE, read_acquisition, reason_to_skip, without_observed_energy
 from alphadia_tl.tasks import get_task
+from alphadia_tl.tasks.charge import observable_states
 
 NAMES = ("rt", "ms2", "charge", "ccs")
 PEPTIDES = make_peptides(200, seed=6).sort_values("nAA", kind="stable", ignore_index=True)
@@ -213,29 +215,30 @@ def test_the_step_writes_the_gradient_and_passes_its_warnings_on(settings, tmp_p
     assert not (tmp_path / "out" / "rt_bins.transfer.tsv").exists()
 
 
-def test_windows_reach_the_charge_model(settings, tmp_path, models, monkeypatch):
-    seen = {}
-    monkeypatch.setattr(FinetuneManager, "finetune_charge", lambda self, **k: seen.update(k) or pd.DataFrame())
-    monkeypatch.setattr(
-        "alphadia_tl.step.step.collect", lambda *a, **k: _library(fragments_like(_ms2_network(), PEPTIDES))
-    )
-    monkeypatch.setattr("alphadia_tl.models.gate.decide", lambda *a, **k: pytest.fail("not reached"))
+def test_windows_reach_the_charge_model(settings, tmp_path, acquired_at_35):
+    windows = ((450.0, 500.0), (600.0, 650.0))
+    facts = RunFacts("a", windows=windows)
     settings = replace(settings, plugin=replace(settings.plugin, models=("charge",)))
-    folders = _folders(tmp_path, RunFacts("a", windows=((450.0, 500.0), (600.0, 650.0))))
-    with pytest.raises(KeyError):  # there is no result to decide on
-        run_step(settings, tmp_path / "out", quant_folders=folders)
-    assert seen["precursor_mz"] == [(450.0, 500.0), (600.0, 650.0)]
-    assert seen["precursor_charge"] == settings.precursor_charge == (2, 4)
+    _run(settings, tmp_path, replace(_library(acquired_at_35), run_facts={"a": facts.to_mapping()}))
+    rows = pd.read_parquet(Bundle(tmp_path / "out").held_out)
+    held_out = PEPTIDES[PEPTIDES["sequence"].isin(rows["sequence"])].drop_duplicates("sequence")
+    observable = observable_states(held_out, settings.precursor_charge, list(windows)).astype(bool)
+    observable[np.arange(len(held_out)), held_out["charge"] - 1] = True  # what was found could be
+    assert len(rows) == observable.sum()
+    assert observable[:, 1:4].sum() < 3 * len(held_out)
 
 
-def test_untrusted_fragments_reach_the_ms2_model_as_such(settings, tmp_path, acquired_at_35, monkeypatch):
-    seen = {}
-    monkeypatch.setattr(FinetuneManager, "finetune_ms2", lambda self, **k: seen.update(k) or pd.DataFrame())
-    library = _library(acquired_at_35)
-    library.fragment_mask_df.iloc[::3, 1] = False
-    with pytest.raises(KeyError):  # there is no result to decide on
-        _run(settings, tmp_path, library)
-    pd.testing.assert_frame_equal(seen["fragment_mask_df"], library.fragment_mask_df)
+def test_untrusted_fragments_are_not_learnt_from(settings, tmp_path, acquired_at_35):
+    settings = replace(settings, plugin=replace(settings.plugin, nce=None))
+    mask = np.ones(acquired_at_35.shape, dtype=bool)
+    mask[::3, 1] = False
+    models = []
+    for name, untrusted in (("one", 0.0), ("other", 1e6)):
+        library = _library(acquired_at_35.where(mask, untrusted))
+        library.fragment_mask_df.iloc[::3, 1] = False
+        (tmp_path / name).mkdir()
+        models.append(_run(settings, tmp_path / name, library)[1]["models"])
+    assert models[0] == models[1]
 
 
 def test_the_first_pass_leaves_run_facts_in_the_quantification_folder(tmp_path, monkeypatch):
