@@ -1,4 +1,4 @@
-"""A program in the place of a command that takes minutes."""
+"""Programs in the place of commands that take minutes; alphaDIA as if it were of another version."""
 
 
 def put_in_place(monkeypatch, folder, module, code):
@@ -13,3 +13,11 @@ def put_in_place(monkeypatch, folder, module, code):
         (where / "__init__.py").touch()
     (where / f"{name}.py").write_text(f"import sys\nARGS = sys.argv[1:]\n{code}", encoding="utf-8")
     monkeypatch.chdir(folder)
+
+
+def install_alphadia(monkeypatch, folder, version):
+    """Let Python find what pip notes of an installed alphaDIA of another version first."""
+    noted = folder / f"alphadia-{version}.dist-info"
+    noted.mkdir(parents=True)
+    (noted / "METADATA").write_text(f"Metadata-Version: 2.1\nName: alphadia\nVersion: {version}\n")
+    monkeypatch.syspath_prepend(folder)

@@ -4,9 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from stand_in import install_alphadia
 
 from alphadia_tl import cli, host
-from alphadia_tl.host import contract as checks
 
 FAULTS = {
     "missing": (None, "cannot be read"),
@@ -66,9 +66,9 @@ def test_version_needs_no_heavy_import():
     assert done.stdout.startswith(host.host_version())
 
 
-def test_an_alphadia_that_does_not_fit_is_one_line_and_an_exit_code(monkeypatch, capsys):
+def test_an_alphadia_that_does_not_fit_is_one_line_and_an_exit_code(monkeypatch, tmp_path, capsys):
     from alphadia_tl.cli import main
 
-    monkeypatch.setattr(checks.metadata, "version", lambda name: "2.4.0")
+    install_alphadia(monkeypatch, tmp_path, "2.4.0")
     assert main(["--config", "any.yaml"]) == 1
     assert capsys.readouterr().err.startswith("TL_HOST: alphaDIA 2.4.0 is installed")

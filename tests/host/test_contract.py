@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 import pytest
+from stand_in import install_alphadia
 
 from alphadia_tl import host
 from alphadia_tl.errors import HostError
@@ -12,8 +13,8 @@ def test_the_installed_alphadia_fits():
 
 
 @pytest.mark.parametrize("version", ["2.2.9", "2.4.0", "3.0"])
-def test_another_version_series_is_refused(monkeypatch, version):
-    monkeypatch.setattr(checks.metadata, "version", lambda name: version)
+def test_another_version_series_is_refused(monkeypatch, tmp_path, version):
+    install_alphadia(monkeypatch, tmp_path, version)
     with pytest.raises(HostError, match=version):
         host.check_host()
 

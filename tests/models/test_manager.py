@@ -10,6 +10,7 @@ from peptdeep.settings import global_settings
 from tasks.made import MANY_HELD_OUT, fragments_like, make_peptides
 
 from alphadia_tl.errors import DataError, OutputError, PredictionError, SettingsError, WeightsError
+from alphadia_tl.models import manager as finetune
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.prediction import PredictedChunks
 from alphadia_tl.models.weights import new_network

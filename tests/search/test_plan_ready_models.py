@@ -163,7 +163,6 @@ class Step:
 def plan(tmp_path, monkeypatch, finetuned):
     """Run a plan in which alphaDIA's steps are replaced; return what each was told."""
     told = []
-    monkeypatch.setattr("alphadia_tl.step.step.check_installed", lambda: None)
     _forget_if_known(TAG)
 
     def run(minutes=None, **changes):
@@ -233,10 +232,7 @@ def tuned_at_35(finetuned, tmp_path):
 
 
 @pytest.mark.parametrize(("nce", "used", "warned"), [("auto", 35.0, 0), (None, 25.0, 1), (30, 30.0, 1)])
-def test_models_as_they_are_predict_with_the_energy_that_they_were_tuned_with(
-    tmp_path, tuned_at_35, nce, used, warned, monkeypatch
-):
-    monkeypatch.setattr("alphadia_tl.step.step.check_installed", lambda: None)
+def test_models_as_they_are_predict_with_the_energy_that_they_were_tuned_with(tmp_path, tuned_at_35, nce, used, warned):
     ready = ReadyModels(settings_for(tmp_path, tuned_at_35, tune=False, nce=nce), tmp_path / "out")
     assert ready.predictor.nce == used
     assert sum("tuned with 35.0" in w for w in ready.warnings) == warned
