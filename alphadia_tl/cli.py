@@ -78,6 +78,7 @@ def _search(arguments: Sequence[str]) -> int:
 
     class Plan(TransferLearningPlan):
         force = "--force" in arguments
+        guard_classifiers = True
 
     sys.argv = [a for a in sys.argv if a != "--force"]
     _check_config(alphadia.cli.parser.parse_known_args(sys.argv[1:])[0])

@@ -147,28 +147,23 @@ def prediction_class(predictor: Predictor) -> type:
 
 
 MAX_NEW_STARTS = 3
-_Q_VALUE, _LENIENT_Q_VALUE = 0.01, 0.05
 _TIED_FRACTION = 0.01
-_MANY = 200
 
 
 def separates(scored: Any) -> bool:
-    """Whether a classifier put targets before decoys, as far as alphaDIA's ``perform_fdr`` shows that it could have.
+    """Whether a classifier orders what it rates best, in what alphaDIA's ``perform_fdr`` returns.
 
-    From some random starts the units of its last, narrow layer die: hundreds of targets share one best probability
-    (``proba``, low is good) with a few decoys, no order is left among them, and not one reaches a q-value of 1 %,
-    though hundreds reach 5 %.
+    From some random starts the units of its last, narrow layer die: hundreds of precursors share one best probability
+    (``proba``, low is good), and no order is left among them. It is told without a look at which are targets: a choice
+    that looks at them would favour them. A probability of 0 is that of numbers too small to write, no dead unit.
     """
-    targets = scored["qval"][scored["decoy"] == 0]
-    if len(targets) == 0 or (targets < _Q_VALUE).any():
-        return True
-    tied = (scored["proba"] == scored["proba"].min()).mean()
-    return bool(tied <= _TIED_FRACTION and (targets < _LENIENT_Q_VALUE).sum() < _MANY)
+    best = scored["proba"].min()
+    return bool(len(scored) == 0 or best == 0 or (scored["proba"] == best).mean() <= _TIED_FRACTION)
 
 
 @contextmanager
-def classifiers_that_fail_start_again() -> Iterator[None]:
-    """Let searches fit a classifier that does not separate again, from new random weights.
+def classifiers_that_fail_start_again() -> Iterator[list[int]]:
+    """Let searches fit a classifier that does not separate again, from new random weights; gives the starts needed.
 
     alphaDIA 2.3 does so only where all probabilities are nearly equal; one whose best probabilities are alike would
     leave a run of thousands of precursors with none.
@@ -176,6 +171,7 @@ def classifiers_that_fail_start_again() -> Iterator[None]:
     import alphadia.fdr.fdr
 
     perform = alphadia.fdr.fdr.perform_fdr
+    starts: list[int] = []
 
     def perform_until_it_separates(classifier: Any, *arguments: Any, **more: Any) -> Any:
         scored = perform(classifier, *arguments, **more)
@@ -184,12 +180,13 @@ def classifiers_that_fail_start_again() -> Iterator[None]:
                 break
             logger.warning(
                 f"The FDR classifier did not learn to separate: its best probability is shared by "
-                f"{int((scored['proba'] == scored['proba'].min()).sum()):,} of {len(scored):,} precursors, and no "
-                f"target reaches 1 % FDR. It is fitted again from new weights ({start}/{MAX_NEW_STARTS})."
+                f"{int((scored['proba'] == scored['proba'].min()).sum()):,} of {len(scored):,} precursors. It is "
+                f"fitted again from new weights ({start}/{MAX_NEW_STARTS})."
             )
+            starts.append(start)
             classifier.reset()
             scored = perform(classifier, *arguments, **more)
         return scored
 
     with replaced(alphadia.fdr.fdr, "perform_fdr", perform_until_it_separates):
-        yield
+        yield starts

@@ -60,9 +60,12 @@ class TransferLearningPlan(HostPlan):
     ----------
     force : bool
         Do all stages again; by default those are reused whose inputs, settings and versions are unchanged.
+    guard_classifiers : bool
+        Let an FDR classifier that fails start again with the plugin off, too, so that searches compare.
     """
 
     force = False
+    guard_classifiers = False
 
     def __init__(
         self,
@@ -84,15 +87,17 @@ class TransferLearningPlan(HostPlan):
         super().__init__(output_directory, config, cli_params_config)
         self.passes = Passes(self, self.plugin)
         self._outcome: StepOutcome | None = None
+        self._classifier_starts: list[int] = []
         self._done = not self.plugin.enabled
 
     def run_plan(self) -> None:
         """Run all passes; errors of the plugin leave as alphaDIA's user errors (exit code 1)."""
         if not self.plugin.enabled:
-            super().run_plan()
+            with host.classifiers_that_fail_start_again() if self.guard_classifiers else nullcontext():
+                super().run_plan()
             return
         try:
-            with the_only_search(self.folder), host.classifiers_that_fail_start_again():
+            with the_only_search(self.folder), host.classifiers_that_fail_start_again() as self._classifier_starts:
                 if self.force:
                     forget(self.folder)
                 super().run_plan()
@@ -125,6 +130,7 @@ class TransferLearningPlan(HostPlan):
         with host.missing_runs_are_searched():
             super().run_step(output_directory, config, step_name)
         outcome = outcome.with_seconds(f"{step_name} step", time.perf_counter() - started)
+        outcome = outcome.with_provenance(fdr_classifier_starts=len(self._classifier_starts))
         searched = len(self.passes.tuning_runs(self.raw_paths))
         self._outcome = self.passes.finish(outcome, searched)
 

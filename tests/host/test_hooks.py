@@ -74,9 +74,10 @@ def test_alphadia_itself_finds_nothing_with_dead_units(candidates):
 @pytest.mark.parametrize("dead_fits", [1, MAX_NEW_STARTS])
 def test_a_classifier_with_dead_units_starts_again_until_it_separates(candidates, dead_fits):
     classifier = Stuck(dead_fits)
-    with classifiers_that_fail_start_again():
+    with classifiers_that_fail_start_again() as starts:
         scored = perform(classifier, candidates)
     assert passed(scored) > 900
+    assert len(starts) == dead_fits
     assert classifier.fits == dead_fits + 1
 
 
@@ -96,23 +97,20 @@ def test_a_classifier_that_separates_is_fitted_once_and_its_result_is_alphadias_
 
 
 @pytest.mark.parametrize(
-    ("proba", "qval", "expected"),
+    ("proba", "expected"),
     [
-        pytest.param([0.1] * 500 + [0.5] * 500, [0.02] * 500 + [0.5] * 500, False, id="half_share_the_best"),
-        pytest.param(
-            [0.1] * 500 + [0.5] * 500, [0.08] * 500 + [0.5] * 500, False, id="half_share_the_best_with_more_decoys"
-        ),
-        pytest.param([0.1] * 500 + [0.5] * 500, [0.005] * 500 + [0.5] * 500, True, id="half_share_the_best_and_pass"),
-        pytest.param(
-            np.linspace(0.1, 0.9, 1000), [0.02] * 300 + [0.5] * 700, False, id="decoys_before_hundreds_of_targets"
-        ),
-        pytest.param(np.linspace(0.1, 0.9, 1000), [0.02] * 30 + [0.5] * 970, True, id="few_in_the_sample"),
-        pytest.param(np.linspace(0.1, 0.9, 1000), [0.3] * 1000, True, id="nothing_in_the_sample"),
-        pytest.param([], [], True, id="no_precursor"),
+        pytest.param([0.1] * 500 + [0.5] * 500, False, id="half_share_the_best"),
+        pytest.param(np.linspace(0.1, 0.9, 1000), True, id="none_shares"),
+        pytest.param([1e-9] * 9 + [0.5] * 991, True, id="a_few_share_the_best"),
+        pytest.param([0.0] * 100 + [0.5] * 900, True, id="too_small_to_write"),
+        pytest.param([], True, id="no_precursor"),
     ],
 )
-def test_a_classifier_failed_where_none_passes_though_many_nearly_do(proba, qval, expected):
-    assert separates(pd.DataFrame({"proba": proba, "qval": qval, "decoy": 0})) is expected
+@pytest.mark.parametrize("decoys", [0, 0.5, 1])
+def test_a_classifier_failed_where_many_share_the_best_probability_whoever_they_are(proba, expected, decoys):
+    scored = pd.DataFrame({"proba": proba, "qval": 0.02})
+    scored["decoy"] = (np.arange(len(scored)) < decoys * len(scored)).astype(int)
+    assert separates(scored) is expected
 
 
 KEY = ["sequence", "mods", "mod_sites", "charge"]
