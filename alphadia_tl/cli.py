@@ -29,13 +29,7 @@ EPILOG = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the returned exit codes are alphaDIA's.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        Command line without the program's name; None reads ``sys.argv``.
-    """
+    """Run a command line without the program's name, None for ``sys.argv``'s; the exit codes are alphaDIA's."""
     if arguments is not None:
         sys.argv = ["alphadia-tl", *arguments]
     words = sys.argv[1:]

@@ -92,6 +92,9 @@ def find_entrapment(
         return {}, notes
     other = known[0] if known else EntrapmentSettings(**flags)
     settings = {o.name: dataclasses.replace(own[o.name] if own[o.name].prefix else other, **flags) for o in outputs}
+    has_twins = {"shuffled": any(s.twins for s in settings.values()), "foreign": "twins" in flags}
+    if (design := flags.get("design")) and has_twins[design] != (design == "shuffled"):
+        raise SettingsError(f"Entrapment is not {design} here.", "Shuffled is what has --twins, foreign what has none.")
     read = {o.name: entrapment_of(settings[o.name], o.settings.get("fasta_paths") or ()) for o in outputs}
     marked = {name: e for name, e in read.items() if e is not None}
     sure = [o for o in outputs if own[o.name].prefix or has_entrapment(o.judged, marked[o.name])]
@@ -104,9 +107,9 @@ def find_entrapment(
 
 
 def _database(output: SearchOutput) -> tuple[str, ...]:
-    """Return the names of what was searched; the library of a final pass is made of the first one's FASTA."""
+    """Return the files that were searched; the library of a final pass is made of the first one's FASTA."""
     fastas = output.settings.get("fasta_paths") or ()
-    return tuple(sorted(Path(f).name for f in fastas or [str(output.settings.get("library_path"))]))
+    return tuple(sorted(str(Path(f).resolve()) for f in fastas or [str(output.settings.get("library_path"))]))
 
 
 def _written_of(output: SearchOutput, flags: Mapping[str, Any], notes: list[str]) -> EntrapmentSettings:
@@ -146,15 +149,7 @@ def _compare(folders: Mapping[str, Path], options: argparse.Namespace, wall: Map
 
 
 def main(arguments: Sequence[str], write: Write = say) -> int:
-    """Run the sub-command; the exit code is that of the search that failed.
-
-    Parameters
-    ----------
-    arguments : sequence of str
-        Command line after ``compare``.
-    write : callable, optional
-        Takes the text for the user; default standard output, at once.
-    """
+    """Run the sub-command, whose text for the user ``write`` takes; the exit code is that of the search that failed."""
     parser = _parser()
     options = parser.parse_intermixed_args(arguments)
     of_searches = [name for name in SEARCH if getattr(options, name)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -101,10 +103,11 @@ def _correlation(first: NDArray[Any], second: NDArray[Any]) -> float:
 #: Keys, or sections, that say where results are, how fast they come, or that belong to transfer learning itself:
 #: alphaDIA writes the config of the last step, whose library and tolerances come from the step before.
 EXPECTED = (
-    "output_directory", "workflow_name", "library_path", "quant_directory", "general.transfer_step_enabled",
-    "general.thread_count", "general.log_level", "general.use_gpu", "general.save_", "general.reuse_",
-    "library_prediction.enabled", "library_prediction.peptdeep_model_path", "library_multiplexing.enabled",
-    "search.target_ms1_tolerance", "search.target_ms2_tolerance", "transfer_library", "transfer_learning",
+    "output_directory", "raw_paths", "workflow_name", "library_path", "quant_directory",
+    "general.transfer_step_enabled", "general.thread_count", "general.log_level", "general.use_gpu",
+    "general.save_", "general.reuse_", "library_prediction.enabled", "library_prediction.peptdeep_model_path",
+    "library_multiplexing.enabled", "search.target_ms1_tolerance", "search.target_ms2_tolerance",
+    "transfer_library", "transfer_learning",
 )  # fmt: skip
 SHOWN = 10
 
@@ -176,6 +179,8 @@ def compare(
     rows: list[Row] = []
     verdicts: list[str] = []
     runs = sorted({run for o in outputs for run in o.runs})
+    if ALL_RUNS in runs:
+        raise SettingsError(f"A run is named '{ALL_RUNS}', as all runs together are.", "Rename its file, and search.")
     by_run = [_by_run(o.rows) for o in outputs]
     for level in LEVELS:
         judged = [_by_run(part) for part in judged_rows(outputs, level)]
@@ -245,8 +250,18 @@ def _variations(level: Level, outputs: Sequence[SearchOutput], marked: Sequence[
 
 
 def _notes(outputs: Sequence[SearchOutput]) -> Iterator[str]:
+    files = {o.name: [Path(path) for path in o.settings.get("raw_paths") or ()] for o in outputs}
+    for name, paths in files.items():
+        if twice := [run for run, number in Counter(p.stem for p in paths).items() if number > 1]:
+            yield f"{name}: several raw files are named {twice[0]}; their results are told apart by nothing."
     base, *others = outputs
     for other in others:
+        one, two = ({p.stem: p for p in files[o.name]} for o in (base, other))
+        if moved := [run for run in sorted(one.keys() & two.keys()) if one[run] != two[run]]:
+            yield (
+                f"{versus(other.name, base.name)}: runs are matched by their names; {moved[0]} is {two[moved[0]]} in "
+                f"one search and {one[moved[0]]} in the other ({len(moved)} such runs)."
+            )
         if base.runs != other.runs:
             runs = ", ".join(sorted(set(base.runs) ^ set(other.runs)))
             yield f"{versus(other.name, base.name)}: the runs differ ({runs})."

@@ -62,21 +62,13 @@ def change_paths(config: Mapping[str, Any], change: Callable[[str], str]) -> dic
 
 #: What is read of a plan and of a step beside their methods, private names among it.
 PLAN_ATTRIBUTES: Mapping[str, type | tuple[type, ...]] = {
-    "_output_dir": Path,
-    "_user_config": dict,
-    "_cli_params_config": dict,
-    "_library_step_output_dir": Path,
-    "_multistep_config": dict,
-    "_mbr_step_enabled": bool,
-    "_raw_files_with_errors": list,
-}
+    "_output_dir": Path, "_user_config": dict, "_cli_params_config": dict, "_library_step_output_dir": Path,
+    "_multistep_config": dict, "_mbr_step_enabled": bool, "_raw_files_with_errors": list,
+}  # fmt: skip
 STEP_ATTRIBUTES: Mapping[str, type | tuple[type, ...]] = {
-    "output_folder": str,
-    "raw_path_list": list,
-    "fasta_path_list": list,
-    "library_path": (str, type(None)),
+    "output_folder": str, "raw_path_list": list, "fasta_path_list": list, "library_path": (str, type(None)),
     "_np_rng": object,
-}
+}  # fmt: skip
 _PLAN_SIGNATURES = {
     "__init__": ("self", "output_directory", "config", "cli_params_config"),
     "run_plan": ("self",),

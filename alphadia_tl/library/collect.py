@@ -142,13 +142,16 @@ def collect(
 
 
 def _distinct(folders: Sequence[str | Path]) -> list[Path]:
-    paths = sorted({Path(f).resolve() for f in folders})
-    names = [p.name for p in paths]
+    paths = sorted({Path(f).resolve(): Path(f).absolute() for f in folders}.values())  # a link's own name is the run's
     if not paths:
         raise QuantificationError("There are no run folders to collect a transfer library from.", "Search a run first.")
-    twice = sorted({n for n in names if names.count(n) > 1})
-    if twice:
-        raise QuantificationError(f"Two folders hold a run named '{twice[0]}'.", "Give each run a name of its own.")
+    known: dict[str, Path] = {}
+    for path in paths:
+        if known.setdefault(path.name, path) is not path:
+            raise QuantificationError(
+                f"Two folders hold a run named '{path.name}': {known[path.name]} and {path}.",
+                "Rename one of the folders: runs are told apart by their names.",
+            )
     return paths
 
 

@@ -186,7 +186,7 @@ def read_fragments(
 
 def run_name(folder: str | Path) -> str:
     """Return the name of the run that a folder holds."""
-    return Path(folder).resolve().name
+    return Path(folder).absolute().name
 
 
 def _candidate(df: pd.DataFrame) -> Ints:

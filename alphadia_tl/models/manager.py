@@ -248,11 +248,7 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         before = float(self.nce)
         if nce == "auto":
             self.nce_search = search_nce(
-                cast(Ms2Task, self._task("ms2")),
-                self.ms2_model.model,
-                data,
-                self._tune_settings("ms2"),
-                better,
+                cast(Ms2Task, self._task("ms2")), self.ms2_model.model, data, self._tune_settings("ms2"), better
             )
             chosen = self.nce_search.chosen
         else:

@@ -147,10 +147,7 @@ class PredictionMixin:
         """Return what `predict_all` asks each model for precursors, which it sorts by length in place as that does."""
         refine_precursor_df(precursor_df)
         first, _ = peptidoform_groups(precursor_df)
-        tables = {
-            "rt": model_inputs("rt", precursor_df.iloc[first]),
-            "ccs": model_inputs("ccs", precursor_df),
-        }
+        tables = {"rt": model_inputs("rt", precursor_df.iloc[first]), "ccs": model_inputs("ccs", precursor_df)}
         self.set_default_nce_instrument(precursor_df)
         return {**tables, "ms2": model_inputs("ms2", precursor_df)}
 
@@ -180,11 +177,7 @@ class PredictionMixin:
         return charge_table(psm_df, probabilities, (min_precursor_charge, max_precursor_charge), cutoff)
 
     def predict_ms2(
-        self,
-        precursor_df: pd.DataFrame,
-        *,
-        batch_size: int = 512,
-        reference_frag_df: pd.DataFrame | None = None,
+        self, precursor_df: pd.DataFrame, *, batch_size: int = 512, reference_frag_df: pd.DataFrame | None = None
     ) -> pd.DataFrame:
         """Return predicted fragment intensities, one column per fragment type.
 

@@ -143,11 +143,7 @@ def _library(settings: StepSettings, folders: Sequence[Path], saved: Path | None
         fragment_mz=settings.fragment_mz,
     )
     library = collect(
-        folders,
-        settings.library,
-        wanted,
-        fail_fast=settings.fail_fast,
-        generator=settings.generator("selection"),
+        folders, settings.library, wanted, fail_fast=settings.fail_fast, generator=settings.generator("selection")
     )
     facts = {name: known.to_mapping() for name, known in read_run_facts(folders).items() if known}
     library = replace(library, run_facts=facts)

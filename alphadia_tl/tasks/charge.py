@@ -23,9 +23,7 @@ ASCII_OFFSET = ord("A") - 1
 
 
 def observable_states(
-    peptidoforms: pd.DataFrame,
-    charge_limits: tuple[int, int] | None = None,
-    mz_limits: MzLimits | None = None,
+    peptidoforms: pd.DataFrame, charge_limits: tuple[int, int] | None = None, mz_limits: MzLimits | None = None
 ) -> BoolArray:
     """Return (n, 10) whether a search could have found each state; column j is for charge j + 1.
 

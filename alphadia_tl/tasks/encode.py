@@ -76,9 +76,7 @@ def number_column(df: pd.DataFrame, column: str, what: str) -> NDArray[np.float6
 
 
 def encode_peptidoforms(
-    df: pd.DataFrame,
-    per_row: Mapping[str, Tensor] | None = None,
-    per_fragment: Mapping[str, Tensor] | None = None,
+    df: pd.DataFrame, per_row: Mapping[str, Tensor] | None = None, per_fragment: Mapping[str, Tensor] | None = None
 ) -> Examples:
     """Encode the columns ``sequence``, ``mods`` and ``mod_sites``, in any row order.
 

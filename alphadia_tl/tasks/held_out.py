@@ -96,11 +96,7 @@ def choose_spectra(scores: pd.DataFrame, median: float) -> list[tuple[str, int, 
     ``scores`` has sequence, score_before, score_after, and index 0, 1, ….
     """
     after = scores["score_after"]
-    orders = {
-        "typical": (after - median).abs(),
-        "best gained": scores["score_before"] - after,
-        "worst": after,
-    }
+    orders = {"typical": (after - median).abs(), "best gained": scores["score_before"] - after, "worst": after}
     chosen: list[tuple[str, int, int]] = []
     used: set[str] = set()
     for kind in KINDS:

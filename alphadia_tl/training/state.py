@@ -160,17 +160,12 @@ class TrainingState:
 
     def to_mapping(self) -> dict[str, Any]:
         """Return tensors and plain values, random states included; to be called where dropout is seeded."""
+        saved = ("network", "optimizer", "scheduler", "stopping", "averaged")
+        plain = ("epochs", "epochs_given_up", "train_loss", "back_offs")
         return {
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "stopping": self.stopping.state_dict(),
-            "averaged": self.averaged.state_dict(),
+            **{name: getattr(self, name).state_dict() for name in saved},
+            **{name: getattr(self, name) for name in plain},
             "best": vars(self.best),
-            "epochs": self.epochs,
-            "epochs_given_up": self.epochs_given_up,
-            "train_loss": self.train_loss,
-            "back_offs": self.back_offs,
             "reason": None if self.reason is None else str(self.reason),
             "history": self.history.rows,
             "shuffling": self.generator.get_state(),

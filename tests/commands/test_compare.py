@@ -83,6 +83,8 @@ def test_what_the_entrapment_command_wrote_beside_the_fasta_is_used(tmp_path):
     ("flags", "error", "message"),
     [
         (["--entrapment-ratio", "1"], SettingsError, "No entrapment prefix is known"),
+        (["--entrapment-prefix", "E", "--entrapment-design", "shuffled"], SettingsError, "is not shuffled here"),
+        (["--entrapment-prefix", "E", "--entrapment-design", "foreign", "--twins", "t"], SettingsError, "not foreign"),
         (["--entrapment-prefix", ""], SettingsError, "impossible value ''"),
         (["--entrapment-prefix", "E", "--entrapment-ratio", "0"], SettingsError, "impossible value 0.0"),
         (["--entrapment-prefix", "E", "--twins", "nowhere.tsv"], QuantificationError, "nowhere.tsv cannot be read"),
@@ -289,3 +291,32 @@ def test_entrapment_that_stayed_on_another_machine_is_told(tmp_path):
     assert "/gone/x.fasta of off is not here" in said
     assert "/gone/x.twins.tsv is not here: no pairs are counted in on. Give it with --twins." in said
     assert "precursor, on: estimated FDP" in said
+
+
+def test_a_database_is_not_known_by_its_name_alone(tmp_path):
+    marked = write_output(
+        tmp_path / "marked", precursors(range(2000)), WRONG, fasta_paths=[str(tmp_path / "1/x.fasta")]
+    )
+    plain = write_output(tmp_path / "plain", precursors(range(2000)), fasta_paths=[str(tmp_path / "2/x.fasta")])
+    _, said = compare(marked, plain, "-o", tmp_path / "out", "--entrapment-prefix", "ENTRAPMENT_")
+    assert "No entrapment in the database of plain" in said
+
+
+RUNS_OF = {
+    "the same file": (["/x/run_1.raw"], ["/x/run_1.raw"], None),
+    "two files of one name": (["/x/run_1.raw"], ["/y/run_1.raw"], "run_1 is /y/run_1.raw in one search and /x/run_1"),
+    "two in one search": (["/x/run_1.raw"], ["/x/run_1.raw", "/x/run_1.d"], "b: several raw files are named run_1"),
+}
+
+
+@pytest.mark.parametrize(("one", "two", "told"), RUNS_OF.values(), ids=RUNS_OF.keys())
+def test_runs_that_may_not_be_what_their_name_says_are_told(tmp_path, one, two, told):
+    folders = [write_output(tmp_path / n, precursors(range(9)), raw_paths=raw) for n, raw in (("a", one), ("b", two))]
+    _, said = compare(*folders, "-o", tmp_path / "out")
+    assert (told in said) if told else ("run_1" not in said)
+
+
+def test_a_run_that_is_named_as_all_runs_are_is_refused(tmp_path):
+    folders = [write_output(tmp_path / n, precursors(range(9), run="all")) for n in "ab"]
+    with pytest.raises(SettingsError, match="named 'all'"):
+        compare(*folders, "-o", tmp_path / "out")

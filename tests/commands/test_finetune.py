@@ -1,9 +1,12 @@
+import numpy as np
 import pytest
 from peptdeep.settings import global_settings
 
 from alphadia_tl.cli import main
 from alphadia_tl.commands.finetune import quant_folders
 from alphadia_tl.errors import QuantificationError
+from alphadia_tl.library.collect import Wanted, collect
+from alphadia_tl.settings import TransferLibrarySettings
 
 
 def test_runs_are_found_in_quant_folders_and_nothing_else(tmp_path):
@@ -58,3 +61,17 @@ def test_missing_inputs_end_with_alphadias_exit_code_for_user_errors_before_anyt
     assert code == 1
     assert named.format(tmp=tmp_path) in said
     assert "TL_WEIGHTS" not in said
+
+
+def test_two_runs_of_one_name_are_named_and_renaming_one_folder_mends_it(tmp_path):
+    folders = [tmp_path / name / "run_1" for name in "ab"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    rest = TransferLibrarySettings(), Wanted(("b_z1", "y_z1"))
+    how = {"fail_fast": True, "generator": np.random.default_rng(0)}
+    with pytest.raises(QuantificationError, match=r"a/run_1 and .*b/run_1. Rename one of the folders"):
+        collect(folders, *rest, **how)
+    (tmp_path / "link").symlink_to(folders[0])  # its name is the run's; the folder behind it counts once
+    with pytest.raises(QuantificationError, match=r"psm\.parquet is missing") as error:
+        collect([folders[0], tmp_path / "link"], *rest, **how)
+    assert str(error.value).count("is missing") == 1
