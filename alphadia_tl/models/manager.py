@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import logging
 import zlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 import pandas as pd
@@ -20,7 +21,7 @@ from peptdeep.pretrained_models import ModelManager
 
 from alphadia_tl.errors import WeightsError
 from alphadia_tl.models.prediction import PredictedChunks, PredictionMixin, in_chunks, network_fingerprint
-from alphadia_tl.models.weights import Weights, build_model, find_weights, save_networks
+from alphadia_tl.models.weights import MissingWeightsError, Weights, build_model, find_weights, save_networks
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import get_task
 from alphadia_tl.tasks.base import MzLimits, Task, TaskData
@@ -71,7 +72,8 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         The config section ``transfer_learning``.
     models : path or mapping, optional
         Start weights: a folder with ``{rt,ms2,charge,ccs}.pth``, an earlier bundle, a zip laid out as
-        peptdeep's, or a mapping of model name to file. None: the zip that peptdeep has installed.
+        peptdeep's, or a mapping of model name to file. None: the zip that peptdeep has installed. Models that are
+        missing are an error only when they are used.
     nce : float
         Normalised collision energy of rows without a column ``nce``.
     instrument : str
@@ -96,6 +98,8 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         Predictions that other processes may have made; those that are missing are added.
     weights : dict of str to Weights
         Start weights of each model that has any.
+    stand_ins : list of str
+        Names the models that the installed ones stand in for.
     nce_search : NceSearch or None
         What the last ``finetune_ms2(nce="auto")`` found.
     instrument_warning : str
@@ -104,7 +108,7 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
     Raises
     ------
     WeightsError
-        When weights are missing (CCS excepted, until it is used), damaged or of another architecture.
+        When weights are missing (all of them, or those of a model that is used), damaged or of another architecture.
     """
 
     def __init__(
@@ -133,9 +137,16 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         self.weights: dict[str, Weights] = {}
         self.nce_search: NceSearch | None = None
         self._pretrained_nce: float | None = None
-        self._ccs_error: WeightsError | None = None
+        self.stand_ins: list[str] = []
+        self._missing: dict[str, MissingWeightsError] = {}
+        if isinstance(models, Mapping) and (unknown := set(models) - set(MODEL_ORDER)):
+            raise WeightsError(f"Unknown model '{min(unknown)}'.", f"Known: {', '.join(MODEL_ORDER)}.")
         for name in MODEL_ORDER:
             setattr(self, f"{name}_model", self._build(name, models, model_type))
+        if not self.weights:
+            raise self._missing[MODEL_ORDER[0]]
+        if "charge" in self._missing:
+            self.charge_model: Any = SimpleNamespace()  # peptdeep sets its batch size
         self.reset_by_global_settings(reload_models=False)
         self.verbose = False
         self.nce = nce
@@ -144,13 +155,19 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
     def _build(self, name: str, models: ModelSource, model_type: str) -> ModelInterface | None:
         try:
             weights = find_weights(name, models, model_type)
-        except WeightsError as e:
-            if name != "ccs":
-                raise
-            self._ccs_error = e
+        except MissingWeightsError as e:
+            self._missing[name] = e
             return None
         self.weights[name] = weights
         return build_model(weights, self._device, self.charged_frag_types if name == "ms2" else None)
+
+    def take_installed(self, names: Iterable[str], model_type: str) -> None:
+        """Take those of the models that are missing from the installed ones; say so."""
+        for name in sorted(set(names) & self._missing.keys()):
+            self.stand_ins.append(f"{self._missing.pop(name).what} The installed {name} model is used instead.")
+            logger.warning(self.stand_ins[-1])
+            setattr(self, f"{name}_model", self._build(name, None, model_type))
+            self.interface(name)
 
     @property
     def instrument(self) -> str:
@@ -164,9 +181,9 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
             logger.warning(self.instrument_warning)
 
     def interface(self, name: str) -> ModelInterface:
-        """Return peptdeep's interface of a model; its network is ``.model``."""
-        if name == "ccs" and self._ccs_error is not None:
-            raise self._ccs_error
+        """Return peptdeep's interface of a model; its network is ``.model``. WeightsError where it has no weights."""
+        if name in self._missing:
+            raise self._missing[name]
         return getattr(self, f"{name}_model")
 
     @property
@@ -179,7 +196,7 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         return {name: {"source": w.source, "sha256": w.sha256} for name, w in self.weights.items()}
 
     def _task(self, name: str, nce: float | None = None) -> Task:
-        supported = self.ms2_model.model.supported_charged_frag_types if name == "ms2" else None
+        supported = self.interface("ms2").model.supported_charged_frag_types if name == "ms2" else None
         return get_task(
             name,
             charged_frag_types=self.charged_frag_types,
@@ -248,7 +265,7 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         before = float(self.nce)
         if nce == "auto":
             self.nce_search = search_nce(
-                cast(Ms2Task, self._task("ms2")), self.ms2_model.model, data, self._tune_settings("ms2"), better
+                cast(Ms2Task, self._task("ms2")), self.interface("ms2").model, data, self._tune_settings("ms2"), better
             )
             chosen = self.nce_search.chosen
         else:

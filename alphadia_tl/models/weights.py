@@ -57,6 +57,10 @@ INSTALL_ADVICE = (
 ModelSource = Path | str | Mapping[str, Path | str] | None
 
 
+class MissingWeightsError(WeightsError):
+    """A mapping, folder or zip of models has no weights of one model; it may have those of others."""
+
+
 @dataclass(frozen=True)
 class Weights:
     """The bytes of one weight file: of "rt", "ms2", "charge" or "ccs", and where they were read."""
@@ -89,7 +93,7 @@ class Weights:
 
 
 def find_weights(name: str, models: ModelSource = None, model_type: str = "generic") -> Weights:
-    """Read the weights of "rt", "ms2", "charge" or "ccs"; raises WeightsError where there are none.
+    """Read the weights of "rt", "ms2", "charge" or "ccs"; raises MissingWeightsError where there are none.
 
     ``models`` is a folder with ``{name}.pth``, a bundle, a zip laid out as peptdeep's, or a file per model; None is the
     zip that peptdeep has installed. ``model_type`` says which members of a zip: "generic", "phospho" or "digly" (or
@@ -97,7 +101,7 @@ def find_weights(name: str, models: ModelSource = None, model_type: str = "gener
     """
     if isinstance(models, Mapping):
         if name not in models:
-            raise WeightsError(f"No weight file was given for the {name} model.", f"Given: {', '.join(models)}.")
+            raise MissingWeightsError(f"No weight file was given for the {name} model.", f"Given: {', '.join(models)}.")
         return _read_file(name, Path(models[name]))
     path = Path(get_model_zip_file_path()) if models is None else weights_folder(Path(models))
     if path.is_dir():
@@ -111,7 +115,8 @@ def _read_file(name: str, path: Path) -> Weights:
     try:
         return Weights(name, str(path), path.read_bytes())
     except OSError as e:
-        raise WeightsError(
+        kind = MissingWeightsError if isinstance(e, FileNotFoundError) else WeightsError
+        raise kind(
             f"The weight file {path} of the {name} model cannot be read: {e.strerror or e}.", INSTALL_ADVICE
         ) from e
 
@@ -132,7 +137,7 @@ def _read_zip(name: str, path: Path, model_type: str) -> Weights:
         with zipfile.ZipFile(path) as archive:
             return Weights(name, f"{path}:{member}", archive.read(member))
     except KeyError as e:
-        raise WeightsError(f"{path} has no member {member} for the {name} model.", INSTALL_ADVICE) from e
+        raise MissingWeightsError(f"{path} has no member {member} for the {name} model.", INSTALL_ADVICE) from e
     except (zipfile.BadZipFile, OSError, EOFError, RuntimeError) as e:
         raise WeightsError(f"{path} cannot be read as a zip file: {e}.", "Delete it. " + INSTALL_ADVICE) from e
 
@@ -244,7 +249,7 @@ def prediction_config(model_path: str | None, model_type: str | None, output_fol
 
     Path (a folder, a zip, which is unpacked into the output folder, or a bundle) and type are as the user wrote them;
     without a type, alphaDIA would predict with a random MS2 network. Raises WeightsError if the type is unknown or the
-    zip lacks a model, OutputError if it cannot be unpacked.
+    zip cannot be read, OutputError if it cannot be unpacked.
     """
     kind = known_model_type(model_type or "generic")
     return {"peptdeep_model_path": _folder(model_path, kind, output_folder), "peptdeep_model_type": kind}
@@ -262,17 +267,15 @@ def _folder(model_path: str | None, kind: str, output_folder: Path) -> str | Non
 
 
 def unpack(path: Path, model_type: str, folder: Path) -> None:
-    """Write the weights of a zip into a folder as ``{rt,ms2,charge,ccs}.pth``; CCS where the zip has it.
+    """Write the weights of a zip into a folder as ``{rt,ms2,charge,ccs}.pth``, those that the zip has.
 
-    Raises WeightsError if the zip lacks a model, OutputError if the folder cannot be written.
+    Raises OutputError if the folder cannot be written.
     """
     for name in MODEL_NAMES:
         target = folder / f"{name}.pth"
         try:
             content = find_weights(name, path, model_type).content
-        except WeightsError:
-            if name != "ccs":
-                raise
+        except MissingWeightsError:
             target.unlink(missing_ok=True)
         else:
             write_whole(target, partial(_write, content))

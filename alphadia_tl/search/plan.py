@@ -157,7 +157,7 @@ class ReadyModels:
         self._started = starting_point(settings, manager)
         self._provenance = Bundle(output_folder).provenance
         self._start: StartBundle | None = find_start_bundle(settings.model_path)
-        self.warnings: list[str] = []
+        self.warnings = list(manager.stand_ins)
         self._settings = settings = self._with_the_models_energy(settings)
         self._warn(
             differences(

@@ -30,8 +30,11 @@ BYTES_FOR_MODELS = 200 * 1024**2
 
 
 def start_manager(settings: StepSettings) -> FinetuneManager:
-    """Load the models to start from; everything that can be wrong with weights is found here."""
-    return FinetuneManager(
+    """Load the models to start from; everything that can be wrong with weights is found here.
+
+    The installed models stand in for those that a folder or zip does not have, but for CCS.
+    """
+    manager = FinetuneManager(
         device=settings.device,
         settings=settings.training,
         models=settings.model_path,
@@ -42,6 +45,10 @@ def start_manager(settings: StepSettings) -> FinetuneManager:
         seed=settings.seed,
         precision=settings.plugin.precision,
     )
+    if needed := {"rt", "ms2", "charge"} - manager.weights.keys():
+        check_installed()
+        manager.take_installed(needed, settings.model_type)
+    return manager
 
 
 def preflight(settings: StepSettings, output_folder: Path) -> FinetuneManager:
@@ -118,6 +125,7 @@ def run_step(
         seconds=seconds,
         warnings=(
             *(f"run {run} was left out of transfer learning: {reason}" for run, reason in library.left_out),
+            *manager.stand_ins,
             *instrument_warning,
             *acquisition.warnings,
             *tuning.warnings,

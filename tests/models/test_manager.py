@@ -207,13 +207,47 @@ def test_unusable_weights_never_give_zeros_in_silence(manager, value):
             predict(BARE)
 
 
-def test_missing_ccs_weights_matter_only_where_they_are_used(folder):
-    manager = FinetuneManager("cpu", SHORT, models={n: folder / f"{n}.pth" for n in ("rt", "ms2", "charge")})
-    assert len(manager.predict_rt_array(BARE)) == len(BARE)
-    with pytest.raises(WeightsError, match="ccs"):
-        manager.predict_ccs_array(BARE)
-    with pytest.raises(WeightsError, match="ccs"):
-        manager.finetune_ccs(PEPTIDES)
+@pytest.mark.parametrize("source", ["folder", "mapping"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_alone_is_enough_and_the_others_are_missed_where_they_are_used(folder, tmp_path, source, name):
+    file = tmp_path / f"{name}.pth"
+    file.write_bytes((folder / file.name).read_bytes())
+    manager = FinetuneManager("cpu", SHORT, models=tmp_path if source == "folder" else {name: file})
+    predict = {
+        "rt": manager.predict_rt_array,
+        "ms2": manager.predict_ms2_array,
+        "ccs": manager.predict_ccs_array,
+        "charge": manager.predict_charge_probabilities,
+    }
+    assert len(predict.pop(name)(BARE)) > 0
+    for other, call in predict.items():
+        where = str(tmp_path / f"{other}.pth") if source == "folder" else f"Given: {name}."
+        for use in (lambda call=call: call(BARE), lambda other=other: FINETUNE[other](manager)):
+            with pytest.raises(WeightsError, match=rf"\b{other}\b") as caught:
+                use()
+            assert where in str(caught.value)
+    manager.save_models(tmp_path / "saved")
+    assert [p.name for p in (tmp_path / "saved").iterdir()] == [file.name]
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        (lambda p: {"RT": p / "rt.pth"}, "Unknown model 'RT'. Known: rt, ms2, charge, ccs"),
+        (lambda p: {"rt": p / "no.pth"}, "no.pth"),
+        (lambda p: {}, "No weight file was given for the rt model"),
+        (lambda p: p / "empty", "rt.pth"),
+        (lambda p: p / "damaged", "ccs.pth of the ccs model cannot be read as PyTorch weights"),
+    ],
+)
+def test_no_weights_or_damaged_ones_are_named_at_once(folder, tmp_path, models, message):
+    for name in ("empty", "damaged"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "damaged" / "rt.pth").write_bytes((folder / "rt.pth").read_bytes())
+    (tmp_path / "damaged" / "ccs.pth").write_bytes(b"PK damaged")
+    with pytest.raises(WeightsError) as caught:
+        FinetuneManager("cpu", models=models(tmp_path))
+    assert message in str(caught.value)
 
 
 def test_missing_zip_is_a_clear_error(tmp_path, monkeypatch):

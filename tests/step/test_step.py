@@ -69,10 +69,21 @@ def test_alphadia_gets_the_files_of_a_zip(tmp_path, folder, names):
     }
 
 
-def test_a_zip_without_a_model_is_an_error(tmp_path, folder):
-    archive = write_zip(tmp_path / "mine.zip", folder, ("rt", "ms2"))
-    with pytest.raises(WeightsError, match=r"generic/charge\.pth"):
-        prediction_config(str(archive), "generic", tmp_path / "transfer")
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_installed_models_stand_in_for_those_that_are_missing(tmp_path, folder, home, kind, caplog):
+    mine = write_networks(tmp_path / "mine", ("rt",), seed=9)
+    path = mine if kind == "folder" else write_zip(tmp_path / "mine.zip", mine, ("rt",))
+    settings = settings_for(tmp_path, path)
+    manager = preflight(settings, tmp_path / "out")
+    assert manager.weights["rt"].content == (mine / "rt.pth").read_bytes()
+    assert {manager.weights[n].content for n in ("ms2", "charge")} == {
+        (folder / f"{n}.pth").read_bytes() for n in ("ms2", "charge")
+    }
+    assert [line.split(" The installed ")[1] for line in manager.stand_ins] == [
+        "charge model is used instead.",
+        "ms2 model is used instead.",
+    ]
+    assert all(str(path) in line and line in caplog.text for line in manager.stand_ins)
 
 
 def test_models_that_fit_pass(tmp_path, folder):
@@ -91,7 +102,7 @@ def test_a_disk_that_is_nearly_full_stops_before_the_search(tmp_path, folder, mo
 
 BROKEN = [
     (lambda f: shutil.rmtree(f), "no folder with weight files"),
-    (lambda f: (f / "charge.pth").unlink(), r"charge\.pth"),
+    (lambda f: [p.unlink() for p in f.iterdir()], r"rt\.pth"),
     (lambda f: (f / "ms2.pth").write_bytes((f / "ms2.pth").read_bytes()[:5000]), r"ms2\.pth.*cannot be read"),
     (lambda f: shutil.copy(f / "rt.pth", f / "ms2.pth"), r"ms2\.pth does not fit"),
     (lambda f: shutil.copy(f / "ms2.pth", f / "ccs.pth"), r"ccs\.pth does not fit"),
