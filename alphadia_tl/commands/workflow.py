@@ -92,10 +92,7 @@ def driving(output: Path) -> Iterator[bool]:
     Whether the one that left it is still alive is known from a lock of the operating system; where it is not,
     Snakemake's is removed.
 
-    Raises
-    ------
-    OutputError
-        If a search that is no workflow runs in the folder, or it cannot be written.
+    Raises OutputError if a search that is no workflow runs in the folder, or it cannot be written.
     """
     left = list((output / LOCKS).glob("*"))
     lock = take_lock(output)

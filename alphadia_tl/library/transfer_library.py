@@ -87,10 +87,7 @@ class TransferLibrary:
 
         It is written under a temporary name and renamed, so that a broken file never carries the right name.
 
-        Raises
-        ------
-        OutputError
-            If it cannot be written.
+        Raises OutputError if it cannot be written.
         """
         types = list(self.fragment_intensity_df.columns)
         library = SpecLibBase()
@@ -117,12 +114,7 @@ class TransferLibrary:
 
         alphaDIA's own has no mask, and zeros where it removed interference: zeros are then not trusted.
 
-        Raises
-        ------
-        LibraryError
-            If the file is missing or corrupt, or lacks columns.
-        DataError
-            If no row can be learnt.
+        Raises LibraryError if the file is missing or corrupt, or lacks columns; DataError if no row can be learnt.
         """
         path = Path(path)
         if not path.is_file():

@@ -21,38 +21,17 @@ from alphadia_tl.errors import OutputError
 class Acquisition:
     """Settings of the rendered run.
 
-    Attributes
-    ----------
-    gradient_minutes : float
-        Length of the run; retention times 0 to 1 are spread over all of it except `margin` at both ends.
-    margin : float
-        Fraction of the run before the first and after the last possible apex.
-    window_mz : tuple[float, float]
-        Range that the isolation windows cover without overlap, in m/z.
-    n_windows : int
-        MS2 spectra per cycle; one MS1 spectrum precedes them.
-    cycle_seconds : float
-        Time of a cycle.
-    fragment_mz, survey_mz : tuple[float, float]
-        m/z range of the MS2 and MS1 spectra.
-    peak_sigma_seconds : float
-        Typical standard deviation of the leading half of a chromatographic peak.
-    peak_sigma_spread, peak_tailing : float
-        Standard deviation of ln(sigma) over precursors; ratio of the trailing to the leading half's sigma.
-    signal : float
-        Ion counts of the base peak in the apex spectrum for an abundance of 1.
-    survey_gain : float
-        MS1 counts relative to the MS2 base peak.
-    noise_peaks : float
-        Mean number of chemical noise peaks per MS2 spectrum (half of it per MS1 spectrum).
-    noise_counts, noise_spread : float
-        Median counts of a noise peak, and the standard deviation of its logarithm.
-    detection_limit : float
-        Peaks below this many counts are not written.
-    ppm_offset, ppm_slope, ppm_sigma : float
-        Systematic m/z error at m/z 500, its change per 1000 m/z, and the random error of a peak of 100 counts.
-    resolution : float
-        Peaks closer than m/z divided by this become one.
+    Retention times 0 to 1 are spread over the gradient except for a fraction ``margin`` at both ends. The isolation
+    windows of a cycle cover ``window_mz`` without overlap; an MS1 spectrum precedes them. The leading half of a
+    chromatographic peak has a typical standard deviation of ``peak_sigma_seconds``; ``peak_sigma_spread`` is that of
+    its logarithm over precursors, ``peak_tailing`` the ratio of the trailing half's to it. ``signal`` are the ion counts
+    of the base peak in the apex spectrum for an abundance of 1, ``survey_gain`` MS1 counts relative to it.
+
+    ``noise_peaks`` is the mean number of chemical noise peaks per MS2 spectrum (half of it per MS1 spectrum), with the
+    median ``noise_counts`` and ``noise_spread``, the standard deviation of their logarithm. Peaks below
+    ``detection_limit`` counts are not written. ``ppm_offset`` is the m/z error at m/z 500, ``ppm_slope`` its change per
+    1000 m/z, ``ppm_sigma`` the random error of a peak of 100 counts. Peaks closer than m/z divided by ``resolution``
+    become one.
     """
 
     gradient_minutes: float = 8.0

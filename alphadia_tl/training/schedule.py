@@ -133,15 +133,7 @@ class CustomScheduler:
             group["lr"] = max_lr * fraction
 
     def step(self, epoch: int, loss: float) -> None:
-        """Set the learning rate of the optimizer for ``epoch``.
-
-        Parameters
-        ----------
-        epoch : int
-            Epoch number, from 0.
-        loss : float
-            Latest training loss; not used during the warm-up.
-        """
+        """Set the optimizer's learning rate for an epoch, from 0, by the latest training loss (not in the warm-up)."""
         if epoch < self._num_warmup_steps:
             self._set_fraction((epoch + 1) / self._num_warmup_steps)
         else:
@@ -229,18 +221,7 @@ class EarlyStopping:
         self._reference, self._counter = state["reference"], int(state["counter"])
 
     def step(self, val_loss: float) -> bool:
-        """Take the next validation loss.
-
-        Parameters
-        ----------
-        val_loss : float
-            Validation loss of this epoch.
-
-        Returns
-        -------
-        bool
-            True: go on. False: stop, and ``reason`` says why.
-        """
+        """Take the next validation loss; return True to go on, False to stop: ``reason`` says why."""
         if not math.isfinite(val_loss):
             self.reason = StopReason.NAN
             return False
