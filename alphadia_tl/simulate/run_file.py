@@ -24,7 +24,7 @@ class Acquisition:
     Retention times 0 to 1 are spread over the gradient except for a fraction ``margin`` at both ends. The isolation
     windows of a cycle cover ``window_mz`` without overlap; an MS1 spectrum precedes them. The leading half of a
     chromatographic peak has a typical standard deviation of ``peak_sigma_seconds``; ``peak_sigma_spread`` is that of
-    its logarithm over precursors, ``peak_tailing`` the ratio of the trailing half's to it. ``signal`` are the ion counts
+    its logarithm over precursors, ``peak_tailing`` the trailing half's relative to it. ``signal`` are the ion counts
     of the base peak in the apex spectrum for an abundance of 1, ``survey_gain`` MS1 counts relative to it.
 
     ``noise_peaks`` is the mean number of chemical noise peaks per MS2 spectrum (half of it per MS1 spectrum), with the

@@ -47,6 +47,28 @@ def test_unusable_values_are_found_before_training(name, column, value):
         get_task(name).prepare(TaskData(df))
 
 
+@pytest.mark.parametrize(
+    ("name", "column", "value", "told"),
+    [
+        ("rt", "rt_norm", np.nan, "rt_norm that is no number: 1"),
+        ("rt", "mod_sites", "99", "numbers of mods and mod_sites that differ: 1"),
+        ("ccs", "charge", np.nan, "charge other than 1 to 10: 1"),
+        ("charge", "charge", 0, "charge other than 1 to 10: 1"),
+        ("ms2", "nce", np.nan, "nce other than 1 to 100: 1"),
+        ("ms2", "nce", 0.3, "nce other than 1 to 100: 1"),
+        ("ms2", "instrument", "Quantum9000", "unknown instrument Quantum9000: 1"),
+    ],
+)
+def test_rows_that_cannot_be_learnt_are_told_and_left_out(name, column, value, told, caplog):
+    df = PEPTIDES.assign(nce=30.0, instrument="exploris").astype({column: object})
+    row = df.index[df["mods"] == ""][3]
+    df.loc[row, column] = value
+    assert get_task(name).learnable(df).index.tolist() == df.index.drop(row).tolist()
+    assert told in caplog.text
+    with pytest.raises(DataError, match=r"1 of 1 rows for the .* cannot be learnt"):
+        get_task(name).learnable(df.loc[[row]])
+
+
 @pytest.mark.parametrize("column", ["ccs", "mobility"])
 @pytest.mark.parametrize("missing", [np.nan, 0.0])
 def test_precursors_without_a_measured_ccs_are_left_out(column, missing):
