@@ -13,13 +13,8 @@ if TYPE_CHECKING:
     from alphadia_tl.training.schedule import CustomScheduler, EarlyStopping
 
 __all__ = [
-    "CustomScheduler",
-    "EarlyStopping",
-    "FinetuneManager",
-    "TransferLearningPlan",
-    "TransferLibrary",
-    "__version__",
-]
+    "CustomScheduler", "EarlyStopping", "FinetuneManager", "TransferLearningPlan", "TransferLibrary", "__version__",
+]  # fmt: skip
 
 _HOMES = {
     "CustomScheduler": "alphadia_tl.training.schedule",

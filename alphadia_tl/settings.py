@@ -33,6 +33,18 @@ def _type_fits(value: Any, annotation: Any) -> bool:
     return isinstance(value, int | float if annotation is float else annotation)
 
 
+def _number_as_yaml(value: Any) -> str:
+    """Say how a number is written that YAML takes for text: in quotes, or with an exponent and no point."""
+    try:
+        number = float(value) if isinstance(value, str) else math.nan
+    except ValueError:
+        return ""
+    if not math.isfinite(number):
+        return ""
+    text = str(int(number) if number.is_integer() else number)
+    return f"Write {text if '.' in text else text.replace('e', '.0e')}."
+
+
 class Section:
     """Construction from a mapping with the key names of the config, for frozen dataclasses."""
 
@@ -78,7 +90,7 @@ class Section:
             raise SettingsError(
                 f"Config key '{cls.section}.{name}' has the value {value!r} of type "
                 f"{type(value).__name__}: expected {describe_type(hint)}.",
-                "Correct it in the config file.",
+                _number_as_yaml(value) or "Correct it in the config file.",
             )
         return tuple(value) if isinstance(value, list) else value
 

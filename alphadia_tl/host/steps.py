@@ -85,8 +85,12 @@ def reuse_quantification(step: Any) -> None:
 
 @contextmanager
 def missing_runs_are_searched() -> Iterator[None]:
-    """Let a step that reuses results search the other runs, also with ``general.fail_fast``, where alphaDIA stops."""
+    """Let a step that reuses results search the other runs, also with ``general.fail_fast``, where alphaDIA stops.
+
+    What alphaDIA pickled beside the results is read where it is: it would log to where the folder was.
+    """
     from alphadia.search_step import SearchStep
+    from alphadia.workflow.managers.base import BaseManager
 
     find = SearchStep._get_reusable_quant_folders
 
@@ -98,8 +102,16 @@ def missing_runs_are_searched() -> Iterator[None]:
         finally:
             general["fail_fast"] = fail_fast
 
-    with replaced(SearchStep, "_get_reusable_quant_folders", find_what_is_there):
-        yield
+    def stay_here(manager: Any, state: Mapping[str, Any]) -> None:
+        places = ("reporter", "_path", "figure_path")
+        manager.__dict__.update({name: value for name, value in state.items() if name not in places})
+
+    BaseManager.__setstate__ = stay_here
+    try:
+        with replaced(SearchStep, "_get_reusable_quant_folders", find_what_is_there):
+            yield
+    finally:
+        del BaseManager.__setstate__
 
 
 def checked_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -382,5 +394,5 @@ def combine_runs(step: Any, folders: Mapping[str, Path], *, first_pass: bool) ->
     step._get_reusable_quant_folders = lambda: {Path(p).stem: str(folder) for p, folder in known.items()}
     step.spectral_library = SpecLibFlat()  # not used: nothing is searched
     step.config["general"]["save_library"] = True  # else alphaDIA removes the library that the searches were made with
-    with first_pass_output() if first_pass else nullcontext():
+    with missing_runs_are_searched(), first_pass_output() if first_pass else nullcontext():
         step.run()

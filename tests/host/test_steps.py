@@ -1,5 +1,7 @@
 import pandas as pd
 import pytest
+from alphadia.reporting.reporting import JSONLBackend
+from alphadia.workflow.managers.base import BaseManager
 from hypothesis import given
 from hypothesis import strategies as st
 from made_models import write_networks, write_zip
@@ -93,3 +95,20 @@ def test_a_run_without_precursors_has_an_empty_fragment_table_that_the_library_c
     assert len(psm_df) == len(fragment_df) == 0
     fragment_df.to_parquet(tmp_path / "frag.transfer.parquet")
     assert set(FRAGMENT_COLUMNS) <= set(pd.read_parquet(tmp_path / "frag.transfer.parquet").columns)
+
+
+def test_what_alphadia_pickled_of_a_run_is_read_where_it_was_moved_to(tmp_path):
+    was, now = tmp_path / "was", tmp_path / "now"
+    was.mkdir()
+    events = JSONLBackend(path=str(was))
+    with events:
+        manager = BaseManager(str(was / "m.pkl"), load_from_file=False, reporter=events)
+        manager.rt_error = 3.0
+        manager.save()
+    was.rename(now)
+    was.mkdir()  # alphaDIA would write its events here
+    with host.missing_runs_are_searched():
+        found = BaseManager(str(now / "m.pkl"))
+    assert found.rt_error == 3.0
+    assert found.path == str(now / "m.pkl")
+    assert not list(was.iterdir())
