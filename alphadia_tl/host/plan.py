@@ -16,13 +16,8 @@ from alphadia_tl.host.steps import deep_merge
 class HostPlan(SearchPlan):  # type: ignore[misc]
     """alphaDIA's plan; the private attributes that are read here are checked when it is made."""
 
-    def __init__(
-        self,
-        output_directory: str,
-        config: dict[str, Any] | None = None,
-        cli_params_config: dict[str, Any] | None = None,
-    ) -> None:
-        super().__init__(output_directory, config, cli_params_config)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         check_attributes(self, PLAN_ATTRIBUTES)
 
     @property

@@ -14,7 +14,7 @@ import yaml
 
 from alphadia_tl import host
 from alphadia_tl.errors import SettingsError
-from alphadia_tl.files import absolute_path, write_text
+from alphadia_tl.files import absolute_path, read_yaml, write_text
 from alphadia_tl.search.passes import spread
 from alphadia_tl.settings import PluginSettings, TrainingSettings
 from alphadia_tl.step.step_settings import step_settings
@@ -144,7 +144,7 @@ def make_plan(config: Mapping[str, Any], output: Path, *, tune_again: bool = Fal
 def _seed_of(layout: Layout) -> int:
     """Return the seed of a workflow whose config asks for any: drawn once, the same for all jobs and calls."""
     if layout.config.is_file():
-        known = yaml.safe_load(layout.config.read_text(encoding="utf-8"))
+        known = read_yaml(layout.config)
         return int(known["general"]["random_state"])
     return secrets.randbelow(1_000_000)
 
@@ -153,7 +153,7 @@ def _known_tuning_runs(runs: Mapping[str, str], layout: Layout) -> list[str]:
     """Return the runs that the models of a workflow were tuned on; none where they are to be chosen."""
     if not (layout.plan.is_file() and layout.tuned.is_file()):
         return []
-    known = yaml.safe_load(layout.plan.read_text(encoding="utf-8"))["tuning_runs"]
+    known = read_yaml(layout.plan)["tuning_runs"]
     if not known or not set(known) <= set(runs):
         return []
     if new := len(runs) - len(known):
