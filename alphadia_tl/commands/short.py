@@ -13,16 +13,13 @@ def demo(arguments: Sequence[str]) -> int:
     """Make a small experiment with known truth and search it; the exit code is that of the first search that failed."""
     parser = make_parser("demo", "Make a small experiment with known truth, search it with and without.")
     parser.add_argument("-o", "--output", type=Path, default=Path("demo_output"), help="Folder of the demo.")
-    parser.add_argument("--mzml", action="store_true", help="Write the raw file as mzML instead of alphaRaw HDF.")
     parser.add_argument("--oracle", action="store_true", help="Also search with the perfect library.")
     parser.add_argument("--stock-transfer", action="store_true", help="Also run alphaDIA's own transfer step.")
     options = parser.parse_args(arguments)
     from alphadia_tl.simulate.demo import run_demo
 
     logging.getLogger("alphadia_tl").setLevel(logging.WARNING)  # the base models' epochs are not the demo's story
-    return run_demo(
-        options.output, say, mzml=options.mzml, oracle=options.oracle, stock_transfer=options.stock_transfer
-    )
+    return run_demo(options.output, say, oracle=options.oracle, stock_transfer=options.stock_transfer)
 
 
 def report(arguments: Sequence[str]) -> int:

@@ -80,7 +80,6 @@ def run_demo(
     write: Callable[[str], object],
     *,
     preset: Preset = DEMO,
-    mzml: bool = False,
     oracle: bool = False,
     stock_transfer: bool = False,
 ) -> int:
@@ -92,7 +91,7 @@ def run_demo(
     """
     write(f"Making the experiment in {output} (reused when it is there) ...\n")
     started = time.perf_counter()
-    experiment = make_experiment(output / "experiment", preset, mzml=mzml)
+    experiment = make_experiment(output / "experiment", preset)
     facts = Manifest(experiment.folder, RECORD).facts(RENDERED)
     write(
         f"  {facts['true_precursors']:,} precursors in the sample, {facts['library_precursors']:,} in the FASTA's "

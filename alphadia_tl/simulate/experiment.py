@@ -71,7 +71,6 @@ class Experiment:
 
     folder: Path
     preset: Preset
-    suffix: str = ".hdf"
 
     @property
     def fasta(self) -> Path:
@@ -96,7 +95,7 @@ class Experiment:
     @property
     def raw_files(self) -> list[Path]:
         """Rendered runs."""
-        return [self.folder / f"run_{i + 1}{self.suffix}" for i in range(self.preset.n_runs)]
+        return [self.folder / f"run_{i + 1}.hdf" for i in range(self.preset.n_runs)]
 
     def read_truth(self) -> pd.DataFrame:
         """Return the truth table."""
@@ -126,20 +125,17 @@ class Experiment:
         return config
 
 
-def make_experiment(
-    folder: Path, preset: Preset, *, mzml: bool = False, weights_folder: Path | None = None
-) -> Experiment:
+def make_experiment(folder: Path, preset: Preset, *, weights_folder: Path | None = None) -> Experiment:
     """Make an experiment, or take over the files that the same settings and code have made before.
 
-    With ``mzml`` the runs are mzML instead of alphaRaw HDF5. The base weights are taken from ``weights_folder``, a
-    ``HOME``, and trained there if they are missing, so that several experiments can share them; by default ``home`` in
-    the folder.
+    The base weights are taken from ``weights_folder``, a ``HOME``, and trained there if they are missing, so that
+    several experiments can share them; by default ``home`` in the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    experiment = Experiment(folder, preset, ".mzML" if mzml else ".hdf")
+    experiment = Experiment(folder, preset)
     made = {k: v for k, v in asdict(preset).items() if k not in ("training", "reference", "optimization_lock_target")}
     files = [experiment.fasta, experiment.truth, experiment.oracle, *experiment.raw_files]
-    inputs = _inputs({**made, "suffix": experiment.suffix})
+    inputs = _inputs({**made, "suffix": ".hdf"})
     Manifest(folder, RECORD).once(RENDERED, inputs, files, lambda: _render(experiment))
     home = experiment.home if weights_folder is None else weights_folder
     make_weights(home, preset)

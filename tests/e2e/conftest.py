@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 import yaml
+from alpharaw.ms_data_base import MSData_Base
 from experiments import QUICK
+from made_mzml import write_mzml
 
 from alphadia_tl.host import deep_merge
 from alphadia_tl.simulate.experiment import make_experiment
@@ -20,10 +22,12 @@ def experiment(made_once, weights):
 
 
 @pytest.fixture(scope="session")
-def mzml_file(weights, tmp_path_factory):
+def mzml_file(experiment, tmp_path_factory):
     """The first run of the experiment as mzML."""
-    folder = tmp_path_factory.mktemp("mzml")
-    return make_experiment(folder, QUICK, mzml=True, weights_folder=weights).raw_files[0]
+    path, data = tmp_path_factory.mktemp("mzml") / "run_1.mzML", MSData_Base()
+    data.load_hdf(str(experiment.raw_files[0]))
+    write_mzml(data.spectrum_df, data.peak_df, path)
+    return path
 
 
 @pytest.fixture(scope="session")
