@@ -10,15 +10,15 @@ from typing import Any
 
 from alphadia_tl.commands.common import add_search_flags, make_parser, say, search_config
 from alphadia_tl.comparison.compare import compare
-from alphadia_tl.comparison.errors import has_entrapment
-from alphadia_tl.comparison.searches import run_searches, search_configs, wall_seconds
-from alphadia_tl.entrapment.database import Entrapment, digest_note, entrapment_of, with_files
+from alphadia_tl.comparison.searches import ON, run_searches, search_configs, wall_seconds
+from alphadia_tl.entrapment import database
+from alphadia_tl.entrapment.database import Entrapment, fastas_of
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.host.contract import CONFIG_FILE
 from alphadia_tl.host.search_output import moved, read_mapping
 from alphadia_tl.host.search_tables import SearchOutput, read_outputs
 from alphadia_tl.report.comparison_page import render_text, write_comparison
-from alphadia_tl.settings import EntrapmentSettings
+from alphadia_tl.settings import EntrapmentSettings, PluginSettings
 
 Write = Callable[[str], object]
 SEARCH = ("config", "stock", "file", "directory", "regex", "library", "fasta", "quant_dir", "config_dict")
@@ -40,17 +40,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", "-c", type=Path, help="alphaDIA config; its search is run off and on.")
     parser.add_argument("--stock", action="store_true", help="With --config: also with alphaDIA's own transfer step.")
     add_search_flags(parser)
-    parser.add_argument(
-        "--output", "--output-directory", "-o", type=Path, required=True, help="Folder of the comparison."
-    )
-    parser.add_argument(
-        "--entrapment-prefix",
-        help="Start of the accessions of entrapment proteins; known where alphadia-tl entrapment wrote the FASTA.",
-    )
+    folder = "Folder of the comparison."
+    parser.add_argument("--output", "--output-directory", "-o", type=Path, required=True, help=folder)
+    prefix = "Start of the accessions of entrapment proteins; known where alphadia-tl entrapment wrote the FASTA."
+    parser.add_argument("--entrapment-prefix", help=prefix)
     parser.add_argument("--entrapment-ratio", type=float, help="Entrapment peptides per target peptide (1).")
-    parser.add_argument(
-        "--entrapment-design", choices=("shuffled", "foreign"), help="Kind of entrapment (shuffled with --twins)."
-    )
+    kind = "Kind of entrapment (shuffled with --twins)."
+    parser.add_argument("--entrapment-design", choices=("shuffled", "foreign"), help=kind)
     parser.add_argument("--twins", type=Path, help="Table *.twins.tsv of alphadia-tl entrapment.")
     return parser
 
@@ -67,23 +63,27 @@ def search_names(folders: Sequence[Path]) -> dict[str, Path]:
     raise AssertionError("different paths differ in their parts")
 
 
-def find_entrapment(
-    options: argparse.Namespace, outputs: Sequence[SearchOutput]
-) -> tuple[dict[str, Entrapment], list[str]]:
-    """Return how the entrapment of each search is marked, and what was taken for granted.
-
-    Flags count before what ``alphadia-tl entrapment`` wrote beside a search's FASTA, and that before what a search with
-    the plugin wrote down. A search with neither of the latter two has entrapment if it found any, or if its database is
-    that of a search that has.
-    """
+def _flags(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the keys of `EntrapmentSettings` that flags give."""
     flags = {
         "prefix": options.entrapment_prefix,
         "ratio": options.entrapment_ratio,
         "design": options.entrapment_design,
         "twins": None if options.twins is None else str(options.twins),
     }
-    flags = {name: value for name, value in flags.items() if value is not None}
-    notes: list[str] = []
+    return {name: value for name, value in flags.items() if value is not None}
+
+
+def find_entrapment(
+    options: argparse.Namespace, outputs: Sequence[SearchOutput]
+) -> tuple[dict[str, Entrapment], list[str]]:
+    """Return how the entrapment of each search is marked, and what was taken for granted.
+
+    Flags count before what ``alphadia-tl entrapment`` wrote beside a search's FASTA, and that before what a search with
+    the plugin wrote down. A search with neither of the latter two may have that of one which has. Raises SettingsError
+    without a prefix, or if the table of twins is that of another FASTA.
+    """
+    flags, notes = _flags(options), list[str]()
     own = {o.name: _written_of(o, flags, notes) for o in outputs}
     known = [dataclasses.replace(s, **flags) for s in own.values() if s.prefix is not None]
     if not known and "prefix" not in flags:
@@ -95,21 +95,14 @@ def find_entrapment(
     has_twins = {"shuffled": any(s.twins for s in settings.values()), "foreign": "twins" in flags}
     if (design := flags.get("design")) and has_twins[design] != (design == "shuffled"):
         raise SettingsError(f"Entrapment is not {design} here.", "Shuffled is what has --twins, foreign what has none.")
-    read = {o.name: entrapment_of(settings[o.name], o.settings.get("fasta_paths") or ()) for o in outputs}
-    marked = {name: e for name, e in read.items() if e is not None}
-    sure = [o for o in outputs if own[o.name].prefix or has_entrapment(o.judged, marked[o.name])]
-    databases = {_database(o) for o in sure}
-    found = {o.name: marked[o.name] for o in outputs if not sure or o in sure or _database(o) in databases}
-    notes += [note for o in outputs if (note := digest_note(o.settings))]
+    read = {o.name: database.entrapment_of(settings[o.name], fastas_of(o.settings)) for o in outputs}
+    for o in outputs if options.twins else ():
+        if problem := database.twins_problem(options.twins, str(settings[o.name].prefix), o.settings):
+            raise SettingsError(problem, "Give that of the search with --twins.")
+    notes += [note for o in outputs if (note := database.digest_note(o.settings))]
     if "ratio" not in flags and all(s.ratio == EntrapmentSettings().ratio for s in settings.values()):
         notes.append("The entrapment ratio is taken for 1; set it with --entrapment-ratio.")
-    return found, list(dict.fromkeys(notes))
-
-
-def _database(output: SearchOutput) -> tuple[str, ...]:
-    """Return the files that were searched; the library of a final pass is made of the first one's FASTA."""
-    fastas = output.settings.get("fasta_paths") or ()
-    return tuple(sorted(str(Path(f).resolve()) for f in fastas or [str(output.settings.get("library_path"))]))
+    return {name: e for name, e in read.items() if e is not None}, list(dict.fromkeys(notes))
 
 
 def _written_of(output: SearchOutput, flags: Mapping[str, Any], notes: list[str]) -> EntrapmentSettings:
@@ -117,7 +110,7 @@ def _written_of(output: SearchOutput, flags: Mapping[str, Any], notes: list[str]
 
     Files of it that are not here are noted: results are read on other machines, too.
     """
-    made = with_files(EntrapmentSettings(), output.settings.get("fasta_paths") or ())
+    made = database.with_files(EntrapmentSettings(), fastas_of(output.settings))
     section = (output.provenance.get("alphadia_tl") or {}).get("entrapment")
     known = {f.name for f in dataclasses.fields(EntrapmentSettings)}  # an earlier version may have written more
     recorded = {k: v for k, v in section.items() if k in known} if isinstance(section, Mapping) else {}
@@ -160,7 +153,10 @@ def main(arguments: Sequence[str], write: Write = say) -> int:
         return 0
     if not of_searches:
         parser.error("give output folders of searches, or --config")
-    configs = search_configs(search_config(options), stock=options.stock)
+    config = search_config(options)
+    configs = search_configs(config, stock=options.stock)
+    settings = PluginSettings.from_mapping(configs[ON][PluginSettings.section]).entrapment
+    database.require_entrapment(dataclasses.replace(settings, **_flags(options)), config)
     code = run_searches(configs, options.output, write)
     if code == 0:
         wall = wall_seconds(options.output, configs)

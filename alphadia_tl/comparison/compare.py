@@ -20,6 +20,7 @@ from alphadia_tl.comparison.errors import (
     error_rows,
     error_verdicts,
     errors_in,
+    have_run_in_common,
     judged_rows,
     matched_targets,
     notes_on_errors,
@@ -192,7 +193,7 @@ def compare(
             rows += error_rows(level, run, names, of_run, matched)
             if run == ALL_RUNS:
                 verdicts += error_verdicts(level, outputs, errors)
-                verdicts += count_verdicts(level, names, numbers, matched)
+                verdicts += count_verdicts(level, outputs, numbers, matched)
         rows += _pairs(level, outputs, by_run, marked)
         rows += _variations(level, outputs, marked)
     rows += [(SEARCH_LEVEL, ALL_RUNS, o.name, f"seconds: {k}", float(v)) for o in outputs for k, v in o.seconds.items()]
@@ -225,6 +226,8 @@ def _pairs(
 ) -> Iterator[Row]:
     base = outputs[0]
     for other, of_run, e in zip(outputs[1:], by_run[1:], marked[1:], strict=True):
+        if not have_run_in_common(base, other):
+            continue
         for run in [ALL_RUNS, *sorted(set(base.runs) & set(other.runs))]:
             one, two = _targets(by_run[0][run], level, marked[0]), _targets(of_run[run], level, e)
             first, second = set(one[level.key]), set(two[level.key])

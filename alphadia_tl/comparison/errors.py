@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from alphadia_tl.entrapment.database import Entrapment
+from alphadia_tl.entrapment.database import UNKNOWN, Entrapment, why_unknown
 from alphadia_tl.entrapment.estimate import Discoveries, FdpEstimate, combined, verdict
-from alphadia_tl.entrapment.levels import PRECURSORS, PROTEIN_GROUPS, Level, discoveries, entrapment_rows
+from alphadia_tl.entrapment.levels import PRECURSORS, PROTEIN_GROUPS, Level, discoveries
 from alphadia_tl.host.search_tables import SearchOutput
 
 ALL_RUNS = "all"
@@ -49,10 +50,7 @@ def versus(second: str, first: str) -> str:
 def error_verdicts(
     level: Level, outputs: Sequence[SearchOutput], errors: Mapping[str, Sequence[ListErrors | None]]
 ) -> Iterator[str]:
-    """Say whether the FDR holds where it is claimed: for each run; for protein groups, for all runs together.
-
-    The errors are those of each run, and of all together, one per search.
-    """
+    """Say whether the FDR holds where it is claimed: for each run; for protein groups, for all runs together."""
     for i, output in enumerate(outputs):
         union = errors[ALL_RUNS][i]
         if union is None or union.estimate is None:
@@ -71,19 +69,24 @@ def error_verdicts(
 
 
 def count_verdicts(
-    level: Level, names: Sequence[str], numbers: Sequence[int], matched: Sequence[tuple[int, float] | None]
+    level: Level, outputs: Sequence[SearchOutput], numbers: Sequence[int], matched: Sequence[tuple[int, float] | None]
 ) -> Iterator[str]:
-    """Say how many more or fewer each search found than the first: of what it identified or, with entrapment, matched.
-
-    See `matched_targets`.
-    """
-    for i in range(1, len(names)):
+    """Say how many more each search found than the first: of what it identified or, with entrapment, matched."""
+    for i in range(1, len(outputs)):
         one, two = matched[0], matched[i]
-        if one is None or two is None:
+        if not have_run_in_common(outputs[0], outputs[i]):
+            text = f"which found more {UNKNOWN}: they have no run in common"
+        elif one is None or two is None:
             text = f"{_change(numbers[0], numbers[i])} at the claimed FDR ({NO_ESTIMATE})"
         else:
-            text = f"{_change(one[0], two[0])} targets at the same estimated FDP of {two[1]:.2%}"
-        yield f"{level.name}, {versus(names[i], names[0])}: {text}"
+            where = f"at the same estimated FDP of {two[1]:.2%}" if two[1] else "before the first entrapment"
+            text = f"{_change(one[0], two[0])} targets {where}"
+        yield f"{level.name}, {versus(outputs[i].name, outputs[0].name)}: {text}"
+
+
+def have_run_in_common(first: SearchOutput, second: SearchOutput) -> bool:
+    """Return whether two searches can be compared; one that found nothing can."""
+    return not (first.runs and second.runs) or bool(set(first.runs) & set(second.runs))
 
 
 def _change(before: int, after: int) -> str:
@@ -96,27 +99,29 @@ def entrapments_of(
 ) -> tuple[list[Entrapment | None], list[str]]:
     """Return the entrapment of each search, from that of all or of each by its name, and notes on those without one.
 
-    A prefix may be a wrong one: it counts where a table of twins or of peptides left out says that there is entrapment,
-    or where an identification of any search has it.
+    A prefix may be a wrong one, and no entrapment found is no error only where some was searched: where an
+    identification of the search has it, its FASTA, or another search of the same database.
     """
     if entrapment is None:
         return [None] * len(outputs), []
     known = [entrapment if isinstance(entrapment, Entrapment) else entrapment.get(o.name) for o in outputs]
-    pairs = list(zip(known, judged_rows(outputs, PRECURSORS), strict=True))
-    if not any(e and (e.target_of or e.left_out or has_entrapment(rows, e)) for e, rows in pairs):
-        prefixes = ", ".join(sorted({repr(e.prefix) for e in known if e}))
-        notes = [f"No protein starts with {prefixes} in any search: no error is estimated."] if prefixes else []
-        return [None] * len(outputs), notes
-    without = ", ".join(o.name for o, e in zip(outputs, known, strict=True) if e is None)
-    notes = [f"No entrapment in the database of {without}: no error is estimated there."] if without else []
-    if len({(e.prefix, e.design, e.k, e.r, len(e.target_of)) for e in known if e}) > 1:
+    if not any(known):
+        return known, []
+    pairs = list(zip(outputs, known, strict=True))
+    why = {o.name: why_unknown(e, o.judged, o.settings) if e else "no entrapment is known" for o, e in pairs}
+    searched = {_database(o) for o in outputs if not why[o.name]}
+    marked = [None if why[o.name] and _database(o) not in searched else e for o, e in pairs]
+    without = [o.name for o, e in zip(outputs, marked, strict=True) if e is None]
+    notes = [f"{name}: the error {UNKNOWN}: {why[name]}." for name in without]
+    if len({(e.prefix, e.design, e.k, e.r, len(e.target_of)) for e in marked if e}) > 1:
         notes.append("The searches differ in their entrapment: each is estimated with its own.")
-    return known, notes
+    return marked, notes
 
 
-def has_entrapment(rows: pd.DataFrame, entrapment: Entrapment) -> bool:
-    """Tell whether any precursor belongs to entrapment proteins only."""
-    return bool(entrapment_rows(rows, PRECURSORS, entrapment).any())
+def _database(output: SearchOutput) -> tuple[str, ...]:
+    """Return the files that were searched; the library of a final pass is made of the first one's FASTA."""
+    fastas = output.settings.get("fasta_paths") or ()
+    return tuple(sorted(str(Path(f).resolve()) for f in fastas or [str(output.settings.get("library_path"))]))
 
 
 def judged_rows(outputs: Sequence[SearchOutput], level: Level) -> list[pd.DataFrame]:
@@ -147,13 +152,11 @@ def errors_in(
 
 def matched_targets(errors: Sequence[ListErrors | None]) -> list[tuple[int, float] | None]:
     """Return the targets of each search where the combined estimate of all is the smallest of them, and that one."""
-    limit = min((e.estimate.combined for e in errors if e and e.estimate), default=0.0)
-    return [
-        None
-        if e is None
-        else (int((~e.found.is_entrapment[: matched_prefix(e.found, e.entrapment.r, limit)]).sum()), limit)
-        for e in errors
-    ]
+    limit = min((e.estimate.combined for e in errors if e and e.estimate), default=None)
+    if limit is None:
+        return [None] * len(errors)
+    kept = [None if e is None else (e, matched_prefix(e.found, e.entrapment.r, limit)) for e in errors]
+    return [None if k is None else (int((~k[0].found.is_entrapment[: k[1]]).sum()), limit) for k in kept]
 
 
 def error_rows(
@@ -190,10 +193,6 @@ def notes_on_errors(outputs: Sequence[SearchOutput], marked: Sequence[Entrapment
     yield BEFORE if not without else AFTER.format(names=", ".join(without))
     if any(len(o.runs) > 1 for o in outputs):
         yield SEVERAL_RUNS
-    few = [
-        o.name
-        for o, e, rows in zip(outputs, marked, judged_rows(outputs, PRECURSORS), strict=True)
-        if e is not None and int(entrapment_rows(rows, PRECURSORS, e).sum()) < FEW_ENTRAPMENTS
-    ]
-    if few:
+    judged = zip(outputs, marked, judged_rows(outputs, PRECURSORS), strict=True)
+    if few := [o.name for o, e, rows in judged if e and e.marks(rows["proteins"]).sum() < FEW_ENTRAPMENTS]:
         yield f"Fewer than {FEW_ENTRAPMENTS} entrapments in {', '.join(few)}: the estimates are rough."

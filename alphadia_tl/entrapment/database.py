@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import difflib
 import logging
 import re
 from collections import Counter
@@ -16,8 +18,8 @@ import pandas as pd
 
 from alphadia_tl.entrapment.estimate import Array, Design, Discoveries, FdpEstimate, estimate_fdp
 from alphadia_tl.errors import DataError, QuantificationError, SettingsError
-from alphadia_tl.files import read_yaml
-from alphadia_tl.host.fasta import DigestSettings, Protein
+from alphadia_tl.files import absolute_path, read_yaml
+from alphadia_tl.host.fasta import DigestSettings, Protein, read_fasta
 from alphadia_tl.settings import EntrapmentSettings
 
 logger = logging.getLogger(__name__)
@@ -26,6 +28,7 @@ logger = logging.getLogger(__name__)
 PREFIX = "ENTRAPMENT_"
 #: Ends of the names of the files beside an entrapment FASTA.
 FACTS, TWINS, LEFT_OUT = "entrapment.yaml", "twins.tsv", "left_out.tsv"
+UNKNOWN = "cannot be said"
 MAKE_AGAIN = "Make it again with 'alphadia-tl entrapment'."
 
 
@@ -48,16 +51,12 @@ class Entrapment:
 
     def __post_init__(self) -> None:
         if not self.prefix or self.design not in ("shuffled", "foreign") or self.k < 1 or not self.r > 0:
-            raise DataError(
-                f"No such entrapment: prefix {self.prefix!r}, design {self.design!r}, k {self.k}, r {self.r}."
-            )
+            values = f"prefix {self.prefix!r}, design {self.design!r}, k {self.k}, r {self.r}"
+            raise DataError(f"No such entrapment: {values}.")
 
     @classmethod
     def read(cls, fasta: Path) -> Entrapment:
-        """Read what ``alphadia-tl entrapment`` wrote beside a FASTA file.
-
-        Raises DataError or QuantificationError if the facts, or a table, are missing or cannot be read.
-        """
+        """Read what ``alphadia-tl entrapment`` wrote beside a FASTA file; DataError or QuantificationError without."""
         facts = read_facts(fasta)
         target_of = read_twins(beside(fasta, TWINS))[0] if facts["design"] == "shuffled" else {}
         return cls(facts["prefix"], target_of, read_left_out(None, [fasta]), facts["design"], facts["k"], facts["r"])
@@ -74,18 +73,13 @@ class Entrapment:
 
 
 def require_unmarked(proteins: Iterable[str], prefix: str) -> None:
-    """Make sure that no target could be taken for an entrapment.
-
-    Raises DataError if the prefix is unusable or an accession begins with it.
-    """
+    """Raise a DataError if a prefix is unusable, or a target could be taken for an entrapment."""
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", prefix):
         raise DataError(f"The prefix {prefix!r} must be letters, digits, '_', '.' or '-'.")
     marked = [accession for accession in proteins if accession.startswith(prefix)]
     if marked:
-        raise DataError(
-            f"{len(marked)} accessions of the targets begin with {prefix!r} already, such as {marked[0]!r}.",
-            "Give the FASTA without entrapment proteins, or another --prefix.",
-        )
+        advice = "Give the FASTA without entrapment proteins, or another --prefix."
+        raise DataError(f"{len(marked)} accessions begin with {prefix!r} already, such as {marked[0]!r}.", advice)
 
 
 def entrapment_protein(target: Protein, sequence: str, prefix: str, *, copy: int = 1, what: str) -> Protein:
@@ -109,10 +103,7 @@ def beside(fasta: Path, name: str) -> Path:
 
 
 def read_facts(fasta: Path) -> dict[str, Any]:
-    """Read what ``alphadia-tl entrapment`` noted of a FASTA file: prefix, design, k, r, and the digest.
-
-    Raises DataError if the file is missing, cannot be read or is another one.
-    """
+    """Read prefix, design, k, r and digest of a FASTA that ``alphadia-tl entrapment`` wrote; a DataError without."""
     path = beside(fasta, FACTS)
     facts = read_yaml(path, error=DataError, advice=MAKE_AGAIN)
     try:
@@ -150,23 +141,112 @@ def _read_table(path: Path, names: list[str]) -> pd.DataFrame:
     try:
         return pd.read_csv(path, sep="\t", usecols=names, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise QuantificationError(
-            f"The table {path} cannot be read: {error}.", "Give the one that alphadia-tl entrapment wrote."
-        ) from error
+        advice = "Give the one that alphadia-tl entrapment wrote."
+        raise QuantificationError(f"The table {path} cannot be read: {error}.", advice) from error
 
 
-def _made_fasta(fastas: Iterable[str | Path]) -> Path | None:
-    """Return the first FASTA file that ``alphadia-tl entrapment`` wrote."""
-    return next((f for f in map(Path, fastas) if beside(f, FACTS).is_file()), None)
+def fastas_of(config: Mapping[str, Any]) -> list[Path]:
+    """Return the FASTA files of a search."""
+    return [absolute_path(path) for path in config.get("fasta_paths") or ()]
 
 
-def with_files(settings: EntrapmentSettings, fastas: Iterable[str | Path]) -> EntrapmentSettings:
+def proteins_of(config: Mapping[str, Any]) -> list[Protein]:
+    """Return the proteins of a search's FASTA files as far as they can be read; that they cannot is told elsewhere."""
+    proteins: list[Protein] = []
+    for fasta in fastas_of(config):
+        with contextlib.suppress(DataError):
+            proteins += read_fasta(fasta)
+    return proteins
+
+
+def _made(fastas: Iterable[Path]) -> list[Path]:
+    """Return the FASTA files that ``alphadia-tl entrapment`` wrote."""
+    return [fasta for fasta in fastas if beside(fasta, FACTS).is_file()]
+
+
+def why_unknown(entrapment: Entrapment, rows: pd.DataFrame, config: Mapping[str, Any]) -> str:
+    """Return why a search that found no entrapment says nothing of its errors; empty where it could have found some."""
+    if entrapment.marks(rows["proteins"]).any():
+        return ""
+    proteins, begin = proteins_of(config), f"begins with {entrapment.prefix!r}"
+    if any(protein.accession.startswith(entrapment.prefix) for protein in proteins):
+        return ""
+    if proteins:
+        return f"no protein of the FASTA {begin}"
+    return f"no protein that was found {begin}, and there is no FASTA to look into"
+
+
+def problems(settings: EntrapmentSettings, config: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the entrapment of a search, before it: nothing could be said of its errors after it.
+
+    Files beside a FASTA count as `with_files` takes them; a FASTA that cannot be read is left to others.
+    """
+    fastas, section = fastas_of(config), EntrapmentSettings.section
+    try:
+        settings = with_files(settings, fastas)
+        read_left_out(None, fastas)
+    except (DataError, QuantificationError) as error:
+        return [str(error)]
+    found = []
+    if settings.prefix and len(made := _made(fastas)) > 1:
+        found.append(
+            f"{' and '.join(map(str, made))} have entrapment each: make one FASTA of all, with --fasta for each."
+        )
+    if settings.prefix is None:
+        if settings != EntrapmentSettings():
+            found.append(f"Config section '{section}' has no prefix: nothing tells which proteins are entrapment.")
+        return found
+    proteins = proteins_of(config)
+    found += [_prefix_problem(settings.prefix, proteins)] if proteins else []
+    found += [twins_problem(Path(settings.twins), settings.prefix, config)] if settings.twins else []
+    if settings.twins and settings.design == "foreign":
+        found.append(f"Config section '{section}' names twins, and the design 'foreign', which has none.")
+    return [problem for problem in found if problem]
+
+
+def _prefix_problem(prefix: str, proteins: Sequence[Protein]) -> str:
+    marked = [protein.accession for protein in proteins if protein.accession.startswith(prefix)]
+    if len(marked) == len(proteins):
+        return f"All accessions of the FASTA begin with the entrapment prefix {prefix!r}: there is no target."
+    if marked:
+        joined = [accession for accession in marked if ";" in accession]
+        return f"The entrapment accession {joined[0]!r} has a ';', which joins accessions in results." if joined else ""
+    tokens = {m[0].upper(): m[0] for p in proteins if (m := re.match(r"[^\W\d_]+[_.:|-]*", p.accession))}
+    alike = [tokens[token] for token in difflib.get_close_matches(prefix.upper(), tokens)]
+    hint = f" Is it {' or '.join(map(repr, alike))}?" if alike else f" They begin as {proteins[-1].accession!r} does."
+    return f"None of {len(proteins)} accessions of the FASTA begins with the entrapment prefix {prefix!r}.{hint}"
+
+
+def twins_problem(path: Path, prefix: str, config: Mapping[str, Any]) -> str:
+    """Return what is wrong with a table of twins, of which some are looked for in the FASTA's entrapment, if any."""
+    try:
+        twins = list(read_twins(path)[0])
+    except QuantificationError as error:
+        return str(error)
+    if not twins:
+        return f"The table {path} has no twins."
+    text = "\n".join(protein.sequence for protein in proteins_of(config) if protein.accession.startswith(prefix))
+    looked_up = twins[:: max(1, len(twins) // 200)]
+    lost = [twin for twin in looked_up if twin not in text]
+    if not text or not lost:
+        return ""
+    where = f"{len(lost)} of {len(looked_up)} twins that were looked up are in no protein {prefix}..."
+    return f"The table {path} is that of another FASTA: {where}, such as {lost[0]}."
+
+
+def require_entrapment(settings: EntrapmentSettings, config: Mapping[str, Any]) -> None:
+    """Raise a SettingsError with all `problems` of the entrapment of a search, if any."""
+    if found := problems(settings, config):
+        raise SettingsError(" ".join(found), f"See '{EntrapmentSettings.section}'.")
+
+
+def with_files(settings: EntrapmentSettings, fastas: Iterable[Path]) -> EntrapmentSettings:
     """Complete settings by what was written beside a FASTA file of the search.
 
     What the user wrote goes first; with another prefix than the file's nothing is taken from it. Raises DataError if a
     file that is there cannot be read.
     """
-    fasta = _made_fasta(fastas)
+    fasta = next(iter(_made(fastas)), None)
     if fasta is None:
         return settings
     facts, default = read_facts(fasta), EntrapmentSettings()
@@ -185,9 +265,10 @@ def with_files(settings: EntrapmentSettings, fastas: Iterable[str | Path]) -> En
 def settings_of_search(settings: EntrapmentSettings, config: Mapping[str, Any]) -> EntrapmentSettings:
     """Return the settings that count for a search with this config, and log what was taken from a file.
 
-    Raises DataError if a file that is there cannot be read.
+    Raises SettingsError as `require_entrapment` does.
     """
-    found = with_files(settings, config.get("fasta_paths") or ())
+    require_entrapment(settings, config)
+    found = with_files(settings, fastas_of(config))
     if found != settings:
         logger.info(
             f"Entrapment as alphadia-tl entrapment wrote it: accessions {found.prefix}..., {found.design}, "
@@ -198,7 +279,7 @@ def settings_of_search(settings: EntrapmentSettings, config: Mapping[str, Any]) 
     return found
 
 
-def entrapment_of(settings: EntrapmentSettings, fastas: Iterable[str | Path]) -> Entrapment | None:
+def entrapment_of(settings: EntrapmentSettings, fastas: Iterable[Path]) -> Entrapment | None:
     """Read the tables that settings name, and those beside FASTA files; None without a prefix.
 
     Without a table of twins there are no pairs: it has the design "foreign" then. Raises QuantificationError if a table
@@ -211,7 +292,7 @@ def entrapment_of(settings: EntrapmentSettings, fastas: Iterable[str | Path]) ->
     return Entrapment(
         settings.prefix,
         target_of,
-        left_out=read_left_out(twins, map(Path, fastas)),
+        left_out=read_left_out(twins, fastas),
         design="shuffled" if target_of and settings.design == "shuffled" else "foreign",
         k=k,
         r=settings.ratio,
@@ -219,22 +300,22 @@ def entrapment_of(settings: EntrapmentSettings, fastas: Iterable[str | Path]) ->
 
 
 def digest_note(config: Mapping[str, Any]) -> str:
-    """Tell where a search digests otherwise than its entrapment was made for; empty where it does not.
+    """Tell where a search has other peptides than its entrapment was made for; empty where it has not.
 
-    Peptides of another digest have no twin, and r is not theirs.
+    Peptides of another digest, or of another FASTA, have no twin, and r is not theirs.
     """
-    fasta = _made_fasta(config.get("fasta_paths") or ())
-    made = read_facts(fasta).get("digest") if fasta else None
-    if not made or not (config.get("library_prediction") or {}).get("enabled", True):
+    if not (made := _made(fastas := fastas_of(config))):
         return ""
-    try:
-        searched = dataclasses.asdict(DigestSettings.from_config(config))
-    except (SettingsError, DataError):  # the search itself tells
-        return ""
-    differ = [f"{name} {made[name]} for {value}" for name, value in searched.items() if made.get(name, value) != value]
+    others = [str(fasta) for fasta in fastas if fasta not in made]
+    differ = [f"proteins of {' and '.join(others)} beside it"] if others else []
+    digest = read_facts(made[0]).get("digest") or {}
+    if (config.get("library_prediction") or {}).get("enabled", True):
+        with contextlib.suppress(SettingsError, DataError):  # the search itself tells
+            searched = dataclasses.asdict(DigestSettings.from_config(config))
+            differ += [f"{name} {digest[name]} for {v}" for name, v in searched.items() if digest.get(name, v) != v]
     if not differ:
         return ""
     return (
-        f"The entrapment of {fasta} was made for another digest ({', '.join(differ)}): estimates are wrong for the "
-        "peptides that have no twin. Make it again with the --config of the search."
+        f"The entrapment of {made[0]} was made for another search ({', '.join(differ)}): estimates are wrong for the "
+        "peptides that have no twin. Make it again with the --config and each --fasta of the search."
     )

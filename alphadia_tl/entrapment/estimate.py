@@ -132,10 +132,7 @@ def lower_bound(n_target: float, n_entrapment: float) -> float:
 
 
 def combined(n_target: float, n_entrapment: float, r: float) -> float:
-    """Return N_E (1 + 1/r) / (N_T + N_E): for each false entrapment, 1/r false targets are assumed.
-
-    r is the size of the entrapment part of the database divided by the size of the target part.
-    """
+    """Return N_E (1 + 1/r) / (N_T + N_E): for each false entrapment, 1/r false targets are assumed."""
     _check_ratio(r)
     return _share(n_entrapment * (1 + 1 / r), n_target, n_entrapment)
 
@@ -226,8 +223,6 @@ def verdict(estimate: FdpEstimate, claimed_fdr: float) -> Verdict:
 
 def _share(numerator: float, n_target: float, n_entrapment: float) -> float:
     total = n_target + n_entrapment
-    if n_target < 0 or n_entrapment < 0:
-        raise DataError(f"Negative numbers of discoveries: {n_target} targets, {n_entrapment} entrapments.")
     return float(numerator / total) if total else float("nan")
 
 

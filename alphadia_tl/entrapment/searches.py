@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from alphadia_tl.entrapment.database import entrapment_of, with_files
+from alphadia_tl.entrapment.database import UNKNOWN, entrapment_of, fastas_of, why_unknown, with_files
 from alphadia_tl.entrapment.estimate import verdict
 from alphadia_tl.entrapment.levels import PRECURSORS, discoveries
 from alphadia_tl.host.contract import PRECURSOR
@@ -61,31 +61,37 @@ def estimate_pass(folder: Path, settings: EntrapmentSettings, *, claimed_fdr: fl
     Settings are completed by what was written beside the FASTA.
 
     Returns ``fdp`` (paired estimate with twins, else the combined one), ``fdp_lower``, ``fdp_interval``,
-    ``fdp_all_runs``, ``entrapment`` (entrapment precursors), ``verdict`` and ``design``; nothing without a prefix. With
-    several runs ``fdp`` is the mean of each run's list, weighted by its length, for which the FDR is claimed; the list
-    of all runs together collects the errors of each. Raises QuantificationError or DataError if the table of precursors
-    or of twins cannot be read.
+    ``fdp_all_runs``, ``entrapment`` (entrapment precursors), ``verdict``, ``design`` and ``estimate``; the verdict
+    alone, with the reason, where nothing can be said; nothing without a prefix. With several runs ``fdp`` is the mean
+    of each run's list, weighted by its length, for which the FDR is claimed; the list of all runs together collects the
+    errors of each. Raises QuantificationError or DataError if the table of precursors or of twins cannot be read.
     """
-    fastas = read_frozen_config(folder).get("fasta_paths") or ()
-    settings = with_files(settings, fastas)
-    entrapment = entrapment_of(settings, fastas)
+    config = read_frozen_config(folder)
+    settings = with_files(settings, fastas_of(config))
+    entrapment = entrapment_of(settings, fastas_of(config))
     if entrapment is None:
         return {}
     rows = read_run_rows(folder)
     if rows is None:
         rows = read_rows(folder)
         logger.info(f"Entrapment is counted after the protein FDR, and low for that: {folder} has no tables of runs.")
+    why = why_unknown(entrapment, rows, config)
     rows = targets_at(rows, claimed_fdr)
+    if rows.empty or why:
+        said = f"{UNKNOWN}: {why or f'no precursor at {claimed_fdr:.2%} FDR'}"
+        logger.warning(f"Entrapment, {folder}: whether the FDR holds {said}.")
+        return {"verdict": said}
     union = entrapment.estimate(discoveries(rows, PRECURSORS, entrapment))
     lists = [discoveries(of_run, PRECURSORS, entrapment) for _, of_run in rows.groupby("run")]
     found = union if len(lists) < 2 else entrapment.estimate(lists)
     said = verdict(found, claimed_fdr)
+    kind = "combined" if found.paired is None else "paired"
     where = f", in each of {len(lists)} runs" if len(lists) > 1 else ""
     together = f"; {union.upper:.2%} of all runs' precursors together, for which no FDR is claimed" if where else ""
     logger.info(
         f"Entrapment ({settings.design}): {found.n_entrapment:,} of {found.n_entrapment + found.n_target:,} "
         f"precursors before the protein FDR{where}; estimated FDP {found.upper:.2%} ({found.interval_low:.2%} to "
-        f"{found.interval_high:.2%}), claimed {claimed_fdr:.2%}: {said}{together}"
+        f"{found.interval_high:.2%}, {kind}), claimed {claimed_fdr:.2%}: {said}{together}"
     )
     return {
         "fdp": found.upper,
@@ -95,4 +101,5 @@ def estimate_pass(folder: Path, settings: EntrapmentSettings, *, claimed_fdr: fl
         "entrapment": union.n_entrapment,
         "verdict": said,
         "design": settings.design,
+        "estimate": kind,
     }

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from alphadia_tl.errors import DataError, SettingsError
-from alphadia_tl.host.fasta import DigestSettings, i_as_l, searched_peptides
+from alphadia_tl.host.fasta import NON_SPECIFIC, DigestSettings, i_as_l, searched_peptides
 
 #: A twin that shares more of its backbone cleavages with a target has nearly the target's spectrum.
 MAX_SHARED_LADDER = 0.5
@@ -96,10 +96,8 @@ class Twins:
     """Entrapment proteins and how their peptides belong to the targets'.
 
     ``sequences`` has the entrapment protein of each target protein and copy (1 .. k); none where nothing could be
-    shuffled. ``table`` has the columns ``target_peptide, twin_peptide, protein, copy`` and one row per twin, with the
-    target proteins joined by ";". ``left_out`` has ``target_peptide, entrapment_peptide, protein, copy, reason``:
-    peptides of entrapment proteins that are no twins and must not be counted. ``n_target_peptides`` counts distinct
-    peptides of the digest.
+    shuffled. ``table`` has the `TWIN_COLUMNS`, a row per twin, target proteins joined by ";"; ``left_out`` the
+    `LEFT_OUT_COLUMNS`: peptides of entrapment proteins that are no twins and must not be counted.
     """
 
     sequences: dict[tuple[str, int], str]
@@ -132,19 +130,15 @@ class _Protein:
 
 
 def make_twins(proteins: Mapping[str, str], settings: DigestSettings, *, k: int = 1, seed: int = 1) -> Twins:
-    """Shuffle a proteome piece by piece: each residue stays between its two cleavage sites.
+    """Shuffle a proteome, sequences by name, piece by piece: each residue stays between its two cleavage sites.
 
     Equal pieces get equal twins in all proteins, so a peptide has one twin per copy wherever it occurs, and a peptide
     with missed cleavages has the joined twins of its pieces. Pieces of twins that are equal or nearly equal (I = L) to
-    any target peptide or another twin are drawn again, several times.
-
-    Proteins are sequences by name; each target gets k twins. The same peptide gets the same twin with the same seed,
-    except where twins had to be drawn again.
-
-    Raises SettingsError if the enzyme is non-specific, cuts depend on more than residue sets, or ``k`` or ``seed`` is
+    any target peptide or another twin are drawn again, several times; else the same seed gives the same twin. Raises
+    SettingsError if the enzyme is non-specific, cuts depend on more than residue sets, or ``k`` or ``seed`` is
     impossible; DataError if the digest has no peptide.
     """
-    if not settings.is_specific:
+    if settings.pattern in NON_SPECIFIC:
         raise SettingsError("Shuffled twins need an enzyme with cleavage sites.", "Use a foreign FASTA (--foreign).")
     if k < 1 or seed < 0:
         raise SettingsError(f"Entrapment with k {k} and seed {seed} is not possible.", "Use k >= 1 and seed >= 0.")

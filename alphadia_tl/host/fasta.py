@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from alphabase.constants.aa import AA_ASCII_MASS
 from alphabase.protein.fasta import Digest, protease_dict, read_fasta_file
 
 from alphadia_tl.errors import DataError, SettingsError
@@ -63,16 +62,13 @@ def read_fasta(path: Path) -> list[Protein]:
         raise DataError(f"{path} is empty: it has no protein.", "Is it a FASTA file?")
     if not begin.startswith(b">"):
         line = begin.splitlines()[0][:40].decode(errors="replace")
-        raise DataError(
-            f"{path} does not begin with a header line ('>...') but with {line!r}.",
-            "Is it a FASTA file? Remove blank lines and comments before the first '>': alphaDIA stops there.",
-        )
+        advice = "Is it a FASTA file? alphaDIA reads no blank lines or comments before the first '>'."
+        raise DataError(f"{path} does not begin with a header line ('>...') but with {line!r}.", advice)
     try:
         records = list(read_fasta_file(str(path)))
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"The FASTA file {path} cannot be read: {error}.", "Save it as UTF-8, sequences in plain letters."
-        ) from error
+        advice = "Save it as UTF-8, sequences in plain letters."
+        raise DataError(f"The FASTA file {path} cannot be read: {error}.", advice) from error
     proteins = [Protein(r["protein_id"], r["gene_org"], r["description"], r["sequence"]) for r in records]
     if not any(protein.sequence for protein in proteins):
         raise DataError(f"{path} has no protein with a sequence.", "Is it a FASTA file?")
@@ -84,25 +80,19 @@ def read_fasta(path: Path) -> list[Protein]:
 def read_proteins(paths: Iterable[Path]) -> dict[str, Protein]:
     """Read the proteins of FASTA files by accession, in the order of the files; the same protein twice is one.
 
-    Raises DataError if a file cannot be read, or an accession stands for two sequences, of which alphaDIA may search
-    the last only, or has a ";", which joins accessions in alphaDIA's tables, or is that of another tool's decoy, or has
-    no sequence.
+    Raises DataError if a file cannot be read, or an accession has no sequence or two, of which alphaDIA may search the
+    last only, or a ";", which joins accessions in alphaDIA's tables, or is that of another tool's decoy.
     """
     proteins: dict[str, Protein] = {}
     for path in paths:
         found = read_fasta(path)
         if decoys := decoys_of_other_tools(found):
-            raise DataError(
-                f"{path} has {len(decoys)} decoys, such as {decoys[0]!r}.",
-                "Remove them: alphaDIA makes its own and would search these as proteins.",
-            )
+            advice = "Remove them: alphaDIA makes its own and would search these as proteins."
+            raise DataError(f"{path} has {len(decoys)} decoys, such as {decoys[0]!r}.", advice)
         for protein in found:
             name, known = protein.accession, proteins.get(protein.accession)
             if ";" in name:
-                raise DataError(
-                    f"{path}: the accession {name!r} has a ';', which joins accessions in alphaDIA's tables.",
-                    "Write another character.",
-                )
+                raise DataError(f"{path}: the accession {name!r} has a ';', which joins accessions.", "Rename it.")
             if not protein.sequence:
                 raise DataError(f"{path}: protein {name!r} has no sequence.", "Remove it.")
             if known and known.sequence != protein.sequence:
@@ -113,13 +103,13 @@ def read_proteins(paths: Iterable[Path]) -> dict[str, Protein]:
 
 def decoys_of_other_tools(proteins: Iterable[Protein]) -> list[str]:
     """Return the first word of the headers that mark decoys, such as ``rev_sp|P02769|ALBU_BOVIN`` or ``##P02769``."""
-    words = ((protein, protein.header.split(maxsplit=1)[0]) for protein in proteins if protein.header.strip())
-    return [word for protein, word in words if _DECOY.match(word) or _DECOY.match(protein.accession)]
+    words = ((protein.accession, protein.header.split(maxsplit=1)[0]) for protein in proteins if protein.accession)
+    return [word for accession, word in words if _DECOY.match(word) or _DECOY.match(accession)]
 
 
 RESIDUES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #: alphaDIA drops peptides with another letter: with B, J, X, Z by name, with stops, gaps and lower case by their mass.
-SEARCHED = frozenset(aa for aa in RESIDUES if AA_ASCII_MASS[ord(aa)] < 1e6) - set("BJXZ")
+SEARCHED = frozenset(RESIDUES) - set("BJXZ")
 #: Lower case with a mass in alphabase: peptides of these and upper case stay, and peptdeep cannot predict them.
 _UNPREDICTED = SEARCHED | set("sty")
 NON_SPECIFIC = ("non-specific", "()")
@@ -144,10 +134,8 @@ class DigestSettings:
             raise SettingsError(f"A digest is an enzyme's name and whole numbers, not {self.enzyme!r}, {numbers}.")
         _ = self.pattern
         if self.missed_cleavages < 0 or not 2 <= self.min_length <= self.max_length:
-            raise SettingsError(
-                f"Digestion with {self.missed_cleavages} missed cleavages to peptides of {self.min_length} to "
-                f"{self.max_length} residues is not possible."
-            )
+            what = f"{self.missed_cleavages} missed cleavages to peptides of {self.min_length} to {self.max_length}"
+            raise SettingsError(f"Digestion with {what} residues is not possible.")
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], **changes: Any) -> DigestSettings:
@@ -176,11 +164,6 @@ class DigestSettings:
         except re.error as error:
             raise SettingsError(f"The enzyme {self.enzyme!r} is no regular expression: {error}.") from error
         return self.enzyme
-
-    @property
-    def is_specific(self) -> bool:
-        """False where the enzyme cuts everywhere."""
-        return self.pattern not in NON_SPECIFIC
 
     @cached_property
     def _digest(self) -> Any:
@@ -240,12 +223,10 @@ def require_predictable(proteins: Iterable[Protein], settings: DigestSettings) -
 
 def note_on_letters(proteins: Iterable[Protein]) -> str:
     """Tell which letters of sequences alphaDIA does not search, and how often they are there; empty without any."""
-    counts = sum((Counter(protein.sequence) for protein in proteins), Counter())
-    odd = {letter: count for letter, count in counts.items() if letter not in SEARCHED}
-    lower = sum(count for letter, count in odd.items() if letter.islower())
-    told = [f"{letter!r} {count:,}" for letter, count in sorted(odd.items()) if not letter.islower()]
-    told += [f"lower case {lower:,}"] * (lower > 0)
-    return f"Peptides with these residues are not searched: {', '.join(told)}." if told else ""
+    letters = "".join(protein.sequence for protein in proteins if not SEARCHED.issuperset(protein.sequence))
+    odd = Counter("lower case" if aa.islower() else repr(aa) for aa in letters if aa not in SEARCHED)
+    told = ", ".join(f"{kind} {count:,}" for kind, count in sorted(odd.items()))
+    return f"Peptides with these residues are not searched: {told}." if told else ""
 
 
 def i_as_l(peptide: str) -> str:

@@ -158,10 +158,16 @@ def read_run_rows(folder: Path) -> pd.DataFrame | None:
     return rows.fillna(dict.fromkeys(TEXT, "")).astype(dict.fromkeys(TEXT, "str"))
 
 
-def targets_at(rows: pd.DataFrame, fdr: float) -> pd.DataFrame:
-    """Return the targets up to an FDR, without the column ``decoy``."""
-    kept = rows["decoy"].eq(0) & rows["q"].le(fdr)
-    return rows[kept].drop(columns="decoy").reset_index(drop=True)
+def targets_at(rows: pd.DataFrame, fdr: float, levels: Sequence[str] = ("q",)) -> pd.DataFrame:
+    """Return the targets up to an FDR, without the column ``decoy``; raises QuantificationError without any q value."""
+    targets = rows[rows["decoy"].eq(0)].drop(columns="decoy")
+    for level in levels:
+        if len(targets) and targets[level].isna().all():
+            raise QuantificationError(
+                f"The precursors have no q values ({level}).", "Are they those of a whole search?"
+            )
+        targets = targets[targets[level].le(fdr)]
+    return targets.reset_index(drop=True)
 
 
 def read_precursors(folder: Path, columns: Sequence[str]) -> pd.DataFrame | None:

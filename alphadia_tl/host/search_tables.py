@@ -88,12 +88,11 @@ def read_output(folder: Path, name: str, *, without_mbr: bool = False) -> Search
     settings = read_frozen_config(_there(where / CONFIG_FILE).parent)
     rows = read_rows(where)
     fdr = _number(settings, where)
-    at_fdr = rows["decoy"].eq(0) & rows["q"].le(fdr) & rows["pg_q"].le(fdr)
     run_rows = read_run_rows(where)
     return SearchOutput(
         name=name,
         folder=folder,
-        rows=rows[at_fdr].drop(columns="decoy").reset_index(drop=True),
+        rows=targets_at(rows, fdr, ("q", "pg_q")),
         run_rows=None if run_rows is None else targets_at(run_rows, fdr),
         claimed_fdr=fdr,
         mbr=mbr,

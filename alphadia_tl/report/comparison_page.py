@@ -21,11 +21,7 @@ MAX_RUNS_SHOWN = 12
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table whose cells are text already.
-
-    The first ``n_names`` columns are names and stand left; the others are numbers and stand right, but for the column
-    of the index ``text``, if any.
-    """
+    """A table of text: the first ``n_names`` columns and that of the index ``text`` stand left, the numbers right."""
 
     title: str
     head: tuple[str, ...]
@@ -177,10 +173,7 @@ def render_comparison(comparison: Comparison) -> str:
 
 
 def write_comparison(folder: Path, comparison: Comparison) -> tuple[Path, Path]:
-    """Write ``comparison.tsv`` and ``comparison.html``, each whole or not at all; return both paths.
-
-    Raises OutputError if a file cannot be written.
-    """
+    """Write ``comparison.tsv`` and ``comparison.html``, each whole or not at all; return both paths."""
     table, page = folder / "comparison.tsv", folder / "comparison.html"
     text = render_comparison(comparison)
     write_stats(table, comparison.table)

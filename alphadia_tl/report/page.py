@@ -140,16 +140,21 @@ def _pass_rows(facts: Facts) -> list[dict[str, str]]:
     if between := facts.get("between_passes"):
         lost, gained, kept = (f"{count(between.get(k))} {k}" for k in ("lost", "gained", "kept"))
         rows.insert(1, row("run by run", lost, gained, kept))
-    if any(p.get("fdp") is not None for p in (one, two)):
+    if _judged(one, two):
         estimates, verdicts = zip(*(_error(p) for p in (one, two)), strict=True)
         rows += [row("Estimated FDP", *estimates), row("Claimed FDR holds?", *verdicts)]
     return rows
 
 
+def _judged(*passes: Mapping[str, Any] | None) -> bool:
+    """Tell whether errors of a pass were estimated, or why they could not be is known."""
+    return any(p and (p.get("fdp") is not None or p.get("verdict")) for p in passes)
+
+
 def _error(found: Mapping[str, Any]) -> tuple[str, str]:
     """Return estimate with interval, and verdict, of a pass."""
     if found.get("fdp") is None:
-        return NOT_MEASURED, DASH
+        return NOT_MEASURED, found.get("verdict") or DASH
     interval = found.get("fdp_interval")
     ends = f" ({percent(interval[0])} to {percent(interval[1])})" if interval else ""
     return percent(found["fdp"]) + ends, found.get("verdict") or DASH
@@ -212,8 +217,8 @@ def render_report(facts: Facts, drawings: Mapping[str, Sequence[Drawing]]) -> st
         headline=headline(facts.get("decisions", ()), first, second),
         pass_rows=_pass_rows(facts),
         between_passes=facts.get("between_passes"),
-        claimed_fdr=percent(provenance.get("fdr", 0.01)),
-        fdp_measured=any((p or {}).get("fdp") is not None for p in (first, second)),
+        claimed_fdr=percent(provenance.get("fdr")),
+        fdp_measured=_judged(first, second),
         models=models,
         stages=stages(seconds),
         total_seconds=total_seconds(seconds),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from alphadia_tl import host
+from alphadia_tl.entrapment.database import UNKNOWN
 from alphadia_tl.entrapment.searches import count_before_protein_fdr, count_between_passes, estimate_pass
 from alphadia_tl.errors import DataError, QuantificationError
 from alphadia_tl.host.plan import HostPlan
@@ -249,6 +250,7 @@ def finish_search(outcome: StepOutcome, final_folder: Path) -> StepOutcome:
     else:
         for folder, count in ((f, c) for f, c in zip(folders, counts, strict=True) if c is not None):
             with _warned(warnings, f"No error estimate for {folder}"):
+                count["verdict"] = UNKNOWN
                 count |= estimate_pass(folder, entrapment, claimed_fdr=provenance["fdr"])
     for warning in warnings:
         logger.warning(warning)

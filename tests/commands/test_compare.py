@@ -209,7 +209,7 @@ def test_a_search_without_entrapment_in_its_database_is_not_called_sound(tmp_pat
     _, said = compare(*[marked, plain][::order], "-o", tmp_path / "out", *flags)
     assert "precursor, marked: estimated FDP" in said
     assert "precursor, plain: estimated FDP" not in said
-    assert "No entrapment in the database of plain: no error is estimated there." in said
+    assert "plain: the error cannot be said: no protein that was found begins with 'ENTRAPMENT_'" in said
     assert "targets at the same estimated FDP" not in said
 
 
@@ -220,7 +220,7 @@ def test_a_search_of_the_same_database_that_found_no_entrapment_is_judged(tmp_pa
     ]
     _, said = compare(*found, "-o", tmp_path / "out")
     assert "precursor, b: estimated FDP 0.00%" in said
-    assert "No entrapment in the database" not in said
+    assert "cannot be said" not in said
 
 
 def test_the_recorded_ratio_counts_and_a_file_beside_the_fasta_counts_before_it(tmp_path):

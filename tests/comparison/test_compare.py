@@ -122,16 +122,54 @@ def test_entrapments_are_neither_gained_nor_lost(outputs):
     assert any("Fewer than 10 entrapments in off, on" in note for note in c.notes)
 
 
-def test_a_prefix_that_no_protein_has_gives_no_estimate(outputs):
-    """Else a mistyped prefix would show a search without errors."""
-    found = outputs(off=[precursors(range(8))], on=[precursors(range(8))])
+FASTAS = [
+    ("entrapment was searched", ">P1\nMK\n>ENTRAPMENT_P1\nKM\n", ""),
+    ("another prefix", ">P1\nMK\n>TRAP_P1\nKM\n", "no protein of the FASTA begins with 'ENTRAPMENT_'"),
+    ("the prefix within an accession", ">P1\nMK\n>XENTRAPMENT_P1\nKM\n", "no protein of the FASTA begins with"),
+    ("no FASTA", None, "no protein that was found begins with 'ENTRAPMENT_', and there is no FASTA to look into"),
+]
+
+
+@pytest.mark.parametrize(("text", "reason"), [f[1:] for f in FASTAS], ids=[f[0] for f in FASTAS])
+def test_no_entrapment_found_says_something_only_where_some_was_searched(tmp_path, text, reason):
+    """Else a mistyped prefix, with tables of any FASTA, would show a search without errors."""
+    if text:
+        (tmp_path / "x.fasta").write_text(text)
+    found = [
+        read_output(write_output(tmp_path / arm, precursors(range(8000)), fasta_paths=[str(tmp_path / "x.fasta")]), arm)
+        for arm in ("off", "on")
+    ]
+    c = compare(found, Entrapment("ENTRAPMENT_", {"ACK": "CAK"}, frozenset({"CCK"})))
+    assert c.measured == (not reason)
+    assert c.value("precursor", "on", "n_entrapment") == (None if reason else 0)
+    assert any(v.startswith("precursor, on: estimated FDP 0.00%") and v.endswith("valid") for v in c.verdicts) == (
+        not reason
+    )
+    assert any("8,000 against 8,000 (+0.0%) targets before the first entrapment" in v for v in c.verdicts) == (
+        not reason
+    )
+    assert [n for n in c.notes if "cannot be said" in n] == [
+        f"{a}: the error cannot be said: {reason}." for a in ("off", "on") if reason
+    ]
+
+
+def test_searches_without_a_run_in_common_are_not_compared(outputs):
+    c = compare(outputs(off=[precursors(range(8))], on=[precursors(range(12), run="run_2")], none=[precursors([])]))
+    said = [v for v in c.verdicts if v.startswith("precursor")]
+    assert said[0] == "precursor, on vs off: which found more cannot be said: they have no run in common"
+    assert said[1].startswith("precursor, none vs off: 0 against 8 (-100.0%)")
+    assert c.value("precursor", "on vs off", "gained") is None
+    assert c.value("precursor", "none vs off", "lost") == 8
+
+
+def test_searches_that_all_found_nothing_match_at_no_fdp(outputs, tmp_path):
+    (tmp_path / "x.fasta").write_text(">ENTRAPMENT_P1\nKM\n")
+    fasta = {"fasta_paths": [str(tmp_path / "x.fasta")]}
+    found = [read_output(write_output(tmp_path / arm, precursors([]), **fasta), arm) for arm in ("off", "on")]
     c = compare(found, ENTRAPMENT)
-    assert any("No protein starts with 'ENTRAPMENT_'" in note for note in c.notes)
-    assert not c.measured
-    assert not any("valid" in text for text in c.verdicts)
-    known = compare(found, Entrapment("ENTRAPMENT_", {"ACK": "CAK"}))
-    assert known.measured
-    assert known.value("precursor", "on", "n_entrapment") == 0
+    assert c.value("precursor", "on", "matched_fdp") is None
+    assert c.value("precursor", "on", "fdp_combined") is None
+    assert not any("valid" in verdict for verdict in c.verdicts)
 
 
 def test_a_search_that_found_nothing_has_no_estimate_and_does_not_decide_the_match(outputs):
