@@ -78,11 +78,7 @@ def quantity_agreement(shared: pd.DataFrame) -> dict[str, float]:
 
 
 def variation(rows: pd.DataFrame, key: str) -> pd.Series[float]:
-    """Return the coefficient of variation over runs (replicates) of what has a quantity above zero in every run.
-
-    By identification: standard deviation (n - 1) divided by the mean; empty with fewer than two runs. See
-    `shared_table` for the key.
-    """
+    """Return the coefficient of variation over runs (replicates) of what has a quantity above zero in every run."""
     quantity = f"{key}_intensity"
     wide = rows[rows[quantity] > 0].pivot_table(index=key, columns="run", values=quantity, aggfunc="max")
     if rows["run"].nunique() < 2 or wide.shape[1] < rows["run"].nunique():
@@ -167,12 +163,7 @@ def compare(
     *,
     notes: Sequence[str] = (),
 ) -> Comparison:
-    """Compare finished searches with the first of them.
-
-    ``entrapment`` is that of all searches, or of each by its name; nothing is said about the errors of a search without
-    it. ``notes`` are what is known already and should be told. Raises SettingsError if there are fewer than two
-    searches or two of one name.
-    """
+    """Compare finished searches with the first of them."""
     names = [o.name for o in outputs]
     if len(names) < 2 or len(set(names)) < len(names):
         raise SettingsError(f"A comparison needs at least two searches of different names, not {names}.")

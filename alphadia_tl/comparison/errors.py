@@ -97,11 +97,7 @@ def _change(before: int, after: int) -> str:
 def entrapments_of(
     outputs: Sequence[SearchOutput], entrapment: Entrapment | Mapping[str, Entrapment] | None
 ) -> tuple[list[Entrapment | None], list[str]]:
-    """Return the entrapment of each search, from that of all or of each by its name, and notes on those without one.
-
-    A prefix may be a wrong one, and no entrapment found is no error only where some was searched: where an
-    identification of the search has it, its FASTA, or another search of the same database.
-    """
+    """Return the entrapment of each search, from that of all or of each by its name, and notes on those without one."""
     if entrapment is None:
         return [None] * len(outputs), []
     known = [entrapment if isinstance(entrapment, Entrapment) else entrapment.get(o.name) for o in outputs]
@@ -125,11 +121,7 @@ def _database(output: SearchOutput) -> tuple[str, ...]:
 
 
 def judged_rows(outputs: Sequence[SearchOutput], level: Level) -> list[pd.DataFrame]:
-    """Return the identifications in which entrapments are counted: of all searches before the protein FDR, or of none.
-
-    The protein FDR takes away entrapment proteins, which have no true precursor to hold them, and leaves wrong
-    precursors of true proteins: what is left has fewer entrapments than its error.
-    """
+    """Return the identifications in which entrapments are counted: of all searches before the protein FDR, or of none."""
     before = [o.run_rows for o in outputs if o.run_rows is not None]
     if level == PROTEIN_GROUPS or len(before) < len(outputs):
         return [o.rows for o in outputs]

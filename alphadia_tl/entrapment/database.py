@@ -83,11 +83,7 @@ def require_unmarked(proteins: Iterable[str], prefix: str) -> None:
 
 
 def entrapment_protein(target: Protein, sequence: str, prefix: str, *, copy: int = 1, what: str) -> Protein:
-    """Return the entrapment record made from a protein, described in a UniProt-style header.
-
-    The prefix stands before accession, entry name and gene, so that none of them joins a target's group; copies from
-    the second on get their number as a suffix.
-    """
+    """Return the entrapment record made from a protein, described in a UniProt-style header."""
     suffix = f"_{copy}" if copy > 1 else ""
     accession, name = f"{prefix}{target.accession}{suffix}", f"{prefix}{target.name}{suffix}"
     # alphabase reads the accession between two bars, or takes the first word whole where there are fewer (lcl|NP_1).
@@ -114,22 +110,14 @@ def read_facts(fasta: Path) -> dict[str, Any]:
 
 
 def read_twins(path: Path) -> tuple[dict[str, str], int]:
-    """Read which target peptide each entrapment peptide was made from, and the highest number of twins per target.
-
-    The table ``*.twins.tsv`` has the columns ``twin_peptide`` and ``target_peptide``. Raises QuantificationError if it
-    cannot be read or lacks one.
-    """
+    """Read which target peptide each entrapment peptide was made from, and the highest number of twins per target."""
     table = _read_table(path, ["twin_peptide", "target_peptide"])
     target_of = dict(zip(table["twin_peptide"], table["target_peptide"], strict=True))
     return target_of, max(Counter(target_of.values()).values(), default=1)
 
 
 def read_left_out(twins: Path | None, fastas: Iterable[Path] = ()) -> frozenset[str]:
-    """Read which entrapment peptides must not be counted: equal or nearly so to a target, or in both species.
-
-    They are listed beside FASTA files of the search and beside its table of twins, as far as there are such lists.
-    Raises QuantificationError if a list is there and cannot be read.
-    """
+    """Read which entrapment peptides must not be counted: equal or nearly so to a target, or in both species."""
     files = {beside(fasta, LEFT_OUT) for fasta in fastas}
     if twins is not None:
         files.add(twins.with_name(f"{twins.name.removesuffix('.tsv').removesuffix('.twins')}.{LEFT_OUT}"))
@@ -177,10 +165,7 @@ def why_unknown(entrapment: Entrapment, rows: pd.DataFrame, config: Mapping[str,
 
 
 def problems(settings: EntrapmentSettings, config: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with the entrapment of a search, before it: nothing could be said of its errors after it.
-
-    Files beside a FASTA count as `with_files` takes them; a FASTA that cannot be read is left to others.
-    """
+    """Return what is wrong with the entrapment of a search, before it: nothing could be said of its errors after it."""
     fastas, section = fastas_of(config), EntrapmentSettings.section
     try:
         settings = with_files(settings, fastas)
@@ -241,11 +226,7 @@ def require_entrapment(settings: EntrapmentSettings, config: Mapping[str, Any]) 
 
 
 def with_files(settings: EntrapmentSettings, fastas: Iterable[Path]) -> EntrapmentSettings:
-    """Complete settings by what was written beside a FASTA file of the search.
-
-    What the user wrote goes first; with another prefix than the file's nothing is taken from it. Raises DataError if a
-    file that is there cannot be read.
-    """
+    """Complete settings by what was written beside a FASTA file of the search."""
     fasta = next(iter(_made(fastas)), None)
     if fasta is None:
         return settings
@@ -263,10 +244,7 @@ def with_files(settings: EntrapmentSettings, fastas: Iterable[Path]) -> Entrapme
 
 
 def settings_of_search(settings: EntrapmentSettings, config: Mapping[str, Any]) -> EntrapmentSettings:
-    """Return the settings that count for a search with this config, and log what was taken from a file.
-
-    Raises SettingsError as `require_entrapment` does.
-    """
+    """Return the settings that count for a search with this config, and log what was taken from a file."""
     require_entrapment(settings, config)
     found = with_files(settings, fastas_of(config))
     if found != settings:
@@ -280,11 +258,7 @@ def settings_of_search(settings: EntrapmentSettings, config: Mapping[str, Any]) 
 
 
 def entrapment_of(settings: EntrapmentSettings, fastas: Iterable[Path]) -> Entrapment | None:
-    """Read the tables that settings name, and those beside FASTA files; None without a prefix.
-
-    Without a table of twins there are no pairs: it has the design "foreign" then. Raises QuantificationError if a table
-    cannot be read.
-    """
+    """Read the tables that settings name, and those beside FASTA files; None without a prefix."""
     if settings.prefix is None:
         return None
     twins = Path(settings.twins) if settings.twins else None
@@ -300,10 +274,7 @@ def entrapment_of(settings: EntrapmentSettings, fastas: Iterable[Path]) -> Entra
 
 
 def digest_note(config: Mapping[str, Any]) -> str:
-    """Tell where a search has other peptides than its entrapment was made for; empty where it has not.
-
-    Peptides of another digest, or of another FASTA, have no twin, and r is not theirs.
-    """
+    """Tell where a search has other peptides than its entrapment was made for; empty where it has not."""
     if not (made := _made(fastas := fastas_of(config))):
         return ""
     others = [str(fasta) for fasta in fastas if fasta not in made]

@@ -20,22 +20,13 @@ logger = logging.getLogger(__name__)
 
 
 def count_before_protein_fdr(folder: Path, *, claimed_fdr: float) -> int | None:
-    """Count the precursors that a pass finds at the precursor FDR, in any run; None where it has no tables of runs.
-
-    With few proteins one decoy decides at the protein FDR about several of them: the number that is left says less of a
-    library than this one. Raises QuantificationError if a table cannot be read.
-    """
+    """Count the precursors that a pass finds at the precursor FDR, in any run; None where it has no tables of runs."""
     rows = read_run_rows(folder)
     return None if rows is None else len(targets_at(rows, claimed_fdr).drop_duplicates(PRECURSOR))
 
 
 def count_between_passes(first: Path, second: Path) -> dict[str, int] | None:
-    """Count the target precursors, run by run, that two passes have in common and that each has alone.
-
-    ``kept``, ``gained`` and ``lost``, over the runs that both folders have in ``quant/<run>/psm.parquet``; None without
-    such a run, as where the second pass takes its quantification from the first. Raises QuantificationError if a table
-    cannot be read.
-    """
+    """Count the target precursors, run by run, that two passes have in common and that each has alone."""
     tables = [run_tables(folder, own=True) for folder in (first, second)]
     runs = sorted(tables[0].keys() & tables[1].keys())
     if not runs:

@@ -125,7 +125,11 @@ def test_entrapments_are_neither_gained_nor_lost(outputs):
 FASTAS = [
     ("entrapment was searched", ">P1\nMK\n>ENTRAPMENT_P1\nKM\n", ""),
     ("another prefix", ">P1\nMK\n>TRAP_P1\nKM\n", "no protein of the FASTA begins with 'ENTRAPMENT_'"),
-    ("the prefix within an accession", ">P1\nMK\n>XENTRAPMENT_P1\nKM\n", "no protein of the FASTA begins with"),
+    (
+        "the prefix within an accession",
+        ">P1\nMK\n>XENTRAPMENT_P1\nKM\n",
+        "no protein of the FASTA begins with 'ENTRAPMENT_'",
+    ),
     ("no FASTA", None, "no protein that was found begins with 'ENTRAPMENT_', and there is no FASTA to look into"),
 ]
 
