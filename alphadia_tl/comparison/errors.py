@@ -121,7 +121,7 @@ def _database(output: SearchOutput) -> tuple[str, ...]:
 
 
 def judged_rows(outputs: Sequence[SearchOutput], level: Level) -> list[pd.DataFrame]:
-    """Return the identifications in which entrapments are counted: of all searches before the protein FDR, or of none."""
+    """Return the identifications judged: of all searches before the protein FDR, which hides errors, or of none."""
     before = [o.run_rows for o in outputs if o.run_rows is not None]
     if level == PROTEIN_GROUPS or len(before) < len(outputs):
         return [o.rows for o in outputs]
