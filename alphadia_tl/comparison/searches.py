@@ -30,7 +30,9 @@ def search_configs(config: Mapping[str, Any], *, stock: bool = False) -> dict[st
     """
     for name in ("general", PluginSettings.section):
         if not isinstance(config.get(name) or {}, Mapping):
-            raise SettingsError(f"Config section '{name}' must be a mapping of keys to values.")
+            raise SettingsError(
+                f"Config section '{name}' must be a mapping of keys to values.", f"Write '{name}:' and its keys below."
+            )
     if config.get("quant_directory"):
         raise SettingsError(
             "Config key 'quant_directory' (--quant-dir): all searches would write to it.", "Leave it out to compare."

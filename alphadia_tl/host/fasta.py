@@ -53,7 +53,7 @@ def read_fasta(path: Path) -> list[Protein]:
         with path.open("rb") as file:
             begin = file.read(1000)
     except OSError as error:
-        raise DataError(f"The FASTA file {path} cannot be read: {error.strerror or error}.") from error
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.", "Give a FASTA file.") from error
     for mark, kind in _WRAPPED.items():
         if begin.startswith(mark):
             advice = "Unpack it" if kind.startswith("packed") else "Save it as UTF-8, without a byte order mark"
@@ -143,7 +143,9 @@ class DigestSettings:
         section = config.get("library_prediction") or {}
         lengths = section.get("precursor_len") or (None, None)
         if not isinstance(lengths, Sequence) or len(lengths) != 2:
-            raise SettingsError(f"Config key 'library_prediction.precursor_len' must be two lengths, not {lengths!r}.")
+            raise SettingsError(
+                f"Config key 'library_prediction.precursor_len' must be two lengths, not {lengths!r}.", "Write [7, 35]."
+            )
         shortest, longest = lengths
         values = {"enzyme": section.get("enzyme"), "missed_cleavages": section.get("missed_cleavages")}
         values |= {"min_length": shortest, "max_length": longest}
@@ -162,7 +164,9 @@ class DigestSettings:
         try:
             re.compile(self.enzyme)
         except re.error as error:
-            raise SettingsError(f"The enzyme {self.enzyme!r} is no regular expression: {error}.") from error
+            raise SettingsError(
+                f"The enzyme {self.enzyme!r} is no regular expression: {error}.", "Write trypsin."
+            ) from error
         return self.enzyme
 
     @cached_property

@@ -62,7 +62,7 @@ class TransferLibrary:
 
     def __post_init__(self) -> None:
         if self.fragment_intensity_df.shape != self.fragment_mask_df.shape:
-            raise LibraryError("Fragment intensities and their mask differ in shape.")
+            raise LibraryError("Fragment intensities and their mask differ in shape.", "Collect the library again.")
         missing = [c for c in REQUIRED_COLUMNS if c not in self.precursor_df.columns]
         if missing:
             raise LibraryError(f"The transfer library lacks the column(s) {', '.join(missing)}.")
@@ -210,7 +210,7 @@ def _in_order(
     start: Ints = df["frag_start_idx"].to_numpy(np.int64)
     stop: Ints = df["frag_stop_idx"].to_numpy(np.int64)
     if len(df) and ((stop - start != df["nAA"].to_numpy() - 1).any() or start.min() < 0 or stop.max() > len(intensity)):
-        raise LibraryError("The transfer library is corrupt: fragment indices do not fit the sequences.")
+        raise LibraryError("The transfer library is corrupt: fragments do not fit sequences.", "Collect it again.")
     rows = block_rows(start, stop)
     df = with_blocks(df)
     intensity = intensity.iloc[rows].reset_index(drop=True).astype(np.float32)

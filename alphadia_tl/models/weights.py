@@ -88,7 +88,7 @@ class Weights:
                 "It is damaged or no weight file: replace it.",
             ) from e
         if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-            raise WeightsError(f"The weight file {self.source} of the {self.name} model holds no weights.")
+            raise WeightsError(f"The {self.name} model's weight file {self.source} holds no weights.", "Replace it.")
         return dict(state)
 
 
@@ -210,7 +210,7 @@ def _check_fit(weights: Weights, state: Mapping[str, Tensor], expected: Mapping[
         )
     broken = [k for k, v in state.items() if v.is_floating_point() and not bool(torch.isfinite(v).all())]
     if broken:
-        raise WeightsError(f"The weight file {weights.source} has values that are not finite in '{broken[0]}'.")
+        raise WeightsError(f"{weights.source} has weights that are not finite in '{broken[0]}'.", "Replace the file.")
 
 
 def new_network(name: str, charged_frag_types: Sequence[str] | None = None, seed: int = 0) -> ModelInterface:

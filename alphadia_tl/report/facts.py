@@ -282,4 +282,4 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise ResultsError(f"{path} cannot be read: {error}.") from error
+        raise ResultsError(f"{path} cannot be read: {error}.", "Delete it to get a report without it.") from error

@@ -38,7 +38,7 @@ def check_library(precursor_df: pd.DataFrame) -> None:
     if missing:
         raise LibraryError(f"The spectral library lacks the precursor columns {', '.join(missing)}.")
     if len(precursor_df) == 0:
-        raise LibraryError("The spectral library holds no precursor.")
+        raise LibraryError("The spectral library holds no precursor.", "Give another, or a FASTA file.")
     if not set(MOD_DF.index) <= set(peptdeep_settings.MOD_TO_FEATURE):
         peptdeep_settings.update_all_mod_features()
     fault = impossible_peptidoforms(precursor_df)
