@@ -299,7 +299,7 @@ def test_a_database_is_not_known_by_its_name_alone(tmp_path):
     )
     plain = write_output(tmp_path / "plain", precursors(range(2000)), fasta_paths=[str(tmp_path / "2/x.fasta")])
     _, said = compare(marked, plain, "-o", tmp_path / "out", "--entrapment-prefix", "ENTRAPMENT_")
-    assert "No entrapment in the database of plain" in said
+    assert "plain: the error cannot be said" in said
 
 
 RUNS_OF = {
