@@ -90,9 +90,8 @@ def driving(output: Path) -> Iterator[bool]:
 
     Snakemake keeps a second workflow out of a folder, and says so, with a lock that outlives it when it is killed.
     Whether the one that left it is still alive is known from a lock of the operating system; where it is not,
-    Snakemake's is removed.
-
-    Raises OutputError if a search that is no workflow runs in the folder, or it cannot be written.
+    Snakemake's is removed. Raises OutputError if a search that is no workflow runs in the folder, or it cannot be
+    written.
     """
     left = list((output / LOCKS).glob("*"))
     lock = take_lock(output)

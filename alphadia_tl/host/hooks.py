@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from alphadia_tl.errors import TransferLearningError
+from alphadia_tl.errors import LibraryError, TransferLearningError
+from alphadia_tl.host.contract import PRECURSOR
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,6 +109,58 @@ class Predictor(Protocol):
         charge_prob_cutoff: float | None = None,
     ) -> pd.DataFrame:
         """Return one row per peptidoform and charge state above the cut-off."""
+
+
+# Columns of a text library, as alphabase names them: needed whole numbers, and numbers of which 0 says: none.
+_TEXT_WHOLE = ("charge", "fragment_charge", "fragment_series")
+_TEXT_ZERO = ("mobility", "ccs", "precursor_mz", "fragment_intensity")
+
+
+def checked_loader(check: Callable[[Any], None]) -> type:
+    """Return a subclass of alphaDIA's loader of given libraries that lets ``check`` mend or refuse what was read.
+
+    A library that cannot be read raises LibraryError. Rows of a text library that alphabase leaves out are counted in
+    the log. Where it would leave out, or stop at, a cell without number or text, that is mended: no gene or protein is
+    an empty text, no mobility and no m/z are 0, as alphabase itself has them, and no intensity is no fragment.
+    """
+    import alphadia.libtransform.loader as loader
+    import pandas as pd
+
+    class TextLibrary(loader.LibraryReaderBase):  # type: ignore[misc]
+        _psm_df: pd.DataFrame
+
+        def _translate_columns(self, origin_df: pd.DataFrame) -> None:
+            super()._translate_columns(origin_df)
+            df = self._psm_df
+            self.rows_given = len(pd.concat([origin_df[self.mod_seq_column], df["charge"]], axis=1).drop_duplicates())
+            numbers = df.columns.intersection([*_TEXT_WHOLE, *_TEXT_ZERO, "rt"])
+            df[numbers] = df[numbers].apply(pd.to_numeric, errors="coerce")
+            empty = dict.fromkeys(df.columns.difference(numbers), "") | dict.fromkeys(_TEXT_ZERO, 0.0)
+            self._psm_df = df.fillna(empty)
+
+        def _get_fragment_intensity(self, lib_df: pd.DataFrame) -> pd.DataFrame:
+            whole = dict.fromkeys(lib_df.columns.intersection(list(_TEXT_WHOLE)), "int64")
+            sound = lib_df.dropna(axis=1, how="all").dropna().astype(whole)
+            return super()._get_fragment_intensity(sound)  # type: ignore[no-any-return]
+
+    class Loader(loader.DynamicLoader):  # type: ignore[misc]
+        def forward(self, input_path: str) -> Any:
+            try:
+                with replaced(loader, "LibraryReaderBase", TextLibrary):
+                    library = super().forward(input_path)
+            except (AttributeError, IndexError, KeyError, OSError, TypeError, ValueError) as error:
+                what = f"The library '{input_path}' cannot be read ({type(error).__name__}: {error})."
+                raise LibraryError(what, "Give alphabase's (.hdf) or a table of fragments (.tsv, .csv).") from error
+            given = getattr(library, "rows_given", 0)
+            if given and (missing := given - len(library.precursor_df.drop_duplicates(PRECURSOR))) > 0:
+                logger.warning(
+                    f"{missing:,} of {given:,} precursors of {input_path} are left out: they have no charge, no "
+                    "retention time, no fragment above 0, or a modification that alphabase does not know."
+                )
+            check(library)
+            return library
+
+    return Loader
 
 
 def with_charges(df: pd.DataFrame, predictor: Predictor, least_probability: float) -> pd.DataFrame:

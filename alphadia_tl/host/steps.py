@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from alphadia_tl.host.contract import (
 )
 from alphadia_tl.host.hooks import (
     Predictor,
+    checked_loader,
     classifiers_that_fail_start_again,
     prediction_class,
     replaced,
@@ -53,8 +55,14 @@ def make_step(
     cli_config: Mapping[str, Any],
     extra_config: Mapping[str, Any],
     step_name: str,
+    check_library: Callable[..., None] | None = None,
 ) -> Any:
-    """Construct an alphaDIA ``SearchStep``: merges and checks the configs, runs nothing yet."""
+    """Construct an alphaDIA ``SearchStep``: merges and checks the configs, runs nothing yet.
+
+    ``check_library`` mends or refuses a given library where the step loads it, told which of "rt" and "ms2" the step
+    will predict.
+    """
+    import alphadia.search_step
     from alphadia.search_step import SearchStep
 
     step = SearchStep(
@@ -65,6 +73,16 @@ def make_step(
         step_name=step_name,
     )
     check_attributes(step, STEP_ATTRIBUTES)
+    step.library_loader = alphadia.search_step.DynamicLoader
+    if check_library is not None:
+        load, predicted = step.load_library, ("rt", "ms2") if step.config["library_prediction"]["enabled"] else ()
+        step.library_loader = checked_loader(partial(check_library, predicted=predicted))
+
+        def load_checked() -> None:
+            with replaced(alphadia.search_step, "DynamicLoader", step.library_loader):
+                load()
+
+        step.load_library = load_checked
     return step
 
 
@@ -297,12 +315,11 @@ def precursors_to_predict(step: Any, predictor: Predictor, digest: Path) -> pd.D
     call, or found there.
     """
     import alphadia.search_step
-    from alphadia.libtransform.loader import DynamicLoader
     from alphadia.workflow.config import MODIFICATIONS_DELIM
 
     config = step.config["library_prediction"]
     if step.library_path is not None:
-        library = DynamicLoader()(step.library_path)
+        library = step.library_loader()(step.library_path)
     else:
         names = ("enzyme", "max_var_mod_num", "missed_cleavages", "precursor_len", "precursor_charge", "precursor_mz")
         kinds = ("fixed_modifications", "variable_modifications")

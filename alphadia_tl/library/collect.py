@@ -16,29 +16,9 @@ from alphabase.peptide.precursor import update_precursor_mz
 from alphadia_tl.errors import DataError, QuantificationError, TransferLearningError
 from alphadia_tl.host.contract import PRECURSOR
 from alphadia_tl.host.run_facts import read_run_facts
-from alphadia_tl.library.fragments import (
-    Bools,
-    Floats,
-    block_bounds,
-    block_owner,
-    block_rows,
-    clean_intensity,
-    interference_mask,
-    observable,
-    theoretical_mz,
-    with_blocks,
-)
+from alphadia_tl.library import fragments, runs, selection
+from alphadia_tl.library.fragments import Bools, Floats
 from alphadia_tl.library.retention import RunTimes, normalize, run_times, to_unit
-from alphadia_tl.library.runs import RunObservations, read_fragments, read_precursors, run_name
-from alphadia_tl.library.selection import (
-    KEY_COLUMN,
-    Rows,
-    draw_salt,
-    possible_rows,
-    precursor_keys,
-    sample_peptides,
-    top_observations,
-)
 from alphadia_tl.library.transfer_library import TransferLibrary
 from alphadia_tl.settings import TransferLibrarySettings
 
@@ -69,15 +49,15 @@ class BestObservations:
     def add(self, new_df: pd.DataFrame, intensity: Floats, mask: Bools) -> None:
         """Append observations whose blocks lie in order."""
         parts = [self.precursor_df, new_df] if len(self.precursor_df) else [new_df]
-        self.precursor_df = with_blocks(pd.concat(parts, ignore_index=True))
+        self.precursor_df = fragments.with_blocks(pd.concat(parts, ignore_index=True))
         self.intensity = np.concatenate([self.intensity, intensity])
         self.mask = np.concatenate([self.mask, mask])
 
-    def take(self, rows: Rows) -> None:
+    def take(self, rows: selection.Rows) -> None:
         """Keep only these rows, in this order."""
         chosen = self.precursor_df.iloc[rows]
-        gather = block_rows(chosen["frag_start_idx"].to_numpy(), chosen["frag_stop_idx"].to_numpy())
-        self.precursor_df = with_blocks(chosen.reset_index(drop=True))
+        gather = fragments.block_rows(chosen["frag_start_idx"].to_numpy(), chosen["frag_stop_idx"].to_numpy())
+        self.precursor_df = fragments.with_blocks(chosen.reset_index(drop=True))
         self.intensity, self.mask = self.intensity[gather], self.mask[gather]
 
 
@@ -111,18 +91,17 @@ def collect(
 
     Each folder holds a run, alphaDIA's ``psm.parquet`` and ``frag.transfer.parquet``; their order changes nothing. With
     ``fail_fast`` a run that cannot be used ends it, otherwise it is left out as long as another remains. The result is
-    empty where runs have no identifications. One number is drawn from the generator.
-
-    Raises QuantificationError for a run that cannot be read, and for no folders at all; DataError for one of which no
-    precursor can be learnt, or whose retention times are all the same.
+    empty where runs have no identifications. One number is drawn from the generator. Raises QuantificationError for a
+    run that cannot be read, and for no folders at all; DataError for one of which no precursor can be learnt, or whose
+    retention times are all the same.
     """
     ordered = _distinct(folders)
-    salt = draw_salt(generator)
+    salt = selection.draw_salt(generator)
     best = BestObservations.empty(len(wanted.charged_frag_types))
     left_out: list[tuple[str, str]] = []
     failures: list[TransferLearningError] = []
     for folder in ordered:
-        name = run_name(folder)
+        name = runs.run_name(folder)
         try:
             reason = _add_run(best, folder, settings, wanted, salt)
         except TransferLearningError as error:
@@ -157,22 +136,22 @@ def _distinct(folders: Sequence[str | Path]) -> list[Path]:
 
 def _add_run(best: BestObservations, folder: Path, settings: TransferLibrarySettings, wanted: Wanted, salt: str) -> str:
     """Merge one run; return why it was left out, or an empty text."""
-    new_df = read_precursors(folder, fdr=wanted.fdr)
-    new_df[KEY_COLUMN] = precursor_keys(new_df)
+    new_df = runs.read_precursors(folder, fdr=wanted.fdr)
+    new_df[selection.KEY_COLUMN] = selection.precursor_keys(new_df)
     if len(new_df) < 2:
         found = "only one precursor" if len(new_df) else "no precursor"
         return f"{found} at {wanted.fdr:.2%} FDR, too few to scale retention times."
-    facts = read_run_facts([folder])[run_name(folder)]
-    times = run_times(run_name(folder), new_df, facts.rt_limits if facts else None)
+    facts = read_run_facts([folder])[runs.run_name(folder)]
+    times = run_times(runs.run_name(folder), new_df, facts.rt_limits if facts else None)
     new_df = new_df.drop(columns="rt_library")
     candidates = pd.concat([best.precursor_df, new_df], ignore_index=True) if best.times else new_df
-    rows = top_observations(candidates, settings.top_k_samples)
+    rows = selection.top_observations(candidates, settings.top_k_samples)
     if wanted.max_precursors is not None:
-        possible = possible_rows(candidates.iloc[rows], wanted.max_precursors, salt)
+        possible = selection.possible_rows(candidates.iloc[rows], wanted.max_precursors, salt)
         best.sampled |= len(possible) < len(rows)
         rows = rows[possible]
     n_kept = len(best.precursor_df)
-    observations = read_fragments(folder, new_df.iloc[rows[rows >= n_kept] - n_kept], wanted.charged_frag_types)
+    observations = runs.read_fragments(folder, new_df.iloc[rows[rows >= n_kept] - n_kept], wanted.charged_frag_types)
     intensity, mask, use = _quality(observations, settings)
     still = rows[rows < n_kept]
     if len(still) < n_kept:
@@ -186,10 +165,10 @@ def _add_run(best: BestObservations, folder: Path, settings: TransferLibrarySett
     return ""
 
 
-def _quality(observations: RunObservations, settings: TransferLibrarySettings) -> tuple[Floats, Bools, Bools]:
+def _quality(observations: runs.RunObservations, settings: TransferLibrarySettings) -> tuple[Floats, Bools, Bools]:
     df = observations.precursor_df
     start, stop = df["frag_start_idx"].to_numpy(), df["frag_stop_idx"].to_numpy()
-    mask, use = interference_mask(
+    mask, use = fragments.interference_mask(
         observations.intensity,
         observations.correlation,
         start,
@@ -197,8 +176,8 @@ def _quality(observations: RunObservations, settings: TransferLibrarySettings) -
         precursor_correlation_cutoff=settings.precursor_correlation_cutoff,
         fragment_correlation_ratio=settings.fragment_correlation_ratio,
     )
-    intensity, _ = clean_intensity(observations.intensity)
-    measured = observations.quantified[block_owner(start, stop)]
+    intensity, _ = fragments.clean_intensity(observations.intensity)
+    measured = observations.quantified[fragments.block_owner(start, stop)]
     return intensity, mask & measured[:, None] & observations.types_seen, use
 
 
@@ -213,18 +192,18 @@ def _finish(
     if len(best.precursor_df) == 0:
         return TransferLibrary.empty(charged_frag_types, left_out)
     if max_precursors is not None:
-        rows = sample_peptides(best.precursor_df, max_precursors, salt)
+        rows = selection.sample_peptides(best.precursor_df, max_precursors, salt)
         if best.sampled or len(rows) < len(best.precursor_df):
             peptides = best.precursor_df["sequence"].iloc[rows].nunique()
             logger.info(f"More than {max_precursors:,} precursors: a random sample of {peptides:,} peptides is best.")
         best.take(rows)
     best.take(best.precursor_df.sort_values(_ORDER, kind="stable").index.to_numpy())
     precursor_mz, fragment_mz = _mz(best.precursor_df, charged_frag_types)
-    df = best.precursor_df.drop(columns=["_candidate", KEY_COLUMN], errors="ignore")
+    df = best.precursor_df.drop(columns=["_candidate", selection.KEY_COLUMN], errors="ignore")
     df["rt_norm"] = _rt_norm(df, best.times, align=settings.norm_delta_max)
     df = _with_mobility(df.assign(precursor_mz=precursor_mz))
     lower, upper = _limits(df, best.limits, wanted.fragment_mz)
-    mask = best.mask & observable(best.intensity, fragment_mz, lower, upper)
+    mask = best.mask & fragments.observable(best.intensity, fragment_mz, lower, upper)
     columns = list(charged_frag_types)
     library = TransferLibrary(
         df, pd.DataFrame(best.intensity, columns=columns), pd.DataFrame(mask, columns=columns), left_out
@@ -246,15 +225,16 @@ def _rt_norm(df: pd.DataFrame, times: Sequence[RunTimes], *, align: bool) -> npt
 
 def _mz(df: pd.DataFrame, charged_frag_types: Sequence[str]) -> tuple[npt.NDArray[np.float64], Floats]:
     """Return the m/z (Th) of precursors and fragments; each precursor is calculated once, however often observed."""
-    keys = precursor_keys(df)
+    keys = selection.precursor_keys(df)
     new = ~pd.Series(keys).duplicated().to_numpy()
     number = pd.factorize(keys)[0]
     distinct_df = update_precursor_mz(df.loc[new, ["nAA", *PRECURSOR]].reset_index(drop=True))
     if not np.isfinite(distinct_df["precursor_mz"]).all():
         raise DataError("Some precursors have no finite m/z.", "Check their sequences and modifications.")
-    start, stop = block_bounds(distinct_df["nAA"].to_numpy())
-    rows = block_rows(start[number], stop[number])
-    return distinct_df["precursor_mz"].to_numpy()[number], theoretical_mz(distinct_df, charged_frag_types)[rows]
+    start, stop = fragments.block_bounds(distinct_df["nAA"].to_numpy())
+    rows = fragments.block_rows(start[number], stop[number])
+    fragment_mz = fragments.theoretical_mz(distinct_df, charged_frag_types)
+    return distinct_df["precursor_mz"].to_numpy()[number], fragment_mz[rows]
 
 
 def _with_mobility(df: pd.DataFrame) -> pd.DataFrame:

@@ -150,10 +150,8 @@ def interference_mask(
     belongs to something else and says nothing about this peptide, so it is masked (alphaDIA sets it to 0, which teaches
     that the fragment does not form). A fragment without signal was looked for and not found: a trusted zero. A
     precursor is used with a median above the cut-off and at least ``MIN_TRUSTED_FRAGMENTS`` trusted fragments with
-    signal.
-
-    Intensities and correlations (-1 to 1) are dense (rows, types); blocks ``start`` and ``stop`` (n,) lie in order
-    without gaps.
+    signal. Intensities and correlations (-1 to 1) are dense (rows, types); blocks ``start`` and ``stop`` (n,) lie in
+    order without gaps.
     """
     owner = block_owner(start, stop)
     sound = np.isfinite(intensity) & (intensity >= 0)

@@ -63,9 +63,8 @@ def run_times(run: str, precursor_df: pd.DataFrame, limits: tuple[float, float] 
     """Summarise the retention times of a run.
 
     alphaDIA stretches the library's times over the whole of each run (``rt_library``, s): with the times of its first
-    and last spectrum, ``limits`` (s), they can be compared between runs.
-
-    Raises DataError where all precursors, at least two, have one and the same retention time.
+    and last spectrum, ``limits`` (s), they can be compared between runs. Raises DataError where all precursors, at
+    least two, have one and the same retention time.
     """
     times = precursor_df["rt_observed"].to_numpy(dtype=float)
     if len(times) > 1 and times.min() == times.max():

@@ -105,9 +105,8 @@ def read_precursors(folder: str | Path, *, fdr: float = 0.01) -> pd.DataFrame:
 
     Repeated rows of a precursor leave only the one with the lowest ``proba``; rows without a retention time or score,
     or with a peptidoform or charge that cannot be, are dropped. Each is counted in the log. The columns are those of
-    :class:`RunObservations` less the fragment blocks, and ``_candidate``, the key of the fragments.
-
-    Raises QuantificationError for a missing or corrupt file or missing columns, DataError if no row can be learnt.
+    :class:`RunObservations` less the fragment blocks, and ``_candidate``, the key of the fragments. Raises
+    QuantificationError for a missing or corrupt file or missing columns, DataError if no row can be learnt.
     """
     run = run_name(folder)
     path = Path(folder) / PSM_FILE

@@ -37,21 +37,13 @@ _EMPTY = pd.DataFrame({"mod_seq_hash": np.zeros(0, np.int64), "mod_seq_charge_ha
 class TransferLibrary:
     """Observations of precursors with their fragments.
 
-    Attributes
-    ----------
-    precursor_df : pandas.DataFrame
-        One row per observation, sorted by nAA, RangeIndex. Columns sequence, mods, mod_sites, charge, nAA,
-        precursor_mz (Th), rt_norm (0 to 1), rt_observed (s), proba (lower is better), raw_name, frag_start_idx,
-        frag_stop_idx, use_for_ms2; where the data has ion mobility also mobility (1/K0 in V s/cm²) and ccs (Å²),
-        NaN for observations of runs without.
-    fragment_intensity_df : pandas.DataFrame of float32, shape (rows, charged fragment types)
-        Rows ``frag_start_idx:frag_stop_idx`` belong to a precursor; they lie in the order of precursor_df.
-    fragment_mask_df : pandas.DataFrame of bool, same shape
-        True = trusted: signal that fits the precursor, or a zero where the fragment would have been seen.
-    left_out : tuple of (run name, reason)
-        Runs that could not be used.
-    run_facts : mapping of str to mapping
-        What is known of the runs' acquisition; see ``run_facts.RunFacts.to_mapping``.
+    ``precursor_df`` has one row per observation, sorted by nAA, with a RangeIndex: sequence, mods, mod_sites, charge,
+    nAA, precursor_mz (Th), rt_norm (0 to 1), rt_observed (s), proba (lower is better), raw_name, frag_start_idx,
+    frag_stop_idx, use_for_ms2; where the data has ion mobility also mobility (1/K0 in V s/cm²) and ccs (Å²), NaN for
+    observations of runs without. Rows ``frag_start_idx:frag_stop_idx`` of the fragment tables (float32 and bool, types
+    as columns) belong to it, in its order; the mask is true for signal that fits the precursor, or a zero where the
+    fragment would have been seen. ``left_out`` names runs that could not be used, and why; ``run_facts`` is what is
+    known of the acquisition (``run_facts.RunFacts.to_mapping``).
     """
 
     precursor_df: pd.DataFrame
@@ -85,9 +77,8 @@ class TransferLibrary:
     def save(self, path: str | Path) -> None:
         """Write the library as alphabase HDF, with the mask in a group of its own.
 
-        It is written under a temporary name and renamed, so that a broken file never carries the right name.
-
-        Raises OutputError if it cannot be written.
+        It is written under a temporary name and renamed, so that a broken file never carries the right name. Raises
+        OutputError if it cannot be written.
         """
         types = list(self.fragment_intensity_df.columns)
         library = SpecLibBase()
@@ -112,9 +103,8 @@ class TransferLibrary:
     def load(cls, path: str | Path) -> TransferLibrary:
         """Read a transfer library written by :meth:`save` or by alphaDIA itself.
 
-        alphaDIA's own has no mask, and zeros where it removed interference: zeros are then not trusted.
-
-        Raises LibraryError if the file is missing or corrupt, or lacks columns; DataError if no row can be learnt.
+        alphaDIA's own has no mask, and zeros where it removed interference: zeros are then not trusted. Raises
+        LibraryError if the file is missing or corrupt, or lacks columns; DataError if no row can be learnt.
         """
         path = Path(path)
         if not path.is_file():

@@ -133,12 +133,10 @@ def first_pass(
     """Search, or take the results of an earlier call where nothing that they depend on has changed.
 
     ``step`` is alphaDIA's search step, which ``search`` runs; runs that an interrupted call has searched completely are
-    not searched again. ``weights`` tells where the weights came from that predict the library. Set ``repeatable``
-    False where the library does not come out the same in each call: alphaDIA's own prediction gives it in another
-    order, with other precursor indices, which results of an earlier call would not fit.
-
-    Returns (step name, raw file name) of the raw files that failed, and the quantification folders of the runs
-    searched.
+    not searched again. ``weights`` tells where the weights came from that predict the library. Set ``repeatable`` False
+    where the library does not come out the same in each call: alphaDIA's own prediction gives it in another order, with
+    other precursor indices, which results of an earlier call would not fit. Returns (step name, raw file name) of the
+    raw files that failed, and the quantification folders of the runs searched.
     """
     manifest = Manifest(folder)
     inputs = _search_inputs(host.config_of(step), step.raw_path_list, {"weights": _hashes(weights)})

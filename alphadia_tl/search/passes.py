@@ -23,6 +23,7 @@ from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.weights import prediction_config
 from alphadia_tl.search import done
 from alphadia_tl.settings import EntrapmentSettings, PluginSettings
+from alphadia_tl.speclib.storage import sound_library
 from alphadia_tl.step import step as transfer_learning
 from alphadia_tl.step.outcome import StepOutcome, finish
 from alphadia_tl.step.rt_diagnosis import window_config
@@ -91,7 +92,8 @@ class Passes:
     def make_step(self, step: str, config: Mapping[str, Any], folder: Path | None = None) -> Any:
         """Return alphaDIA's step with a config, in its own folder or another one; nothing runs yet."""
         plan = self.plan
-        return host.make_step(folder or plan.step_folder(step), plan.user_config, plan.command_line, config, step)
+        folder = folder or plan.step_folder(step)
+        return host.make_step(folder, plan.user_config, plan.command_line, config, step, sound_library)
 
     def settings(self, config: Mapping[str, Any]) -> StepSettings:
         """Return all settings of transfer learning from the config of a step; custom modifications are made known."""

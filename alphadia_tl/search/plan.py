@@ -18,14 +18,7 @@ from alphadia_tl.errors import HostError, SettingsError, TransferLearningError
 from alphadia_tl.files import absolute_path, write_yaml
 from alphadia_tl.host.plan import HostPlan
 from alphadia_tl.host.search_output import retention_times
-from alphadia_tl.models.provenance import (
-    StartBundle,
-    differences,
-    find_start_bundle,
-    gradient_difference,
-    gradient_minutes,
-    tuned_nce,
-)
+from alphadia_tl.models import provenance
 from alphadia_tl.search.done import forget, the_only_search
 from alphadia_tl.search.passes import Passes
 from alphadia_tl.settings import PluginSettings
@@ -39,29 +32,12 @@ logger = logging.getLogger(__name__)
 class TransferLearningPlan(HostPlan):
     """Search plan that tunes the models between two passes where ``alphadia_tl.enabled`` is true.
 
-    Without that flag it is alphaDIA's own plan. In notebooks:
-    ``TransferLearningPlan(output_directory, config).run_plan()``.
-
-    Parameters
-    ----------
-    output_directory : str
-        Output folder.
-    config : dict, optional
-        User config, may hold the section ``alphadia_tl``; left unchanged.
-    cli_params_config : dict, optional
-        Parameters of the command line.
-
-    Raises
-    ------
-    alphadia.exceptions.UserError
-        If the section ``alphadia_tl`` has unknown keys, wrong types or impossible values.
-
-    Attributes
-    ----------
-    force : bool
-        Do all stages again; by default those are reused whose inputs, settings and versions are unchanged.
-    guard_classifiers : bool
-        Let an FDR classifier that fails start again with the plugin off, too, so that searches compare.
+    Without that flag it is alphaDIA's own plan. In notebooks: ``TransferLearningPlan(output_directory,
+    config).run_plan()``. ``config`` is the user's, may hold the section ``alphadia_tl``, and is left unchanged;
+    ``cli_params_config`` are the parameters of the command line. With ``force`` all stages are done again; by default
+    those are reused whose inputs, settings and versions are unchanged. ``guard_classifiers`` lets an FDR classifier
+    that fails start again with the plugin off, too, so that searches compare. Raises alphaDIA's UserError if the
+    section has unknown keys, wrong types or impossible values.
     """
 
     force = False
@@ -156,11 +132,11 @@ class ReadyModels:
         self.predictor = first_predictor(manager)
         self._started = starting_point(settings, manager)
         self._provenance = Bundle(output_folder).provenance
-        self._start: StartBundle | None = find_start_bundle(settings.model_path)
+        self._start: provenance.StartBundle | None = provenance.find_start_bundle(settings.model_path)
         self.warnings = list(manager.stand_ins)
         self._settings = settings = self._with_the_models_energy(settings)
         self._warn(
-            differences(
+            provenance.differences(
                 self._record,
                 fragment_types=settings.predicted_frag_types,
                 modifications=settings.searched_modifications,
@@ -173,7 +149,7 @@ class ReadyModels:
         """Predict with the collision energy that the MS2 model was tuned with, unless the user chose another."""
         wanted, why = settings.plugin.nce, "alphadia_tl.nce"
         if wanted == "auto":
-            wanted, why = tuned_nce(self._record), "with which the MS2 model was tuned"
+            wanted, why = provenance.tuned_nce(self._record), "with which the MS2 model was tuned"
         if self.predictor is None or wanted in (None, settings.nce):
             return settings
         nce = float(wanted)
@@ -196,8 +172,10 @@ class ReadyModels:
         ``retention_df`` has the columns ``run`` and ``seconds`` of the identified precursors; None where there is no
         table.
         """
-        minutes = None if retention_df is None else gradient_minutes(retention_df["seconds"], retention_df["run"])
-        self._warn(gradient_difference(self._record, minutes))
+        minutes = None
+        if retention_df is not None:
+            minutes = provenance.gradient_minutes(retention_df["seconds"], retention_df["run"])
+        self._warn(provenance.gradient_difference(self._record, minutes))
         settings = self._settings
         record = {
             "versions": versions(),

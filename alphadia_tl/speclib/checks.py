@@ -1,4 +1,4 @@
-"""Checks of what goes into the models and of what comes out, before the library is changed."""
+"""Checks of what comes out of the models, before the library is changed."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from alphabase.constants.modification import MOD_DF
 from numpy.typing import NDArray
-from peptdeep import settings as peptdeep_settings
 from scipy import stats
 
-from alphadia_tl.errors import LibraryError, PredictionError
-from alphadia_tl.host.contract import PRECURSOR
-from alphadia_tl.library.selection import MISPLACED, counted, impossible_peptidoforms
+from alphadia_tl.errors import PredictionError
 from alphadia_tl.tasks.metrics import FloatArray
 
 logger = logging.getLogger(__name__)
@@ -25,34 +21,6 @@ _ADVICE = (
     "Compare the training curves in the report; leave this model out of 'alphadia_tl.models' to search with its "
     "pretrained predictions."
 )
-
-
-def check_library(precursor_df: pd.DataFrame) -> None:
-    """Check that every precursor can be put into numbers for the models.
-
-    Raises LibraryError, naming them, if a needed column is missing, or a sequence, modification or site is unreadable;
-    modifications at residues where they cannot be are told.
-    """
-    needed = {*PRECURSOR, "frag_start_idx", "frag_stop_idx"}
-    missing = sorted(needed - set(precursor_df.columns))
-    if missing:
-        raise LibraryError(f"The spectral library lacks the precursor columns {', '.join(missing)}.")
-    if len(precursor_df) == 0:
-        raise LibraryError("The spectral library holds no precursor.", "Give another, or a FASTA file.")
-    if not set(MOD_DF.index) <= set(peptdeep_settings.MOD_TO_FEATURE):
-        peptdeep_settings.update_all_mod_features()
-    fault = impossible_peptidoforms(precursor_df)
-    misplaced = [text.endswith(MISPLACED) for text in fault]
-    unreadable = np.where(misplaced, "", fault)
-    if n := np.count_nonzero(unreadable):
-        raise LibraryError(
-            f"{n:,} precursors cannot be read by the models: {counted(precursor_df, unreadable)}.",
-            "Define modifications under 'custom_modifications' in the config, or take these precursors out of the "
-            "library. Sequences are upper-case letters, modifications in the columns 'mods' and 'mod_sites'.",
-        )
-    if any(misplaced):
-        told = counted(precursor_df, fault)
-        logger.warning(f"{sum(misplaced):,} precursors of the library cannot be, but are predicted: {told}.")
 
 
 def check_values(values: FloatArray, what: str) -> None:

@@ -16,6 +16,7 @@ from alphadia_tl.host.contract import PRECURSOR
 from alphadia_tl.host.hooks import Predictor
 from alphadia_tl.library.fragments import Ints, block_rows, with_blocks
 from alphadia_tl.speclib.checks import check_values, spectrum_correlations
+from alphadia_tl.tasks.metrics import FloatArray
 
 MAX_EMPTY_FRACTION = 0.01
 
@@ -48,13 +49,17 @@ def make_dense(library: SpecLibBase) -> None:
 
 
 def fit_columns(library: SpecLibBase, charged_frag_types: Sequence[str]) -> None:
-    """Give ``fragment_mz_df`` the columns asked for, computing m/z values only where they differ, in place."""
-    wanted = list(charged_frag_types)
-    if sorted(library._fragment_mz_df.columns) == sorted(wanted):
-        library._fragment_mz_df = library._fragment_mz_df[wanted]
-    else:
-        library._fragment_mz_df = create_fragment_mz_dataframe(library._precursor_df, wanted)
-    library.charged_frag_types = wanted
+    """Give a dense library the columns asked for beside its own, computing m/z only for those that it lacks, in place.
+
+    The types asked for come first; intensities of new ones are 0.
+    """
+    mz, intensity = library._fragment_mz_df, library._fragment_intensity_df
+    columns = list(dict.fromkeys([*charged_frag_types, *mz.columns]))
+    if new := [c for c in columns if c not in mz.columns]:
+        mz = pd.concat([mz, create_fragment_mz_dataframe(library._precursor_df.copy(), new)], axis=1)
+    library._fragment_mz_df = mz[columns]
+    library._fragment_intensity_df = intensity.reindex(columns=columns, fill_value=0.0)
+    library.charged_frag_types = columns
 
 
 def model_input(precursor_df: pd.DataFrame) -> pd.DataFrame:
@@ -63,57 +68,74 @@ def model_input(precursor_df: pd.DataFrame) -> pd.DataFrame:
     return precursor_df[columns].reset_index(drop=True)
 
 
-def predict_intensities(
-    library: SpecLibBase, predictor: Predictor, *, chunk_rows: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32], int]:
-    """Predict intensities for the dense ``fragment_mz_df`` of a library, which is not changed.
+def predicted_types(library: SpecLibBase, wanted: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Return the fragment types to ask a model for: those wanted, and of the library's own those that it knows.
 
-    Fragments of zero m/z (no neutral loss, charge above the precursor's) get zero intensity; the highest remaining
-    fragment of a precursor is 1. ``chunk_rows`` precursors are predicted per call. Returns the intensities (rows,
-    types), their correlations (n,) with those replaced over the shared columns (NaN where these say nothing), and the
-    number of precursors left without any fragment.
-
-    Raises PredictionError if predictions are of the wrong shape, not finite, all zero, constant, or leave more than 1 %
-    of the precursors without fragments.
+    Raises PredictionError if it does not know one that is wanted, or none of those that the library has signal in.
     """
-    columns = list(library._fragment_mz_df.columns)
-    known = list(predictor.charged_frag_types)
-    missing = [c for c in columns if c not in known]
-    if missing:
-        raise PredictionError(
-            f"The tuned MS2 model does not predict {', '.join(missing)}, only {', '.join(known)}.",
-            "Let 'transfer_library.fragment_types' and 'max_charge' cover those of 'library_prediction'.",
-        )
-    picked = [known.index(c) for c in columns]
-    df = model_input(library._precursor_df)
+    advice = "Let 'transfer_library.fragment_types' and 'max_charge' cover them."
+    if missing := [c for c in wanted if c not in known]:
+        raise PredictionError(f"The MS2 model does not predict {', '.join(missing)}, only {', '.join(known)}.", advice)
+    own = [c for c, values in library._fragment_intensity_df.items() if (values > 0).any()]
+    types = list(dict.fromkeys([*wanted, *(c for c in own if c in known)]))
+    if own and not set(own) & set(types):
+        raise PredictionError(f"The MS2 model learnt none of the library's {', '.join(own)}: they stay.", advice)
+    return types
+
+
+def predict_intensities(
+    library: SpecLibBase, predictor: Predictor, types: Sequence[str], *, chunk_rows: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32], int, list[str]]:
+    """Predict intensities of some types for a dense library with columns for them, which is not changed.
+
+    Fragments of zero m/z (no neutral loss, charge above the precursor's) get zero intensity. What is not predicted
+    stays as the library has it: other fragment types, put on the scale of the predictions, precursor by precursor, by
+    the factor between the sums of predicted and given intensities of fragments that have both; where a precursor has
+    none, its highest given fragment counts as much as its highest predicted one. ``chunk_rows`` precursors are
+    predicted per call. Returns the intensities (rows, types), the highest of each precursor 1; their correlations (n,)
+    with those replaced, NaN where these say nothing; the number of precursors without any fragment; and the types whose
+    intensities were not predicted. Raises PredictionError if predictions are of the wrong shape, not finite, all zero,
+    constant, or leave more than 1 % of the precursors without fragments.
+    """
+    known, columns = list(predictor.charged_frag_types), list(library._fragment_mz_df.columns)
+    picked, where = [known.index(c) for c in types], [columns.index(c) for c in types]
     exists = library._fragment_mz_df.to_numpy() > 0
-    shared = [c for c in columns if c in library._fragment_intensity_df.columns]
-    where_shared = [columns.index(c) for c in shared]
-    replaced = library._fragment_intensity_df.to_numpy()
-    from_shared = [library._fragment_intensity_df.columns.get_loc(c) for c in shared]
+    intensities = np.where(exists, library._fragment_intensity_df[columns].to_numpy(), 0).astype(np.float32)
+    own = [i for i in range(len(columns)) if intensities[:, i].any()]
+    others, shared = [i for i in own if i not in where], [i for i in where if i in own]
     start, stop = fragment_bounds(library._precursor_df, len(exists))
-    intensities = np.empty(exists.shape, dtype=np.float32)
-    correlations = np.full(len(df), np.nan, dtype=np.float32)
-    n_empty = 0
+    df = model_input(library._precursor_df)
+    correlations = np.full(len(start), np.nan, dtype=np.float32)
     for begin in range(0, len(df), chunk_rows):
-        where = slice(begin, min(begin + chunk_rows, len(df)))
-        rows = slice(int(start[where][0]), int(stop[where][-1]))
-        starts = start[where] - rows.start
-        predicted = np.asarray(predictor.predict_ms2_array(df.iloc[where].reset_index(drop=True)))
-        values = _checked_chunk(predicted, exists[rows], picked, len(known))
-        n_empty += _scale(values, starts)
-        intensities[rows] = values
-        if shared:
-            correlations[where] = spectrum_correlations(
-                values[:, where_shared], replaced[rows][:, from_shared], exists[rows][:, where_shared], starts
-            )
-    check_values(intensities, "fragment intensity")
-    if n_empty > MAX_EMPTY_FRACTION * len(df):
+        chunk = slice(begin, min(begin + chunk_rows, len(df)))
+        rows = slice(int(start[chunk][0]), int(stop[chunk][-1]))
+        starts = start[chunk] - rows.start
+        predicted = np.asarray(predictor.predict_ms2_array(df.iloc[chunk].reset_index(drop=True)))
+        values = _checked_chunk(predicted, exists[rows][:, where], picked, len(known))
+        old, new = intensities[rows], np.zeros((len(values), len(columns)), dtype=np.float32)
+        new[:, where] = values
+        correlations[chunk] = spectrum_correlations(new[:, shared], old[:, shared], exists[rows][:, shared], starts)
+        if others:
+            new[:, others] = old[:, others] * _factors(values, old, where, starts)[:, None]
+        intensities[rows] = new
+    check_values(intensities[:, where], "fragment intensity")
+    n_empty = _scale(intensities, start)
+    if n_empty > MAX_EMPTY_FRACTION * len(start):
         raise PredictionError(
-            f"{n_empty:,} of {len(df):,} precursors have no predicted fragment at all.",
+            f"{n_empty:,} of {len(start):,} precursors have no predicted fragment at all.",
             "Check that the charged fragment types are those the MS2 model was trained on.",
         )
-    return intensities, correlations, n_empty
+    return intensities, correlations, n_empty, [columns[i] for i in others]
+
+
+def _factors(values: NDArray[np.float32], given: NDArray[np.float32], where: Sequence[int], starts: Ints) -> FloatArray:
+    """Return (rows,) by what to multiply the given intensities to have them on the scale of the predicted ones."""
+    lengths = np.diff(np.append(starts, len(values)))
+    both = (given[:, where] > 0) & (values > 0)
+    new, old = (np.add.reduceat(np.where(both, cells, 0).sum(axis=1), starts) for cells in (values, given[:, where]))
+    top_new, top_old = (np.maximum.reduceat(cells.max(axis=1), starts) for cells in (values, given))
+    fallback = np.where(top_new > 0, top_new, 1) / np.where(top_old > 0, top_old, 1)
+    return np.repeat(np.where(old > 0, new / np.where(old > 0, old, 1), fallback), lengths)
 
 
 def _checked_chunk(

@@ -12,22 +12,18 @@ from alphabase.spectral_library.base import SpecLibBase
 
 from alphadia_tl.host.contract import PRECURSOR
 from alphadia_tl.library.fragments import Ints, block_rows
-from alphadia_tl.speclib.storage import RT_COLUMNS
+from alphadia_tl.speclib.storage import MOBILITY_COLUMNS, RT_COLUMNS, first_of
 from alphadia_tl.tasks.metrics import FloatArray
-
-#: The search takes the first of these that the library has (InitFlatColumns of alphaDIA).
-MOBILITY_COLUMNS = ("mobility_library", "mobility", "mobility_pred")
-
-
-def first_of(columns: Sequence[str], df: pd.DataFrame) -> str | None:
-    """Return the first of the columns that the table has."""
-    return next((c for c in columns if c in df.columns), None)
 
 
 def ccs_of_mobility(df: pd.DataFrame, column: str) -> pd.Series:
-    """Return the CCS (Å²) of the mobilities in a column, for ``charge`` and ``precursor_mz``; 0 where there is none."""
-    numbers = df.assign(**{column: pd.to_numeric(df[column], errors="coerce").fillna(0.0)})
-    return pd.Series(mobility_to_ccs_for_df(numbers, column))
+    """Return the CCS (Å²) of the mobilities in a column, for ``charge`` and ``precursor_mz``; NaN where there is none.
+
+    Libraries write a missing mobility as NaN or 0, which no ion has.
+    """
+    numbers = pd.to_numeric(df[column], errors="coerce")
+    known = numbers.where(numbers > 0)
+    return pd.Series(mobility_to_ccs_for_df(df.assign(**{column: known.fillna(0.0)}), column)).where(known.notna())
 
 
 @dataclass(frozen=True)
@@ -67,8 +63,7 @@ class LibraryValues:
             return np.asarray(pd.to_numeric(df[column], errors="coerce").to_numpy(float))
         if "precursor_mz" not in df.columns:
             self.library.calc_precursor_mz()
-        ccs = ccs_of_mobility(self.library._precursor_df, column).to_numpy(float)
-        return np.where(ccs > 0, ccs, np.nan)
+        return np.asarray(ccs_of_mobility(self.library._precursor_df, column).to_numpy(float))
 
     def _intensities(self, precursors: pd.DataFrame, found: Ints) -> FloatArray:
         df, known = self.library._precursor_df, found >= 0

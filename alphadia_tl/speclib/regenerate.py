@@ -21,11 +21,10 @@ from alphadia_tl.host.hooks import Predictor
 from alphadia_tl.library.selection import peptidoform_groups
 from alphadia_tl.models.prediction import CHUNK_ROWS
 from alphadia_tl.settings import MODEL_NAMES
-from alphadia_tl.speclib import checks
+from alphadia_tl.speclib import checks, fragments, storage
 from alphadia_tl.speclib.charge import probability_of_own_charge, renumber, rows_to_keep
-from alphadia_tl.speclib.fragments import fit_columns, fragment_bounds, make_dense, model_input, predict_intensities
-from alphadia_tl.speclib.library_values import MOBILITY_COLUMNS, ccs_of_mobility, first_of
-from alphadia_tl.speclib.storage import RT_COLUMNS, load_library, save_library
+from alphadia_tl.speclib.library_values import ccs_of_mobility
+from alphadia_tl.tasks.metrics import FloatArray
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +37,9 @@ class RegenerationSummary:
     ``charge_cutoff`` is the probability below which charge states were dropped (None: not done),
     ``dropped_charge_states`` the number of precursors dropped per charge. ``correlation`` is with the values replaced:
     Spearman's for ``rt`` and ``ccs``, the median over precursors of Pearson's for ``ms2``; NaN where the old values say
-    nothing. ``seconds`` is wall time per stage, ``rates`` library precursors per second of prediction, per model.
+    nothing. ``precursors_without_fragments`` is None where none were predicted; ``stays`` tells what could not be
+    predicted, and is as it was. ``seconds`` is wall time per stage, ``rates`` library precursors per second of
+    prediction, per model.
     """
 
     library_path: str
@@ -51,7 +52,8 @@ class RegenerationSummary:
     charge_cutoff: float | None
     dropped_charge_states: dict[int, int] = field(default_factory=dict)
     correlation: dict[str, float] = field(default_factory=dict)
-    precursors_without_fragments: int = 0
+    precursors_without_fragments: int | None = None
+    stays: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     rates: dict[str, float] = field(default_factory=dict)
 
@@ -73,9 +75,9 @@ class TunedModels:
     """What the library is predicted with.
 
     ``accepted`` are the models to use, out of ``rt, charge, ms2, ccs``; the predictor must know all
-    ``charged_frag_types`` of the new library, like ``b_z1``. With ``charge`` accepted, charge states of a probability
-    below ``charge_cutoff`` are dropped; None drops nothing. ``chunk_rows`` precursors have their fragments predicted at
-    once.
+    ``charged_frag_types``, like ``b_z1``, which the new library has beside those that it had. With ``charge`` accepted,
+    charge states of a probability below ``charge_cutoff`` are dropped; None drops nothing. ``chunk_rows`` precursors
+    have their fragments predicted at once.
     """
 
     predictor: Predictor
@@ -96,7 +98,7 @@ class _Job:
 
     library: SpecLibBase
     models: TunedModels
-    notes: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=lambda: {"stays": []})
     correlation: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -117,7 +119,8 @@ class _Job:
 
 
 def _predict(df: pd.DataFrame, method: Callable[[pd.DataFrame], Any], model: str, *columns: int) -> NDArray[np.float32]:
-    """Predict one value, or one row of so many columns, per row of what `model_input` returned."""
+    """Predict one value, or one row of so many columns, per row."""
+    df = fragments.model_input(df)
     values = np.asarray(method(df), dtype=np.float32)
     if values.shape != (len(df), *columns):
         raise PredictionError(
@@ -131,7 +134,7 @@ def _predict(df: pd.DataFrame, method: Callable[[pd.DataFrame], Any], model: str
 def _predict_peptidoforms(job: _Job, method: Callable[..., Any], model: str, *columns: int) -> NDArray[np.float32]:
     """Predict once per peptidoform what does not depend on the charge, and spread it over the precursors."""
     first, group = peptidoform_groups(job.df)
-    spread: NDArray[np.float32] = _predict(model_input(job.df.iloc[first]), method, model, *columns)[group]
+    spread: NDArray[np.float32] = _predict(job.df.iloc[first], method, model, *columns)[group]
     return spread
 
 
@@ -148,29 +151,29 @@ def _apply_charge(job: _Job) -> None:
         return
     job.library._precursor_df = job.df[keep].reset_index(drop=True)
     renumber(job.df)
-    make_dense(job.library)
+    fragments.make_dense(job.library)
 
 
 def _apply_rt(job: _Job) -> None:
     rt = _predict_peptidoforms(job, job.models.predictor.predict_rt_array, "rt")
-    column = first_of(RT_COLUMNS, job.df)
+    column = storage.first_of(storage.RT_COLUMNS, job.df)
     _judge(job, "rt", rt, None if column is None else job.df[column], f"column '{column}'")
-    job.replace_columns(RT_COLUMNS, {"rt_pred": rt, "rt_norm_pred": rt})
+    job.replace_columns(storage.RT_COLUMNS, {"rt_pred": rt, "rt_norm_pred": rt})
 
 
 def _apply_ccs(job: _Job) -> None:
     if "precursor_mz" not in job.df.columns:
         job.library.calc_precursor_mz()
-    ccs = _predict(model_input(job.df), job.models.predictor.predict_ccs_array, "ccs")
-    column = first_of(MOBILITY_COLUMNS, job.df)
+    ccs = _predict(job.df, job.models.predictor.predict_ccs_array, "ccs")
+    column = storage.first_of(storage.MOBILITY_COLUMNS, job.df)
     # not the mobility itself: its rank is mostly that of the charge
     replaced = None if column is None else ccs_of_mobility(job.df, column)
     _judge(job, "ccs", ccs, replaced, f"column '{column}'")
     mobility = ccs_to_mobility_for_df(job.df.assign(ccs_pred=ccs), "ccs_pred").astype(np.float32)
-    job.replace_columns(MOBILITY_COLUMNS, {"ccs_pred": ccs, "mobility_pred": mobility})
+    job.replace_columns(storage.MOBILITY_COLUMNS, {"ccs_pred": ccs, "mobility_pred": mobility})
 
 
-def _judge(job: _Job, model: str, values: Any, replaced: pd.Series | None, name: str) -> None:
+def _judge(job: _Job, model: str, values: FloatArray, replaced: pd.Series | None, name: str) -> None:
     checks.check_values(values, model)
     if replaced is None:
         logger.warning("The library holds nothing to compare the tuned %s predictions with.", model)
@@ -180,18 +183,24 @@ def _judge(job: _Job, model: str, values: Any, replaced: pd.Series | None, name:
 
 
 def _apply_ms2(job: _Job) -> None:
-    make_dense(job.library)
+    fragments.make_dense(job.library)
     models = job.models
-    fit_columns(job.library, models.charged_frag_types)
-    intensities, correlations, n_empty = predict_intensities(
-        job.library, models.predictor, chunk_rows=models.chunk_rows
+    types = fragments.predicted_types(job.library, models.charged_frag_types, models.predictor.charged_frag_types)
+    fragments.fit_columns(job.library, types)
+    values, correlations, n_empty, given = fragments.predict_intensities(
+        job.library, models.predictor, types, chunk_rows=models.chunk_rows
     )
     job.correlation["ms2"] = checks.median_correlation(correlations)
     checks.check_correlation("ms2", job.correlation["ms2"], len(job.df), "fragment intensities")
     job.notes["precursors_without_fragments"] = n_empty
     if n_empty:
         logger.warning("%d precursors have no predicted fragment and cannot be found.", n_empty)
-    job.library._fragment_intensity_df = pd.DataFrame(intensities, columns=list(models.charged_frag_types))
+    if given:
+        job.notes["stays"].append(
+            f"the MS2 model did not learn the library's fragments {', '.join(given)}: their intensities stay, on the "
+            "scale of those predicted"
+        )
+    job.library._fragment_intensity_df = pd.DataFrame(values, columns=job.library._fragment_mz_df.columns)
 
 
 # In this order: what the charge model drops need not be predicted.
@@ -204,11 +213,8 @@ _APPLY: dict[str, Callable[[_Job], None]] = {
 
 
 def _load(path: Path, models: TunedModels) -> _Job:
-    job = _Job(load_library(path), models)
-    checks.check_library(job.df)
-    if "nAA" not in job.df.columns:
-        job.df["nAA"] = job.df["sequence"].str.len().astype(np.int32)
-    fragment_bounds(job.df, len(job.library._fragment_mz_df))
+    job = _Job(storage.load_library(path), models)
+    storage.sound_library(job.library, models.accepted)
     return job
 
 
@@ -223,18 +229,16 @@ def tables_to_predict(library_path: Path, models: TunedModels) -> dict[str, pd.D
         with _blamed("charge"):
             _apply_charge(job)
     first, _ = peptidoform_groups(job.df)
-    tables = {"rt": model_input(job.df.iloc[first])} if "rt" in models.accepted else {}
-    return tables | {name: model_input(job.df) for name in ("ccs", "ms2") if name in models.accepted}
+    tables = {"rt": fragments.model_input(job.df.iloc[first])} if "rt" in models.accepted else {}
+    return tables | {name: fragments.model_input(job.df) for name in ("ccs", "ms2") if name in models.accepted}
 
 
 def regenerate(library_path: Path, output_path: Path, models: TunedModels) -> RegenerationSummary:
     """Write the library of the second pass: accepted models predict, the rest stays what the first pass used.
 
     It is read as alphaDIA saves it in the first pass, dense (``speclib.hdf``); an existing output is replaced in one
-    step.
-
-    Raises LibraryError if it cannot be read or has precursors that the models cannot represent, PredictionError if
-    predictions are unusable or unrelated to what they replace (nothing is written then), OutputError if it cannot be
+    step. Raises LibraryError if it cannot be read or has precursors that the models cannot represent, PredictionError
+    if predictions are unusable or unrelated to what they replace (nothing is written then), OutputError if it cannot be
     written.
     """
     begin = time.perf_counter()
@@ -246,7 +250,7 @@ def regenerate(library_path: Path, output_path: Path, models: TunedModels) -> Re
         with job.timed(name), _blamed(name):
             _APPLY[name](job)
     with job.timed("write"):
-        save_library(job.library, output_path)
+        storage.save_library(job.library, output_path)
     after = _counts(job.library)
     return RegenerationSummary(
         library_path=str(library_path),

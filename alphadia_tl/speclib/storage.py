@@ -1,26 +1,42 @@
-"""Reading the library of the first pass, and writing the tuned one completely or not at all."""
+"""Reading libraries, leaving out what no search can use, and writing the tuned one completely or not at all."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
+from alphabase.constants.modification import MOD_DF
+from alphabase.peptide.fragment import create_fragment_mz_dataframe
+from alphabase.peptide.precursor import update_precursor_mz
 from alphabase.spectral_library.base import SpecLibBase
+from numpy.typing import NDArray
+from peptdeep import settings as peptdeep_settings
 
 from alphadia_tl.errors import LibraryError, QuantificationError
 from alphadia_tl.files import require_space, write_whole
 from alphadia_tl.host.contract import PEPTIDOFORM, PRECURSOR
+from alphadia_tl.library.fragments import block_rows
+from alphadia_tl.library.selection import MISPLACED, counted, impossible_peptidoforms, within
+from alphadia_tl.speclib.fragments import fragment_bounds, make_dense
 
 logger = logging.getLogger(__name__)
 
 #: Columns that alphaDIA takes a library's retention times from, in its order.
 RT_COLUMNS = ("rt_library", "rt", "rt_norm", "rt_pred", "rt_norm_pred", "irt")
+MOBILITY_COLUMNS = ("mobility_library", "mobility", "mobility_pred")
+PROTEIN_COLUMNS = ("proteins", "genes", "uniprot_ids")
 ROWS_AT_ONCE = 200_000
 BEST_COMPRESSION = 0.3
+_ADVICE = "Each row needs sequence, mods, mod_sites and charge, a time and fragments; see custom_modifications, too."
+
+
+def first_of(columns: Collection[str], df: pd.DataFrame) -> str | None:
+    """Return the first of the columns that the table has."""
+    return next((c for c in columns if c in df.columns), None)
 
 
 def library_precursors(path: Path, sequences: Iterable[str]) -> pd.DataFrame:
@@ -73,6 +89,119 @@ def load_library(path: Path) -> SpecLibBase:
             "The file is damaged; make it again.",
         )
     return library
+
+
+def sound_library(library: SpecLibBase, predicted: Collection[str] = ()) -> None:
+    """Leave out of a library, in place, what no search can use, and log it; a repeated precursor stays once.
+
+    Left out are precursors without a charge, a peptidoform that can be read, or a retention time or any fragment, where
+    these are not ``predicted`` ("rt", "ms2"). m/z values that are missing are calculated; a column of retention times
+    without any gives way to the next. Raises LibraryError where no precursor remains, columns are missing, or
+    fragment rows do not fit the sequences.
+    """
+    if len(library._precursor_df) == 0:
+        raise LibraryError("The spectral library holds no precursor.", "Give one with precursors.")
+    missing = sorted({*PRECURSOR, "frag_start_idx", "frag_stop_idx"} - set(library._precursor_df.columns))
+    if missing:
+        raise LibraryError(f"The spectral library lacks the precursor columns {', '.join(missing)}.", _ADVICE)
+    df = library._precursor_df = _with_types(library._precursor_df)
+    time = first_of(RT_COLUMNS, df)
+    if time is None and "rt" not in predicted:
+        raise LibraryError("The spectral library holds no retention times.", "Set library_prediction.enabled: true.")
+    fault = _impossible(df)
+    fault[~within(df["charge"], 1, np.inf)] = "charge that is no whole number above 0"
+    if time is not None and "rt" not in predicted:
+        fault[~np.isfinite(df[time])] = "no retention time"
+    _leave_out(library, fault)
+    df = library._precursor_df
+    df["charge"] = df["charge"].astype(np.int64 if df["charge"].dtype.kind == "f" else df["charge"].dtype)
+    df["nAA"] = df["sequence"].str.len().astype(df["nAA"].dtype if "nAA" in df.columns else np.int32)
+    start, stop = fragment_bounds(df, len(library._fragment_mz_df))
+    _mend_fragments(library)
+    if "ms2" not in predicted:
+        signal = np.append(0, np.cumsum((library._fragment_intensity_df.to_numpy() > 0).any(axis=1)))
+        _leave_out(library, np.where(signal[stop] == signal[start], "no fragment with an intensity above 0", ""))
+    _leave_out_repeats(library, time)
+    _mend_precursors(library)
+
+
+def _with_types(df: pd.DataFrame) -> pd.DataFrame:
+    numbers = [c for c in ("charge", *RT_COLUMNS, *MOBILITY_COLUMNS, "precursor_mz") if c in df.columns]
+    numbers = [c for c in numbers if df[c].dtype.kind not in "iuf"]
+    df = df.fillna(dict.fromkeys(PEPTIDOFORM, "")).assign(**{c: pd.to_numeric(df[c], errors="coerce") for c in numbers})
+    return df.drop(columns=[c for c in RT_COLUMNS if c in df.columns and df[c].isna().all()])
+
+
+def _impossible(df: pd.DataFrame) -> NDArray[np.object_]:
+    """Say for each row what no search can read; what cannot be, but can be searched, is told alone."""
+    if not set(MOD_DF.index) <= set(peptdeep_settings.MOD_TO_FEATURE):
+        peptdeep_settings.update_all_mod_features()
+    fault = impossible_peptidoforms(df)
+    misplaced = np.array([text.endswith(MISPLACED) for text in fault])
+    if misplaced.any():
+        told = counted(df, np.where(misplaced, fault, ""))
+        logger.warning(f"{misplaced.sum():,} precursors of the library cannot be, but are searched: {told}.")
+    return np.where(misplaced, "", fault)
+
+
+def _leave_out(library: SpecLibBase, fault: NDArray[np.object_]) -> None:
+    df, keep = library._precursor_df, fault == ""
+    if keep.all():
+        return
+    if not keep.any():
+        raise LibraryError(f"No precursor of the library can be searched: {counted(df, fault)}.", _ADVICE)
+    logger.warning(f"{(~keep).sum():,} of {len(df):,} precursors of the library are left out: {counted(df, fault)}.")
+    library._precursor_df = df[keep].reset_index(drop=True)
+
+
+def _mend_fragments(library: SpecLibBase) -> None:
+    values, mz = library._fragment_intensity_df, library._fragment_mz_df
+    if (wrong := ~(np.isfinite(values) & (values >= 0))).any(axis=None):
+        logger.warning(f"{wrong.to_numpy().sum():,} fragment intensities of the library are not 0 or above: left out.")
+        library._fragment_intensity_df = values.mask(wrong, 0)
+    if not (np.isfinite(mz) & (mz >= 0)).all(axis=None):
+        logger.warning("Fragment m/z values are missing in the library: all are calculated.")
+        make_dense(library)
+        library._fragment_mz_df = create_fragment_mz_dataframe(library._precursor_df.copy(), [*mz])
+
+
+def _mend_precursors(library: SpecLibBase) -> None:
+    df = library._precursor_df
+    if "precursor_mz" in df.columns and not (np.isfinite(df["precursor_mz"]) & (df["precursor_mz"] > 0)).all():
+        logger.warning("Precursor m/z values are missing in the library: all are calculated.")
+        df["precursor_mz"] = update_precursor_mz(df[[*PRECURSOR, "nAA"]].copy())["precursor_mz"]
+    if df.get("precursor_idx", pd.Series()).duplicated().any():
+        logger.warning("Different precursors share a precursor_idx in the library: they are numbered anew.")
+        library._precursor_df = df.drop(columns=["precursor_idx", "elution_group_idx"], errors="ignore")
+
+
+def _leave_out_repeats(library: SpecLibBase, time: str | None) -> None:
+    df = library._precursor_df
+    keys = [*PRECURSOR, *(c for c in ("decoy", "channel") if c in df.columns)]
+    again = df.duplicated(keys).to_numpy()
+    if not again.any():
+        return
+    group = df.groupby(keys, sort=False, dropna=False).ngroup().to_numpy()
+    first = np.unique(group, return_index=True)[1]
+    rows = np.flatnonzero(again)
+    kept = first[group[rows]]
+    start, stop = (df[f"frag_{end}_idx"].to_numpy(np.int64) for end in ("start", "stop"))
+    values, lengths = library._fragment_intensity_df.to_numpy(), (stop - start)[rows]
+    differs = (values[block_rows(start[rows], stop[rows])] != values[block_rows(start[kept], stop[kept])]).any(axis=1)
+    other = np.logical_or.reduceat(differs, np.cumsum(lengths) - lengths)
+    if time is not None:
+        other |= df[time].to_numpy()[rows] != df[time].to_numpy()[kept]
+    of_repeated = np.isin(group, group[rows])
+    for column in (c for c in PROTEIN_COLUMNS if c in df.columns):
+        names = df.loc[of_repeated, column].groupby(group[of_repeated])
+        joined = names.agg(lambda texts: ";".join(dict.fromkeys(n for text in texts for n in str(text).split(";"))))
+        df.loc[first[joined.index], column] = joined.to_numpy()
+    logger.warning(
+        f"{len(rows):,} rows of the library repeat a precursor (the first: {df['sequence'].iloc[rows[0]]}). The first "
+        f"row of each is searched, with the proteins of all; {other.sum():,} of the rows left out say another "
+        "retention time or other intensities."
+    )
+    library._precursor_df = df[~again].reset_index(drop=True)
 
 
 def save_library(library: SpecLibBase, path: Path) -> None:

@@ -32,10 +32,9 @@ class StepOutcome:
     """What the step decided; its tables are in the bundle's files.
 
     ``library`` has the counts of the transfer library, ``training`` how the training of each tuned model went,
-    ``seconds`` the time per stage, ``provenance`` settings, seeds, versions and weight hashes.
-
-    ``library_values_kept`` names accepted models that leave a given library's own values in it, as they are not surely
-    better. ``charge_cutoff`` is the probability under which charge states leave the library; None keeps them all.
+    ``seconds`` the time per stage, ``provenance`` settings, seeds, versions and weight hashes. ``library_values_kept``
+    names accepted models that leave a given library's own values in it, as they are not surely better.
+    ``charge_cutoff`` is the probability under which charge states leave the library; None keeps them all.
     ``rt_tolerance`` is that of the final pass, as in ``search.target_rt_tolerance``; None leaves it to alphaDIA.
     ``regeneration`` is None where nothing that changes the library was accepted, so that none was written.
     """

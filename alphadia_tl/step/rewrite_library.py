@@ -106,4 +106,4 @@ def _predicted_again(
         hashes = save_models(manager, outcome.bundle)
         outcome = outcome.without(error.model, error.what).with_provenance(**energy, models=hashes)
         return _predicted_again(settings, manager, outcome, speclib)
-    return replace(outcome, regeneration=summary)
+    return replace(outcome, regeneration=summary).with_warnings(*summary.stays)

@@ -45,10 +45,9 @@ def by_retention_time(result: TuneResult, *, accepted: bool, fdr: float, generat
     A bin is "not learnt" with no more training peptides than wrong identifications alone would put there: they fall
     anywhere, also where the first pass found nothing (95 % point of the Poisson distribution of their number). A bin is
     "inaccurate" where the lower bootstrap bound (95 %) of its held-out peptides' median error is above twice the median
-    error of all: chance alone does not make ten peptides look like that.
-
-    Rows of a peptide count as one, with their mean retention time and error. Errors are judged of the model in use: the
-    tuned one if it is ``accepted``. ``fdr`` is the highest q-value of the identifications.
+    error of all: chance alone does not make ten peptides look like that. Rows of a peptide count as one, with their
+    mean retention time and error. Errors are judged of the model in use: the tuned one if it is ``accepted``. ``fdr``
+    is the highest q-value of the identifications.
     """
     training = result.measured["train"].groupby(level=0).mean().to_numpy(dtype=float)
     test = result.measured["test"]
@@ -128,11 +127,10 @@ def choose_rt_tolerance(
     """Return the RT tolerance of the final pass, as in ``search.target_rt_tolerance``.
 
     Up to 1 it is a share of the gradient on either side, above that seconds; with None alphaDIA optimises it. Wrong
-    identifications shift a quantile in the tail, where they all are, but hardly the median.
-
-    ``wanted`` is ``alphadia_tl.rt_tolerance``. ``result`` is that of the RT model, None where it was not tuned; without
-    ``accepted`` the pretrained model predicts the library. ``predicted`` is False where retention times that are not
-    predicted again are a given library's own: nobody knows their errors.
+    identifications shift a quantile in the tail, where they all are, but hardly the median. ``wanted`` is
+    ``alphadia_tl.rt_tolerance``. ``result`` is that of the RT model, None where it was not tuned; without ``accepted``
+    the pretrained model predicts the library. ``predicted`` is False where retention times that are not predicted again
+    are a given library's own: nobody knows their errors.
     """
     if wanted != "auto":
         return None if wanted is None else float(wanted)

@@ -39,21 +39,16 @@ class StepSettings:
     """All settings of one transfer-learning step; ``plugin``, ``training`` and ``library`` are sections of the config.
 
     ``charged_frag_types`` are quantified and learnt, ``predicted_frag_types`` those that the regenerated library gets.
-    ``nce`` (normalised collision energy) and ``instrument`` are the same for training and prediction.
-
-    ``model_path`` is a folder or zip of weight files, or an earlier bundle, to start from; None stands for the
-    installed models, of the kind ``model_type``: generic, phospho or digly. ``searched_modifications`` are the fixed
-    and variable ones of the digest, empty where a library is given.
-
-    ``library_is_given``: the search has a library of its own (``library_path``), not one predicted from a FASTA file.
-    ``charges_are_complete``: the first library has all charge states that the config asks for.
-    ``predicts_first_library``: the first pass predicts its library, for which alphaDIA needs the installed models in
-    any case.
-
-    ``device`` is ``gpu`` or ``cpu``; ``threads`` are torch's, never more than the machine has. ``fail_fast`` stops when
-    one of several runs cannot be read. Precursors up to the q-value ``fdr`` are learnt from. The ranges of
-    ``precursor_mz`` and ``fragment_mz`` (Th) and ``precursor_charge`` are limits of the library: what could not be
-    observed is no negative example.
+    ``nce`` (normalised collision energy) and ``instrument`` are the same for training and prediction. ``model_path`` is
+    a folder or zip of weight files, or an earlier bundle, to start from; None stands for the installed models, of the
+    kind ``model_type``: generic, phospho or digly. ``searched_modifications`` are the fixed and variable ones of the
+    digest, empty where a library is given. ``library_is_given``: the search has a library of its own
+    (``library_path``), not one predicted from a FASTA file. ``charges_are_complete``: the first library has all charge
+    states that the config asks for. ``predicts_first_library``: the first pass predicts its library, for which alphaDIA
+    needs the installed models in any case. ``device`` is ``gpu`` or ``cpu``; ``threads`` are torch's, never more than
+    the machine has. ``fail_fast`` stops when one of several runs cannot be read. Precursors up to the q-value ``fdr``
+    are learnt from. The ranges of ``precursor_mz`` and ``fragment_mz`` (Th) and ``precursor_charge`` are limits of the
+    library: what could not be observed is no negative example.
     """
 
     plugin: PluginSettings

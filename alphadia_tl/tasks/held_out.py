@@ -35,10 +35,9 @@ class HeldOut:
     charge state that could have been observed. Charge is missing where the model knows none. ``observed``, ``before``
     and ``after`` are ``rt_norm`` for RT (predictions after the calibration that the headline uses), Å² for CCS, 1 or 0
     and its probability for charge, missing for MS2. ``score_before`` and ``score_after``, contributions to the
-    headline, are missing for the charge model, whose scores are not those of single states.
-
-    ``spectra``, MS2 only, has the trusted fragments of a few spectra, numbered within their kind: scores are spectral
-    angles, intensities relative to the highest trusted fragment.
+    headline, are missing for the charge model, whose scores are not those of single states. ``spectra``, MS2 only, has
+    the trusted fragments of a few spectra, numbered within their kind: scores are spectral angles, intensities relative
+    to the highest trusted fragment.
     """
 
     rows: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(ROW_COLUMNS)))
@@ -152,18 +151,15 @@ class TuneResult:
     ``history`` is a long table ``epoch, property, data_split, metric_name, value``. ``before`` and ``after`` are
     metrics of the pretrained and the tuned model on the same held-out test rows, of which ``scores_before`` and
     ``scores_after`` (each row's contribution to the headline), ``test_groups`` (stripped sequence) and ``test_mods``
-    (joined by semicolons) are one each, in the same order.
-
-    ``training_mods`` counts distinct stripped sequences in training per modification; ``sequences``, ``n_peptides`` and
-    ``n_rows`` are the distinct stripped sequences of each split, their number, and that of the rows. ``best_epoch`` is
-    the epoch restored (-1: the start weights), ``epochs`` those trained, ``last_epochs`` those of annealing on training
-    and validation rows after that; ``seconds`` is the time of the training. ``folds`` is how often the model was tuned,
-    each time with other test peptides, to score it; the history is that of the first fold.
-
-    ``observed``, charge model only: probabilities of the charge states that were observed in the validation rows, from
-    the weights of the best epoch, which had not learnt from them, and in the test rows. ``measured``, models of one
-    number per row only: the values of each split's rows, indexed by stripped sequence, the test rows in the order of
-    the scores.
+    (joined by semicolons) are one each, in the same order. ``training_mods`` counts distinct stripped sequences in
+    training per modification; ``sequences``, ``n_peptides`` and ``n_rows`` are the distinct stripped sequences of each
+    split, their number, and that of the rows. ``best_epoch`` is the epoch restored (-1: the start weights), ``epochs``
+    those trained, ``last_epochs`` those of annealing on training and validation rows after that; ``seconds`` is the
+    time of the training. ``folds`` is how often the model was tuned, each time with other test peptides, to score it;
+    the history is that of the first fold. ``observed``, charge model only: probabilities of the charge states that were
+    observed in the validation rows, from the weights of the best epoch, which had not learnt from them, and in the test
+    rows. ``measured``, models of one number per row only: the values of each split's rows, indexed by stripped
+    sequence, the test rows in the order of the scores.
     """
 
     name: str

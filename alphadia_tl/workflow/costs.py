@@ -46,23 +46,17 @@ class Costs:
 
     ``base_mb`` and ``start_seconds`` are those of a process with torch and alphaDIA in it, until it begins.
     ``precursors_per_fasta_byte`` is for tryptic peptides, one missed cleavage, one variable modification, charges 2 to
-    4.
-
-    Memory: ``digest_kb`` and ``library_kb`` per precursor while a FASTA is digested and a library is put together;
+    4. Memory: ``digest_kb`` and ``library_kb`` per precursor while a FASTA is digested and a library is put together;
     ``chunk_mb`` for predicting chunks, whatever their number; ``search_mb`` for the smallest search; ``raw_factor`` and
     ``flat_factor`` per byte of a raw file and of a flat library on the disk, while a run is searched; ``run_mb`` per
     run of some 50,000 precursors while tables are combined; ``tune_mb`` for tuning, whose training set is bounded, so
-    it does not grow with runs.
-
-    Time: ``digest_rate``, ``predict_rate`` and ``assemble_rate`` in precursors per second and two threads; ``raw_rate``
-    and ``flat_rate`` in bytes per second while a run is searched. ``assemble_seconds`` (compilation),
-    ``search_seconds`` (calibration and classifiers) and ``combine_seconds`` are those of the smallest library, file and
-    tables; ``run_seconds`` and ``collect_seconds`` are per run, while tables are combined and the training set is
-    collected. ``tune_seconds`` is for the largest training set, with every model tuned four times as where a gain is in
-    doubt.
-
-    ``safety`` is what is asked for per what is expected; a job that needs more is repeated with twice as much. No job
-    that predicts is to take much longer than ``shard_minutes``.
+    it does not grow with runs. Time: ``digest_rate``, ``predict_rate`` and ``assemble_rate`` in precursors per second
+    and two threads; ``raw_rate`` and ``flat_rate`` in bytes per second while a run is searched. ``assemble_seconds``
+    (compilation), ``search_seconds`` (calibration and classifiers) and ``combine_seconds`` are those of the smallest
+    library, file and tables; ``run_seconds`` and ``collect_seconds`` are per run, while tables are combined and the
+    training set is collected. ``tune_seconds`` is for the largest training set, with every model tuned four times as
+    where a gain is in doubt. ``safety`` is what is asked for per what is expected; a job that needs more is repeated
+    with twice as much. No job that predicts is to take much longer than ``shard_minutes``.
     """
 
     threads: int = 2

@@ -10,10 +10,17 @@ from made_models import write_networks, write_zip
 from peptdeep.settings import global_settings
 
 from alphadia_tl import host
-from alphadia_tl.errors import WeightsError
-from alphadia_tl.host.hooks import MAX_NEW_STARTS, classifiers_that_fail_start_again, prediction_class, separates
+from alphadia_tl.errors import LibraryError, WeightsError
+from alphadia_tl.host.hooks import (
+    MAX_NEW_STARTS,
+    checked_loader,
+    classifiers_that_fail_start_again,
+    prediction_class,
+    separates,
+)
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.simulate.sample import random_proteome
+from alphadia_tl.speclib.storage import sound_library
 
 FEATURES = ["score", "noise"]
 
@@ -220,3 +227,112 @@ def test_errors_of_the_plugin_become_user_errors_of_alphadia():
     error = host.as_user_error(WeightsError("rt.pth is missing.", "Install it."))
     assert isinstance(error, CustomError)
     assert str(error) == "TL_WEIGHTS: rt.pth is missing.\nInstall it."
+
+
+PEPTIDES = ["PEPTIDEK", "SAMPLERK", "LIGHTYR", "GENTLEK"]
+
+
+def text_library(path, column=None, value=None, rows=lambda table: table):
+    """Write a library of one row per fragment, with another value for one column of the first two peptides."""
+    fragments = [
+        {
+            "ModifiedPeptide": f"_{p}_", "StrippedPeptide": p, "PrecursorCharge": 2, "PrecursorMz": 500.0 + i,
+            "RT": 10.0 * i, "IonMobility": 0.9, "ProteinId": "P1", "Genes": "G1", "FragmentType": "y",
+            "FragmentNumber": n, "FragmentCharge": 1, "FragmentLossType": "noloss", "ProductMz": 300.0,
+            "RelativeIntensity": 10.0 * n,
+        }
+        for i, p in enumerate(PEPTIDES)
+        for n in range(2, 6)
+    ]  # fmt: skip
+    table = rows(pd.DataFrame(fragments))
+    if column:
+        table[column] = table[column].astype(object)
+        table.loc[table["StrippedPeptide"].isin(PEPTIDES[:2]), column] = value
+    table.to_csv(path, sep="\t", index=False)
+    return path
+
+
+def read_as_given(path):
+    return checked_loader(sound_library)()(str(path)).precursor_df.sort_values("sequence", ignore_index=True)
+
+
+NOTHING = ("", "NA", "NaN")
+
+
+@pytest.mark.parametrize("column", ["IonMobility", "Genes", "ProteinId", "PrecursorMz"])
+@pytest.mark.parametrize("nothing", NOTHING)
+def test_precursors_of_a_text_library_stay_without_what_a_search_can_do_without(tmp_path, column, nothing):
+    whole = read_as_given(text_library(tmp_path / "whole.tsv"))
+    found = read_as_given(text_library(tmp_path / "library.tsv", column, nothing))
+    assert set(found["sequence"]) == set(PEPTIDES)
+    assert (found["precursor_mz"] > 0).all()
+    pd.testing.assert_frame_equal(found[["sequence", "charge", "rt"]], whole[["sequence", "charge", "rt"]])
+    assert not found.isin(["NA", "NaN", "nan"]).any().any()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *[(column, nothing) for column in ("RT", "PrecursorCharge", "RelativeIntensity") for nothing in NOTHING],
+        ("PrecursorCharge", 0),
+        ("RelativeIntensity", 0),
+        ("RelativeIntensity", -3),
+        ("ModifiedPeptide", "_PEP(UniMod:99999)TIDEK_"),
+        ("StrippedPeptide", "pepTIDEK"),
+    ],
+)
+def test_precursors_of_a_text_library_that_no_search_can_use_are_left_out_and_told(tmp_path, caplog, column, value):
+    found = read_as_given(text_library(tmp_path / "library.tsv", column, value))
+    assert set(found["sequence"]) == set(PEPTIDES[2:])
+    assert "left out" in caplog.text
+
+
+def test_a_precursor_with_a_line_for_each_protein_is_searched_once_with_all(tmp_path):
+    path = text_library(tmp_path / "library.tsv", rows=lambda t: pd.concat([t, t.assign(ProteinId="P2")]))
+    found = read_as_given(path)
+    assert list(found["proteins"]) == ["P1;P2"] * len(PEPTIDES)
+
+
+REFUSED = {
+    "empty": ({"rows": lambda t: t.iloc[:0]}, "holds no precursor"),
+    "no retention times": ({"rows": lambda t: t.drop(columns="RT")}, "no retention times"),
+    "no charges": ({"rows": lambda t: t.assign(PrecursorCharge="NA")}, "cannot be read"),
+    "no intensities": ({"rows": lambda t: t.drop(columns="RelativeIntensity")}, "fragment_intensity"),
+    "no sequences": ({"rows": lambda t: t.drop(columns="ModifiedPeptide")}, "cannot be read"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "words"), REFUSED.values(), ids=REFUSED)
+def test_a_text_library_without_what_every_search_needs_is_refused(tmp_path, options, words):
+    with pytest.raises(LibraryError, match=words):
+        read_as_given(text_library(tmp_path / "library.tsv", **options))
+
+
+@pytest.mark.parametrize("name", ["library.parquet", "library.hdf"])
+def test_files_that_are_no_library_are_refused(tmp_path, name):
+    with pytest.raises(LibraryError, match=f"{name}' cannot be read"):
+        read_as_given(text_library(tmp_path / name))
+
+
+@pytest.mark.parametrize("predicted", [False, True])
+def test_a_search_step_checks_the_library_that_it_is_given(tmp_path, predicted):
+    path = text_library(tmp_path / "library.tsv", rows=lambda t: pd.concat([t, t.assign(RT=t["RT"] + 1)]))
+    config = {
+        "library_path": str(path),
+        "general": {"use_gpu": False, "thread_count": 1},
+        "library_prediction": {"enabled": predicted},
+    }
+    asked = []
+
+    def check(library, predicted):
+        asked.append(tuple(predicted))
+        sound_library(library, predicted)
+
+    step = host.make_step(tmp_path / "out", config, {}, {}, "transfer", check)
+    if not predicted:
+        step.load_library()
+        targets = step.spectral_library.precursor_df.query("decoy == 0")
+        assert sorted(targets["sequence"]) == sorted(PEPTIDES)
+    else:
+        assert len(host.precursors_to_predict(step, None, tmp_path)) == len(PEPTIDES)
+    assert asked == [("rt", "ms2") if predicted else ()]

@@ -98,6 +98,7 @@ def test_a_fragment_type_that_a_run_did_not_look_for_is_not_trusted(runs):
 def test_each_precursor_has_its_mz_calculated_once(monkeypatch, runs):
     """A guard on the amount of work: three runs observe the same precursors."""
     module = importlib.import_module("alphadia_tl.library.collect")
+    homes = {"update_precursor_mz": module, "theoretical_mz": module.fragments}
     rows = {"update_precursor_mz": 0, "theoretical_mz": 0}
 
     def counted(name, function):
@@ -108,7 +109,7 @@ def test_each_precursor_has_its_mz_calculated_once(monkeypatch, runs):
         return call
 
     for name in rows:
-        monkeypatch.setattr(module, name, counted(name, getattr(module, name)))
+        monkeypatch.setattr(homes[name], name, counted(name, getattr(homes[name], name)))
     library = collected(runs)
     distinct = len(library.precursor_df.drop_duplicates(KEY))
     assert len(library.precursor_df) > distinct

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alphadia_tl.errors import LibraryError, PredictionError
+from alphadia_tl.errors import PredictionError
 from alphadia_tl.speclib import checks
 
 
@@ -69,41 +69,3 @@ def test_floor_of_correlation(model, passes, fails):
     checks.check_correlation(model, float("nan"), 100, "old")
     with pytest.raises(PredictionError, match=rf"{model} predictions of 100 .* only {fails:.3f}"):
         checks.check_correlation(model, fails, 100, "old")
-
-
-def precursors(**columns):
-    base = {"sequence": "PEPTMIDEK", "mods": "", "mod_sites": "", "charge": 2, "frag_start_idx": 0, "frag_stop_idx": 8}
-    return pd.DataFrame([{**base, **columns}])
-
-
-@pytest.mark.parametrize(
-    ("df", "words"),
-    [
-        (precursors(mods="Oxidation@M;Unheard@K", mod_sites="5;9"), "Unheard@K.*PEPTMIDEK"),
-        (precursors(sequence="PEPTmIDEK"), "PEPTmIDEK"),
-        (precursors().drop(columns="mod_sites"), "mod_sites"),
-        (precursors(sequence="PEPXMIDEK"), "PEPXMIDEK"),
-        (precursors(mods="Oxidation@M", mod_sites="12"), "a site of Oxidation@M .*PEPTMIDEK Oxidation@M 12"),
-        (precursors().iloc[:0], "no precursor"),
-    ],
-)
-def test_libraries_that_models_cannot_read_are_refused(df, words):
-    with pytest.raises(LibraryError, match=words):
-        checks.check_library(df)
-
-
-def test_a_custom_modification_of_the_config_is_understood():
-    from alphabase.constants.modification import add_new_modifications
-
-    name = "MadeForThisTest@K"
-    with pytest.raises(LibraryError, match=name):
-        checks.check_library(precursors(mods=name, mod_sites="9"))
-    add_new_modifications({name: {"composition": "C(2)H(2)O(1)"}})
-    checks.check_library(precursors(mods=name, mod_sites="9"))
-
-
-def test_precursors_of_a_given_library_that_cannot_be_are_told(caplog):
-    odd = [precursors(), precursors(mods="Phospho@S", mod_sites="4")] * 2
-    checks.check_library(pd.concat(odd, ignore_index=True))
-    assert "2 precursors of the library cannot be" in caplog.text
-    assert "Phospho@S where it cannot be: 2 (first: PEPTMIDEK Phospho@S 4)" in caplog.text

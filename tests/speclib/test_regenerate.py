@@ -105,7 +105,8 @@ def test_columns_that_the_search_would_prefer_are_dropped(tmp_path, predictor, l
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
-def test_other_fragment_types_get_new_mz_values(tmp_path, library, shuffled):
+def test_other_fragment_types_get_new_mz_values(tmp_path, shuffled):
+    library = make_library(frag_types=("b_z1", "y_z1", "y_z2"))
     if shuffled:
         library._precursor_df = library._precursor_df.sample(frac=1, random_state=1).reset_index(drop=True)
     library.save_hdf(str(tmp_path / "speclib.hdf"))
@@ -226,14 +227,6 @@ def test_library_of_another_layout_is_refused(tmp_path, predictor, library):
         run(tmp_path / "speclib.hdf", predictor, ("rt",))
 
 
-def test_library_with_modifications_unknown_to_peptdeep_is_refused(tmp_path, predictor, library):
-    df = library._precursor_df
-    df.loc[df.index[:3], ["mods", "mod_sites"]] = ["Strange@Any_N-term", "0"]
-    library.save_hdf(str(tmp_path / "speclib.hdf"))
-    with pytest.raises(LibraryError, match=r"3 precursors cannot .* unknown modification Strange@Any_N-term: 3"):
-        run(tmp_path / "speclib.hdf", predictor, ("rt",))
-
-
 def test_unknown_model_is_refused(library_path, predictor):
     with pytest.raises(ValueError, match="retention"):
         run(library_path, predictor, ("retention",))
@@ -308,3 +301,113 @@ def test_the_search_sees_the_tuned_predictions(tmp_path, first_pass, stale, cuto
         found = flat.fragment_df["intensity"].to_numpy()[row.flat_frag_start_idx : row.flat_frag_stop_idx]
         top = np.sort(spectrum(row.sequence, row.charge).ravel())[-12:]
         np.testing.assert_allclose(np.sort(found), top, rtol=1e-5)
+
+
+GIVEN = ("b_z1", "b_z2", "y_z1", "y_z2", "y_H2O_z1", "y_z3", "c_z1")
+
+
+def given_library(path, *, types=GIVEN, scale=1.0):
+    """Write a library with fragments that the made predictor does not know, and return it."""
+    library = make_library(frag_types=types)
+    library._fragment_intensity_df *= scale
+    library.save_hdf(str(path))
+    return load(path)
+
+
+def shares(library, of, among=FRAG_TYPES):
+    """Return what each precursor's intensity in some fragment types is of that in others."""
+    df, table = library._precursor_df, library._fragment_intensity_df
+    of, among = (np.add.reduceat(table[list(c)].sum(axis=1).to_numpy(), df["frag_start_idx"]) for c in (of, among))
+    return of / among
+
+
+def test_fragments_that_the_model_does_not_know_stay_on_the_scale_of_the_predictions(tmp_path):
+    path = tmp_path / "speclib.hdf"
+    before = given_library(path, scale=5000.0)
+    exact = MadePredictor()
+    # a model that predicts exactly what the library says: the whole spectrum stays, relative to its highest fragment
+    said = {(r.sequence, r.charge): slice(r.frag_start_idx, r.frag_stop_idx) for r in before._precursor_df.itertuples()}
+    values = before._fragment_intensity_df[list(FRAG_TYPES)].to_numpy()
+    exact.predict_ms2_array = lambda df: np.concatenate(
+        [values[said[key]] / values[said[key]].max() for key in zip(df["sequence"], df["charge"], strict=True)]
+    )
+    summary, after = run(path, exact, ("ms2",))
+    table = before._fragment_intensity_df
+    top = np.maximum.reduceat(table.max(axis=1).to_numpy(), before._precursor_df["frag_start_idx"].to_numpy())
+    relative = table.div(np.repeat(top, before._precursor_df["nAA"] - 1), axis=0)
+    pd.testing.assert_frame_equal(after._fragment_intensity_df[table.columns], relative, rtol=1e-4, atol=1e-6)
+    pd.testing.assert_frame_equal(after._fragment_mz_df[table.columns], before._fragment_mz_df)
+    assert summary.stays == [
+        "the MS2 model did not learn the library's fragments c_z1, y_z3, y_H2O_z1: their intensities stay, on the "
+        "scale of those predicted"
+    ]
+
+
+def test_other_predictions_keep_the_share_of_fragments_that_stay(tmp_path):
+    before = given_library(tmp_path / "speclib.hdf")
+    _, after = run(tmp_path / "speclib.hdf", MadePredictor(), ("ms2",))
+    kept = ("y_H2O_z1", "y_z3", "c_z1")
+    np.testing.assert_allclose(shares(after, kept), shares(before, kept), rtol=1e-4)
+    assert_spectra_of(after, FRAG_TYPES)
+
+
+def assert_spectra_of(library, frag_types):
+    """Each precursor owns its predicted spectrum in some types, on any scale."""
+    mz, intensity = library._fragment_mz_df[list(frag_types)], library._fragment_intensity_df[list(frag_types)]
+    for row in library._precursor_df.itertuples():
+        cells = slice(row.frag_start_idx, row.frag_stop_idx)
+        expected = np.where(mz.iloc[cells] > 0, spectrum(row.sequence, row.charge, frag_types), 0)
+        found = intensity.iloc[cells].to_numpy()
+        np.testing.assert_allclose(found / found.max(), expected / expected.max(), rtol=1e-4)
+
+
+def test_a_precursor_with_no_predicted_type_of_its_own_keeps_its_other_fragments(tmp_path):
+    path = tmp_path / "speclib.hdf"
+    library = given_library(path)
+    first = slice(0, library._precursor_df["frag_stop_idx"].iloc[0])
+    library._fragment_intensity_df.loc[library._fragment_intensity_df.index[first], list(FRAG_TYPES)] = 0
+    library.save_hdf(str(path))
+    _, after = run(path, MadePredictor(), ("ms2",))
+    spectrum_of_first = after._fragment_intensity_df.iloc[first]
+    assert spectrum_of_first[["y_H2O_z1", "y_z3", "c_z1"]].to_numpy().max() == 1
+    assert spectrum_of_first[list(FRAG_TYPES)].to_numpy().max() == 1
+
+
+def test_types_of_the_library_that_the_model_learnt_are_predicted_too(tmp_path):
+    given_library(tmp_path / "speclib.hdf")
+    predictor = MadePredictor(["b_z1", "b_z2", "y_z1", "y_z2", "y_H2O_z1", "b_NH3_z1"])
+    _, after = run(tmp_path / "speclib.hdf", predictor, ("ms2",))
+    assert_spectra_of(after, [*FRAG_TYPES, "y_H2O_z1"])
+    assert set(after._fragment_intensity_df.columns) == set(GIVEN)  # and none that neither the library nor the user has
+
+
+def test_a_library_of_fragments_that_no_model_knows_stays_whole(tmp_path):
+    given_library(tmp_path / "speclib.hdf", types=("c_z1", "z_z1"))
+    with pytest.raises(PredictionError, match="c_z1, z_z1") as refused:
+        run(tmp_path / "speclib.hdf", MadePredictor(), ("ms2",))
+    assert refused.value.model == "ms2"
+
+
+@pytest.mark.parametrize("missing", [0.0, np.nan])
+@pytest.mark.parametrize("share", [0.3, 0.7])
+def test_a_ccs_model_is_judged_by_the_precursors_with_a_mobility(tmp_path, predictor, library, missing, share):
+    unknown = np.random.default_rng(1).random(len(library._precursor_df)) < share
+    library._precursor_df.loc[unknown, "mobility_pred"] = missing
+    library.save_hdf(str(tmp_path / "speclib.hdf"))
+    summary, after = run(tmp_path / "speclib.hdf", predictor, ("ccs",))
+    assert summary.correlation["ccs"] > 0.95
+    assert (after._precursor_df["mobility_pred"] > 0).all()
+
+
+def test_columns_decoys_and_channels_of_the_library_stay(tmp_path, predictor):
+    library = make_library()
+    library.append(library.copy())
+    df = library._precursor_df
+    half = len(df) // 2
+    df["decoy"], df["channel"] = np.arange(len(df)) // half, 4
+    df["note"], df["my_score"] = "kept", np.where(np.arange(len(df)) % 2, np.nan, 1.5)
+    df["precursor_idx"] = np.arange(len(df))
+    library.save_hdf(str(tmp_path / "speclib.hdf"))
+    _, after = run(tmp_path / "speclib.hdf", predictor, ("rt", "ccs", "ms2"))
+    same = ["sequence", "charge", "decoy", "channel", "note", "my_score", "proteins", "genes", "precursor_idx"]
+    pd.testing.assert_frame_equal(after._precursor_df[same], df[same])

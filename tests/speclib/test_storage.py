@@ -6,8 +6,10 @@ import resource
 import shutil
 
 import h5py
+import numpy as np
 import pandas as pd
 import pytest
+from alphabase.constants.modification import add_new_modifications
 from alphabase.spectral_library.base import SpecLibBase
 
 from alphadia_tl.errors import LibraryError, OutputError, QuantificationError
@@ -141,3 +143,188 @@ def test_a_damaged_library_is_named(tmp_path):
     (tmp_path / "speclib.hdf").write_text("no")
     with pytest.raises(QuantificationError, match=r"speclib\.hdf"):
         library_precursors(tmp_path / "speclib.hdf", ["PEPTIDEK"])
+
+
+def with_cells(rows, **values):
+    """Return a change of the first rows of the precursor table."""
+
+    def change(library):
+        for column, value in values.items():
+            df = library._precursor_df
+            if isinstance(value, str) or value is None:
+                df[column] = df[column].astype(object)
+            df.loc[df.index[:rows], column] = value
+
+    return change
+
+
+def with_fragments(value, rows=3):
+    """Return a change of all intensities of the first precursors."""
+
+    def change(library):
+        stop = library._precursor_df["frag_stop_idx"].iloc[rows - 1]
+        library._fragment_intensity_df.iloc[:stop] = value
+
+    return change
+
+
+LEFT_OUT = {
+    "unknown modification": (with_cells(3, mods="Unheard@K", mod_sites="1"), "unknown modification Unheard@K: 3"),
+    "charge 0": (with_cells(3, charge=0), "charge that is no whole number above 0: 3"),
+    "charge missing": (with_cells(3, charge=np.nan), "charge that is no whole number above 0: 3"),
+    "charge negative": (with_cells(3, charge=-2), "charge that is no whole number above 0: 3"),
+    "lower case": (with_cells(3, sequence="PEPTiDEK"), "PEPTiDEK"),
+    "letter without mass": (with_cells(3, sequence="PEPTXDEK"), "PEPTXDEK"),
+    "site outside": (with_cells(3, mods="Oxidation@M", mod_sites="20"), "a site of Oxidation@M that the peptide does"),
+    "no sequence": (with_cells(3, sequence=None), "no sequence of 2 to 198 residues"),
+    "site missing": (with_cells(3, mods="Oxidation@M;Acetyl@Any_N-term", mod_sites="2"), "numbers of mods and"),
+    "RT missing": (with_cells(3, rt_pred=np.nan, rt_norm_pred=np.nan), "no retention time: 3"),
+    "RT is text": (with_cells(3, rt_pred="unknown", rt_norm_pred=""), "no retention time: 3"),
+    "no signal": (with_fragments(0), "no fragment with an intensity above 0: 3"),
+    "negative signal": (with_fragments(-5), "no fragment with an intensity above 0: 3"),
+    "signal missing": (with_fragments(np.nan), "no fragment with an intensity above 0: 3"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "told"), LEFT_OUT.values(), ids=LEFT_OUT)
+def test_precursors_that_no_search_can_use_are_left_out_and_told(library, caplog, change, told):
+    rest = library._precursor_df.iloc[3:].reset_index(drop=True)
+    change(library)
+    storage.sound_library(library)
+    assert told in caplog.text
+    assert "3 of 180 precursors of the library are left out" in caplog.text
+    pd.testing.assert_frame_equal(library._precursor_df, rest, check_dtype=False)
+    change(library)
+    library._precursor_df = library._precursor_df.iloc[:3]
+    with pytest.raises(LibraryError, match=f"can be searched: .*{told}|holds no retention times"):
+        storage.sound_library(library)
+
+
+@pytest.mark.parametrize(("model", "change"), [("rt", with_cells(3, rt_pred=np.nan)), ("ms2", with_fragments(0))])
+def test_what_will_be_predicted_need_not_be_there(library, caplog, model, change):
+    change(library)
+    storage.sound_library(library, (model,))
+    assert len(library._precursor_df) == 180
+    assert "left out" not in caplog.text
+
+
+def test_a_real_zero_is_no_missing_value(library, caplog):
+    library._precursor_df.loc[:2, "rt_pred"] = 0.0
+    storage.sound_library(library)
+    assert len(library._precursor_df) == 180
+    assert caplog.text == ""
+
+
+def without(column):
+    def change(library):
+        library._precursor_df = library._precursor_df.drop(columns=column)
+
+    return change
+
+
+def emptied(library):
+    library._precursor_df = library._precursor_df.iloc[:0]
+
+
+REFUSED = {
+    "empty": (emptied, "holds no precursor"),
+    "no mod_sites": (without("mod_sites"), "lacks the precursor columns mod_sites"),
+    "no retention times": (without(["rt_pred", "rt_norm_pred"]), "no retention times"),
+    "all retention times missing": (with_cells(180, rt_pred=np.nan, rt_norm_pred=np.nan), "no retention times"),
+    "other rows": (with_cells(1, frag_stop_idx=3), "nAA - 1 fragment rows"),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), REFUSED.values(), ids=REFUSED)
+def test_libraries_that_cannot_be_searched_are_refused(library, change, words):
+    change(library)
+    with pytest.raises(LibraryError, match=words):
+        storage.sound_library(library)
+
+
+def test_a_custom_modification_of_the_config_is_understood(library, caplog):
+    name = "MadeForThisTest@K"
+    with_cells(1, mods=name, mod_sites="1")(library)
+    add_new_modifications({name: {"composition": "C(2)H(2)O(1)"}})
+    storage.sound_library(library)
+    assert len(library._precursor_df) == 180
+    assert "left out" not in caplog.text
+
+
+def mz_of(library):
+    return library._precursor_df["precursor_mz"].to_numpy(), library._fragment_mz_df.to_numpy()
+
+
+@pytest.mark.parametrize("missing", [np.nan, -1.0, np.inf])
+def test_missing_mz_values_are_calculated_in_a_library_of_any_order(library, caplog, missing):
+    library._precursor_df = library._precursor_df.sample(frac=1, random_state=1).reset_index(drop=True)
+    storage.make_dense(library)
+    right = [values.copy() for values in mz_of(library)]
+    library._precursor_df.loc[5:9, "precursor_mz"] = missing
+    library._fragment_mz_df.iloc[5:200, 1] = missing
+    storage.sound_library(library)
+    assert "Precursor m/z values are missing" in caplog.text
+    assert "Fragment m/z values are missing" in caplog.text
+    for got, expected in zip(mz_of(library), right, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+def test_a_column_of_retention_times_without_any_gives_way_to_the_next(library):
+    library._precursor_df["rt"] = np.nan
+    storage.sound_library(library)
+    assert "rt" not in library._precursor_df.columns
+    assert len(library._precursor_df) == 180
+
+
+REPEATS = {
+    "exact": ({}, "0 of the rows left out", "P1"),
+    "other RT": ({"rt_pred": 0.123}, "6 of the rows left out", "P1"),
+    "other protein": ({"proteins": "P2;P1"}, "0 of the rows left out", "P1;P2"),
+}
+
+
+@pytest.mark.parametrize(("values", "told", "proteins"), REPEATS.values(), ids=REPEATS)
+def test_the_first_row_of_a_repeated_precursor_is_searched(library, caplog, values, told, proteins):
+    df = library._precursor_df
+    again = df.iloc[::30].assign(**values)
+    library._precursor_df = pd.concat([df, again], ignore_index=True)
+    storage.sound_library(library)
+    assert "6 rows of the library repeat a precursor" in caplog.text
+    assert told in caplog.text
+    df.loc[::30, "proteins"] = proteins
+    pd.testing.assert_frame_equal(library._precursor_df, df, check_dtype=False)
+
+
+def test_other_intensities_of_a_repeated_precursor_are_told(library, caplog):
+    library.append(library.copy())
+    library._fragment_intensity_df.iloc[-5:] *= 0.5  # of the last precursor
+    storage.sound_library(library)
+    assert "1 of the rows left out say another retention time or other intensities" in caplog.text
+
+
+@pytest.mark.parametrize("column", ["decoy", "channel"])
+def test_decoys_and_channels_are_no_repeats(library, caplog, column):
+    df = library._precursor_df
+    other = df.assign(**{column: 1, "precursor_idx": df["precursor_idx"] + len(df)})
+    library._precursor_df = pd.concat([df, other], ignore_index=True)
+    storage.sound_library(library)
+    assert len(library._precursor_df) == 2 * len(df)
+    assert caplog.text == ""
+
+
+def test_numbers_shared_by_different_precursors_are_given_up(library, caplog):
+    with_cells(3, precursor_idx=7, elution_group_idx=7)(library)
+    storage.sound_library(library)
+    assert "share a precursor_idx" in caplog.text
+    assert not {"precursor_idx", "elution_group_idx"} & set(library._precursor_df.columns)
+
+
+def test_precursors_that_cannot_be_are_told_and_stay(library, caplog):
+    with_cells(2, sequence="PEPTMIDEK", mods="Phospho@S", mod_sites="4", nAA=9)(library)
+    start = library._precursor_df["frag_start_idx"].iloc[2:]
+    with_cells(2, frag_start_idx=start.iloc[0], frag_stop_idx=start.iloc[0] + 8)(library)
+    library._precursor_df = library._precursor_df.drop_duplicates(["sequence", "charge"], ignore_index=True)
+    n = len(library._precursor_df)
+    storage.sound_library(library)
+    assert "Phospho@S where it cannot be: 2 (first: PEPTMIDEK Phospho@S 4)" in caplog.text
+    assert len(library._precursor_df) == n
