@@ -31,7 +31,9 @@ class Discoveries:
     All arrays have shape (n,). ``is_entrapment`` is True where nothing but entrapment sequences explains the discovery.
     ``score``, higher is better, ranks an entrapment against its target twin; ``q`` is in [0, 1]; ``key`` is a unique
     name, such as peptidoform and charge. ``twin_key`` is for an entrapment the key of the target that it was made from,
-    None or "" where it has none; targets' entries are not read.
+    None or "" where it has none; targets' entries are not read. ``peptide`` is the stripped sequence, an entrapment
+    twin's that of its target: what has one is wrong together, in all its charge states, and is resampled together; with
+    None each target is, with its twins.
 
     Raises DataError if lengths differ, a score is not finite, a q value is outside [0, 1], or a key occurs twice.
     """
@@ -41,6 +43,7 @@ class Discoveries:
     q: Array
     key: Array
     twin_key: Array | None = None
+    peptide: Array | None = None
 
     def __post_init__(self) -> None:
         shapes = {name: np.shape(values) for name, values in vars(self).items() if values is not None}
@@ -65,11 +68,11 @@ class Discoveries:
 
 
 def group_patterns(lists: Sequence[Discoveries], k: int | None) -> tuple[FloatArray, NDArray[np.int64]]:
-    """Return distinct combinations of targets, entrapments and estimated false targets of a group, and their counts.
+    """Return distinct combinations of targets, entrapments and estimated false targets of a peptide, and their counts.
 
-    A group is a target with its ``k`` twins, or each discovery where ``k`` is None; shapes (m, 3) and (m,). Of several
-    runs it has what it is in all of them together, so that a bootstrap draws a target and its twins with all their
-    runs. Raises DataError if a target has more than ``k`` twins.
+    A peptide's are those of its groups, of a target with its ``k`` twins, or each discovery where ``k`` is None; shapes
+    (m, 3) and (m,). Of several runs it has what it is in all of them together, so that a bootstrap draws a peptide with
+    its twins, charge states and runs. Raises DataError if a target has more than ``k`` twins.
     """
     owners = [_owners(discoveries, k) for discoveries in lists]
     group, names = pd.factorize(np.concatenate([np.empty(0, dtype=object), *owners]))
@@ -77,7 +80,12 @@ def group_patterns(lists: Sequence[Discoveries], k: int | None) -> tuple[FloatAr
     totals = np.zeros((len(names), 3))
     for discoveries, of_list in zip(lists, groups, strict=True):
         totals += _of_groups(discoveries, of_list, len(names), k)
-    found, counts = np.unique(totals, axis=0, return_counts=True)
+    peptides = [np.asarray(o if d.peptide is None else d.peptide) for d, o in zip(lists, owners, strict=True)]
+    of_group = np.zeros(len(names), dtype=np.int64)
+    of_group[group], units = pd.factorize(np.concatenate([np.empty(0, dtype=object), *peptides]))
+    of_peptide = np.zeros((len(units), 3))
+    np.add.at(of_peptide, of_group, totals)
+    found, counts = np.unique(of_peptide, axis=0, return_counts=True)
     return found, counts
 
 
@@ -182,7 +190,7 @@ def estimate_fdp(
 
     ``r`` is the size of the entrapment database divided by that of the targets. Shuffled entrapments are twins of
     targets, ``k`` of each; with ``twin_key`` they get the paired estimate. The two-sided bootstrap interval resamples
-    groups of a target and its twins, with all their runs; without a ``generator`` its seed is 0.
+    peptides with their twins, charge states and runs; without a ``generator`` its seed is 0.
 
     Raises DataError if ``r``, ``design`` or ``k`` is impossible, or a target has more than ``k`` twins.
     """

@@ -135,7 +135,13 @@ def discoveries_at(table: pd.DataFrame, level: Level, entrapment: Entrapment) ->
         q=best["q"].to_numpy(float),
         key=best["key"].to_numpy(object),
         twin_key=best["twin"].where(best["entrapment"], "").to_numpy(object) if paired else None,
+        peptide=_target_peptides(best["sequence"], entrapment) if level == PRECURSORS else None,
     )
+
+
+def _target_peptides(sequences: pd.Series, entrapment: Entrapment) -> Array:
+    """Return the stripped sequences, those of twins as their targets'."""
+    return sequences.map(entrapment.target_of).fillna(sequences).to_numpy(object)
 
 
 def _best_rows(table: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from alphadia_tl.entrapment.estimate import (
     FdpEstimate,
     combined,
     estimate_fdp,
+    group_patterns,
     lower_bound,
     verdict,
 )
@@ -315,3 +318,36 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
         estimate = estimate_fdp(rows, r=1, design="shuffled")
         held += estimate.interval_low <= truth <= estimate.interval_high
     assert held >= 38
+
+
+def of_charge_states(generator, n_true=2000, n_false=150, charges=4):
+    """Discoveries of foreign entrapment of the targets' size: a false peptide is found in up to all of its charges."""
+    false_is_entrapment = generator.random(n_false) < 0.5
+    number = np.concatenate([np.ones(n_true, int), generator.choice([1, charges], n_false)])
+    peptide = np.repeat(np.arange(n_true + n_false), number)
+    is_entrapment = np.concatenate([np.zeros(n_true, bool), false_is_entrapment])[peptide]
+    key = np.array([f"{p}_{i}" for i, p in enumerate(peptide)], dtype=object)
+    columns = {"score": np.ones(len(key)), "q": np.zeros(len(key)), "key": key}
+    rows = Discoveries(is_entrapment=is_entrapment, peptide=peptide.astype(str).astype(object), **columns)
+    return rows, (peptide >= n_true).mean()
+
+
+def test_charge_states_of_one_peptide_are_one_observation():
+    """Drawn one by one, the truth is above the interval's upper end far more often than in 2.5 % of lists."""
+    generator = np.random.default_rng(23)
+    above = {"peptides": 0, "precursors": 0}
+    for _ in range(200):
+        rows, truth = of_charge_states(generator)
+        for unit, drawn in (("peptides", rows), ("precursors", replace(rows, peptide=None))):
+            estimate = estimate_fdp(drawn, r=1, design="foreign", generator=np.random.default_rng(1))
+            above[unit] += truth > estimate.interval_high
+    assert above["peptides"] / 200 <= 0.03 < 0.07 < above["precursors"] / 200
+
+
+def test_a_twin_of_each_charge_state_is_drawn_with_the_peptide():
+    rows = discoveries([(2.0, 1.0), (2.0, 3.0)])
+    whole = replace(rows, peptide=np.array(["T"] * 4, dtype=object))
+    patterns, counts = group_patterns([whole], 1)
+    assert counts.tolist() == [1]
+    assert patterns[0, :2].tolist() == [2, 2]
+    assert group_patterns([rows], 1)[1].sum() == 2
