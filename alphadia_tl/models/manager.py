@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
@@ -25,9 +26,9 @@ from alphadia_tl.models.weights import MissingWeightsError, Weights, build_model
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import get_task
 from alphadia_tl.tasks.base import MzLimits, Task, TaskData
-from alphadia_tl.tasks.energy import Better, NceSearch, search_nce, with_nce
+from alphadia_tl.tasks.energy import GRID, Better, NceSearch, search_nce, with_nce
 from alphadia_tl.tasks.held_out import LibraryScores, TuneResult, Values, score_library_values
-from alphadia_tl.tasks.ms2 import DEFAULT_FRAG_TYPES, Ms2Task, instrument_group
+from alphadia_tl.tasks.ms2 import DEFAULT_FRAG_TYPES, TOKENS, UNKNOWN, Ms2Task, instrument_group
 from alphadia_tl.tasks.predict import predict
 from alphadia_tl.tasks.repeated_tuning import tune_in_folds
 from alphadia_tl.tasks.tuning import TuneSettings
@@ -68,7 +69,7 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
     ``transfer_learning``. ``models`` are the start weights: a folder with ``{rt,ms2,charge,ccs}.pth``, an earlier
     bundle, a zip laid out as peptdeep's (``model_type``: its "generic", "phospho" or "digly"), or a mapping of model
     name to file; None is the zip that peptdeep has installed. Models that are missing are an error only when they are
-    used. Normalised collision energy ``nce`` and ``instrument`` are those of rows without such a column.
+    used. Normalised collision energy ``nce`` and ``instrument`` ("auto": found in tuning) are those of rows without them.
     ``charged_frag_types`` are predicted and learnt; the MS2 weights must know them. Everything random is seeded from
     ``seed``: on the CPU, the same data give the same weights. ``precision`` is "auto" (bf16 where the hardware is
     faster with it), "fp32" or "bf16". In the folder ``checkpoints`` trainings leave how far they have come, about twice
@@ -105,7 +106,7 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         self.predicted_chunks: PredictedChunks | None = None
         self.weights: dict[str, Weights] = {}
         self.nce_search: NceSearch | None = None
-        self._pretrained_nce: float | None = None
+        self._pretrained_conditions: tuple[float, str] | None = None
         self.stand_ins: list[str] = []
         self._missing: dict[str, MissingWeightsError] = {}
         if isinstance(models, Mapping) and (unknown := set(models) - set(MODEL_ORDER)):
@@ -145,9 +146,15 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
 
     @instrument.setter
     def instrument(self, instrument_name: str) -> None:
-        self._instrument, self.instrument_warning = instrument_group(instrument_name)
+        self.auto_instrument = instrument_name.lower() == "auto"
+        self._instrument, self.instrument_warning = instrument_group(
+            UNKNOWN if self.auto_instrument else instrument_name
+        )
         if self.instrument_warning:
             logger.warning(self.instrument_warning)
+        elif self._instrument.lower() != instrument_name.lower():
+            why = "until tuning has found out" if self.auto_instrument else "by PeptDeep's own table; 'auto' finds out"
+            logger.info(f"Instrument {instrument_name}: the MS2 model is asked for {self._instrument} ({why}).")
 
     def interface(self, name: str) -> ModelInterface:
         """Return peptdeep's interface of a model; its network is ``.model``. WeightsError where it has no weights."""
@@ -164,14 +171,14 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         """Return where the start weights of each model came from, and the SHA-256 of the file."""
         return {name: {"source": w.source, "sha256": w.sha256} for name, w in self.weights.items()}
 
-    def _task(self, name: str, nce: float | None = None) -> Task:
+    def _task(self, name: str, nce: float | None = None, instrument: str | None = None) -> Task:
         supported = self.interface("ms2").model.supported_charged_frag_types if name == "ms2" else None
         return get_task(
             name,
             charged_frag_types=self.charged_frag_types,
             supported=supported,
             nce=float(self.nce) if nce is None else nce,
-            instrument=self.instrument,
+            instrument=instrument or self.instrument,
         )
 
     def _seed(self, name: str) -> int:
@@ -224,24 +231,25 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
 
         With ``nce`` (a number, or "auto" to search for one that is ``better``) the model is tuned, and predicts
         from then on, with that collision energy, while the pretrained model that it is compared with keeps the
-        one it had. A column ``nce`` of the precursors is ignored then.
+        one it had. A column ``nce`` of the precursors is ignored then. An instrument "auto" is searched for, too.
         """
         data = TaskData(psm_df, matched_intensity_df, fragment_mask_df)
-        if nce is None:
+        if nce is None and not self.auto_instrument:
             return self._tune(self._task("ms2"), data)
-        df = self._task("ms2").learnable(psm_df.drop(columns="nce", errors="ignore"))
-        data = replace(data, precursor_df=df)
-        before = float(self.nce)
-        if nce == "auto":
-            self.nce_search = search_nce(
-                cast(Ms2Task, self._task("ms2")), self.interface("ms2").model, data, self._tune_settings("ms2"), better
-            )
-            chosen = self.nce_search.chosen
-        else:
-            chosen = float(nce)
-        baseline = partial(with_nce, nce=before) if chosen != before else None
-        history = self._tune(self._task("ms2", chosen), data, baseline)
-        self.use_nce(chosen)
+        own = ["nce", "instrument"] if self.auto_instrument else ["nce"]
+        data = replace(data, precursor_df=self._task("ms2").learnable(psm_df.drop(columns=own, errors="ignore")))
+        before = float(self.nce), self.instrument
+        chosen = before if nce in (None, "auto") else (float(nce), self.instrument)
+        if nce == "auto" or self.auto_instrument:
+            task, network = cast(Ms2Task, self._task("ms2", *chosen)), self.interface("ms2").model
+            tokens = TOKENS if self.auto_instrument else [self.instrument]
+            candidates = product(GRID if nce == "auto" else chosen[:1], tokens)
+            settings = self._tune_settings("ms2")
+            self.nce_search = search_nce(task, network, data, settings, better, candidates=candidates)
+            chosen = self.nce_search.chosen, self.nce_search.instrument
+        baseline = partial(with_nce, nce=before[0], instrument=before[1]) if chosen != before else None
+        history = self._tune(self._task("ms2", *chosen), data, baseline)
+        self.use_nce(*chosen)
         return history
 
     def score_library_values(self, name: str, data: TaskData, values: Values) -> LibraryScores:
@@ -249,9 +257,9 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         return score_library_values(self._task(name), data, self.results[name], values)
 
     def restore_pretrained(self, name: str) -> None:
-        """Put the start weights of a model back, and for MS2 the collision energy that was used with them."""
-        if name == "ms2" and self._pretrained_nce is not None:
-            self.nce, self._pretrained_nce = self._pretrained_nce, None
+        """Put the start weights of a model back, and for MS2 the energy and instrument that were used with them."""
+        if name == "ms2" and self._pretrained_conditions is not None:
+            (self.nce, self._instrument), self._pretrained_conditions = self._pretrained_conditions, None
         network = self.interface(name).model
         start = build_model(self.weights[name], "cpu").model.state_dict()
         network.load_state_dict(copy.deepcopy(start))
@@ -270,10 +278,10 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
             types = self.charged_frag_types if name == "ms2" else None
             interface.model.load_state_dict(build_model(find_weights(name, folder), "cpu", types).model.state_dict())
 
-    def use_nce(self, nce: float) -> None:
-        """Predict with a collision energy; restoring the pretrained MS2 model brings back the one before."""
-        self._pretrained_nce = float(self.nce) if self._pretrained_nce is None else self._pretrained_nce
-        self.nce = nce
+    def use_nce(self, nce: float, instrument: str | None = None) -> None:
+        """Predict with an energy and instrument; restoring the pretrained MS2 model brings back those before."""
+        self._pretrained_conditions = self._pretrained_conditions or (float(self.nce), self.instrument)
+        self.nce, self._instrument = nce, instrument or self.instrument
 
     def _predict(self, name: str, df: pd.DataFrame) -> NDArray[Any]:
         task, interface = self._task(name), self.interface(name)

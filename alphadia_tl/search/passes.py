@@ -195,7 +195,7 @@ def manager_of(settings: StepSettings, outcome: StepOutcome | None, folder: Path
     manager = transfer_learning.start_manager(settings)
     manager.load_tuned(outcome.bundle.models, outcome.accepted)
     if "ms2" in outcome.accepted:
-        manager.use_nce(float(outcome.provenance["nce"]))
+        manager.use_nce(float(outcome.provenance["nce"]), outcome.provenance["instrument_used"])
     return manager
 
 

@@ -205,7 +205,7 @@ def write_models(
         fragment_types=settings.charged_frag_types,
         modifications=training_counts(table),
         nce=float(manager.nce),
-        instrument=settings.instrument,
+        instrument=manager.instrument if manager.auto_instrument else settings.instrument,
     )
     return WrittenModels({"trained_on": trained_on, "models": save_models(manager, bundle)}, tuple(not_learnt(table)))
 
@@ -236,4 +236,9 @@ def collision_energy(
     elif search is not None and search.chosen != settings.nce:
         logger.info(f"The MS2 model keeps its pretrained weights, and NCE {settings.nce:.1f} with them.")
     found = {nce: round(angle, 5) for nce, angle in search.curve.items()} if search else None
-    return {"nce": float(manager.nce), "library_prediction_nce": settings.nce, "nce_curve": found or curve}
+    return {
+        "nce": float(manager.nce),
+        "instrument_used": manager.instrument,
+        "library_prediction_nce": settings.nce,
+        "nce_curve": found or curve,
+    }

@@ -57,9 +57,11 @@ def read_acquisition(settings: StepSettings, library: TransferLibrary, runs: Seq
     if isinstance(wanted, int | float):
         nce, key = float(wanted), "alphadia_tl.nce"
     keys = ("instrument", "nce", "precursor_mz")
+    instruments = sorted({f.instrument for f in known.values() if f.instrument})
+    several = f"the runs are of several instruments ({', '.join(instruments)}): the MS2 model learns them as one"
     return Acquisition(
         observable_mz(settings.precursor_mz, {run: facts[run] for run in runs}),
-        tuple(nce_warnings(facts, nce, key)),
+        (*nce_warnings(facts, nce, key), *([several] if len(instruments) > 1 else [])),
         {"run_facts": {f.run: {k: f.to_mapping()[k] for k in keys} for f in known.values()}} if known else {},
     )
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from peptdeep.model.featurize import parse_instrument_indices
 
 from alphadia_tl.tasks.base import TaskData
 from alphadia_tl.tasks.metrics import FloatArray
@@ -32,15 +33,18 @@ MIN_GAIN = 0.002
 
 @dataclass(frozen=True)
 class NceSearch:
-    """Result of a search: collision energy before it, and the one to use.
+    """Result of a search: collision energy before it, and the one to use, with the instrument to use.
 
-    ``curve`` is the median spectral angle at each collision energy, ascending, of ``n_rows`` precursors.
+    ``curve`` is the median spectral angle at each collision energy, ascending, of ``n_rows`` precursors with that
+    instrument; ``by_instrument`` the highest one of each instrument.
     """
 
     configured: float
     chosen: float
     curve: dict[float, float]
     n_rows: int
+    instrument: str
+    by_instrument: dict[str, float]
 
     @property
     def line(self) -> str:
@@ -55,12 +59,14 @@ class NceSearch:
         )
 
 
-def with_nce(examples: Examples, nce: float) -> Examples:
-    """Return the examples with another collision energy."""
+def with_nce(examples: Examples, nce: float, instrument: str | None = None) -> Examples:
+    """Return the examples with another collision energy, and another instrument where one is given."""
     values = (
         torch.full_like(examples.per_row["nce"], nce) * NCE_FACTOR
     )  # in the order of `Ms2Task.encode`, to the last bit
-    return replace(examples, per_row={**examples.per_row, "nce": values})
+    known = examples.per_row["instrument"]
+    index = known if instrument is None else torch.full_like(known, parse_instrument_indices([instrument])[0])
+    return replace(examples, per_row={**examples.per_row, "nce": values, "instrument": index})
 
 
 def search_nce(
@@ -70,11 +76,13 @@ def search_nce(
     settings: TuneSettings,
     better: Better | None,
     sample_rows: int = SAMPLE_ROWS,
+    candidates: Iterable[tuple[float, str]] | None = None,
 ) -> NceSearch:
-    """Score the pretrained network at a grid of collision energies on training peptides, and choose one.
+    """Score the pretrained network at collision energies, with instruments, on training peptides, and choose one.
 
-    The configured one is ``task.nce``; a column ``nce`` of the data is ignored. Up to ``sample_rows`` precursors are
-    scored, of the split that `tune` makes with the same settings, so that no held-out peptide is looked at.
+    The candidates are a grid of energies where none are given. The configured one is ``task.nce``; columns of the data
+    are ignored. Up to ``sample_rows`` precursors are scored, of the split that `tune` makes with the same settings, so
+    that no held-out peptide is looked at.
     """
     if better is None:
         raise ValueError("a search needs `better`, which tells whether an improvement is more than chance")
@@ -83,18 +91,24 @@ def search_nce(
     rows = np.sort(np.random.default_rng([settings.seed, 1]).permutation(rows)[:sample_rows])
     examples = prepared.examples.select(torch.from_numpy(rows)).to(next(network.parameters()).device)
     dtype = choose_dtype(task, network, examples, settings.precision)
-    scores: dict[float, FloatArray] = {}
-    for nce in sorted({*GRID, task.nce}):
-        outputs, _ = infer(network, with_nce(examples, nce), task.forward, dtype=dtype)
-        scores[nce] = task.evaluate(task.finish(outputs, examples), examples, None).scores
-    curve = {nce: float(np.median(s)) for nce, s in scores.items()}
-    best = max(curve, key=lambda nce: curve[nce])
-    chosen = task.nce
-    if curve[best] > curve[task.nce] + MIN_GAIN and better(
-        scores[task.nce], scores[best], prepared.sequences[rows], len(curve) - 1
+    scores: dict[tuple[float, str], FloatArray] = {}
+    wanted = {(nce, task.instrument) for nce in GRID} if candidates is None else set(candidates)
+    chosen = configured = (task.nce, task.instrument)
+    for nce, instrument in sorted({*wanted, configured, *((task.nce, known) for _, known in wanted)}):
+        outputs, _ = infer(network, with_nce(examples, nce, instrument), task.forward, dtype=dtype)
+        scores[nce, instrument] = task.evaluate(task.finish(outputs, examples), examples, None).scores
+    medians = {key: float(np.median(s)) for key, s in scores.items()}
+    best = max(medians, key=lambda key: medians[key])
+    if medians[best] > medians[configured] + MIN_GAIN and better(
+        scores[configured], scores[best], prepared.sequences[rows], len(medians) - 1
     ):
         chosen = best
-    result = NceSearch(task.nce, chosen, curve, len(rows))
+    curve = {nce: angle for (nce, name), angle in medians.items() if name == chosen[1]}
+    by_instrument = {name: max(a for (_, n), a in medians.items() if n == name) for _, name in medians}
+    result = NceSearch(task.nce, chosen[0], curve, len(rows), chosen[1], by_instrument)
+    if len(by_instrument) > 1:
+        told = ", ".join(f"{name} {angle:.4f}" for name, angle in by_instrument.items())
+        logger.info(f"Instrument {task.instrument} -> {chosen[1]}; highest median spectral angles: {told}")
     points = ", ".join(f"{nce:.1f}: {angle:.4f}" for nce, angle in curve.items())
     logger.info("Median spectral angle of %d training precursors by NCE: %s", len(rows), points)
     logger.info(result.line)

@@ -34,6 +34,7 @@ MAX_COSINE = 0.999999
 
 UNKNOWN = "Lumos"
 _GROUPS: dict[str, str] = global_settings["model_mgr"]["instrument_group"]
+TOKENS = sorted(set(_GROUPS.values()))
 
 
 def instrument_group(name: str) -> tuple[str, str]:

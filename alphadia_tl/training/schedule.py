@@ -76,19 +76,9 @@ class CustomScheduler:
     warm-up epoch runs at ``max_lr``, and no epoch runs above it. From then on the learning rate is
     halved after more than ``lr_patience`` epochs without progress of the training loss.
 
-    Parameters
-    ----------
-    optimizer : torch.optim.Optimizer
-        Its parameter groups get the scheduled learning rate.
-    max_lr : float or sequence of float, optional
-        Highest learning rate, one for all or one per parameter group. None: each group's own
-        learning rate at construction.
-    num_warmup_steps : int, default 5
-        Epochs of warm-up; 0 starts at ``max_lr``.
-    lr_patience : int, default 3
-        Epochs without progress that are tolerated on the plateau.
-    threshold : float, default 1e-4
-        A training loss counts as progress when it is lower than the best one by this fraction.
+    ``max_lr`` is one for all or one per parameter group of the optimizer, None each group's own at construction; no
+    warm-up steps start at it. A training loss is progress when it is lower than the best one by the fraction
+    ``threshold``.
     """
 
     def __init__(
@@ -184,17 +174,8 @@ class EarlyStopping:
     Progress is measured against the loss at the last significant improvement, so that small steps
     which add up to more than the margin within the patience count, and noise around a level does not.
 
-    Parameters
-    ----------
-    patience : int, default 5
-        Calls without significant improvement after which training stops.
-    margin : float, default 0.01
-        Fraction by which a loss must be lower than the reference to be an improvement.
-
-    Attributes
-    ----------
-    reason : StopReason or None
-        Why training stopped; None while it goes on.
+    A loss must be lower than the reference by the fraction ``margin`` to be an improvement. ``reason`` says why
+    training stopped; None while it goes on.
     """
 
     def __init__(self, patience: int = 5, margin: float = 0.01) -> None:

@@ -16,6 +16,7 @@ from alphadia_tl.models.weights import new_network
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import repeated_tuning
 from alphadia_tl.tasks.charge import observable_states
+from alphadia_tl.tasks.ms2 import TOKENS
 from alphadia_tl.training.side_by_side import run_side_by_side
 
 NAMES = ("rt", "ms2", "charge", "ccs")
@@ -272,6 +273,34 @@ FINETUNE = {
     "charge": lambda m: m.finetune_charge(psm_df=PEPTIDES, precursor_charge=(1, 6), precursor_mz=(300, 1800)),
     "ms2": lambda m: m.finetune_ms2(psm_df=PEPTIDES, matched_intensity_df=FRAGMENTS),
 }
+
+
+def test_an_instrument_that_is_searched_for_is_used_and_put_back_with_the_weights(folder):
+    manager = FinetuneManager("cpu", SHORT, models=folder, precision="fp32", instrument="auto", nce=27.5)
+    assert (manager.instrument, manager.instrument_warning) == ("Lumos", "")
+    scored = []
+
+    def better(before, after, groups, comparisons):
+        scored.append(comparisons)
+        return True
+
+    manager.finetune_ms2(PEPTIDES, FRAGMENTS.iloc[::-1].reset_index(drop=True), better=better)
+    found = manager.nce_search
+    assert (manager.nce, manager.instrument) == (27.5, found.instrument)
+    assert set(found.curve) == {27.5}
+    assert set(found.by_instrument) == set(TOKENS)
+    assert scored in ([], [len(TOKENS) - 1])
+    manager.use_nce(20.0, "QE")
+    manager.restore_pretrained("ms2")
+    assert (manager.nce, manager.instrument) == (27.5, "Lumos")
+
+
+@pytest.mark.parametrize(("name", "token"), [("Exploris480", "QE"), ("ASTRAL", "Lumos"), ("eclipse", "Lumos")])
+def test_what_stands_for_an_instrument_is_said(manager, caplog, name, token):
+    with caplog.at_level("INFO"):
+        manager.instrument = name
+    assert manager.instrument == token
+    assert f"Instrument {name}: the MS2 model is asked for {token}" in caplog.text
 
 
 def test_rows_that_cannot_be_learnt_are_told_and_left_out(manager, caplog):

@@ -38,9 +38,9 @@ def make_fragments(df, seed=0):
     return pd.DataFrame(values).astype(np.float32)
 
 
-def fragments_like(network, df, nce=30.0, noise=0.2, seed=0):
+def fragments_like(network, df, nce=30.0, noise=0.2, seed=0, instrument="Lumos"):
     """Return intensities that a network predicts, times noise."""
-    values = predict(get_task("ms2", nce=nce), network, df, "fp32")
+    values = predict(get_task("ms2", nce=nce, instrument=instrument), network, df, "fp32")
     values = values * np.random.default_rng(seed).uniform(1 - noise, 1 + noise, values.shape)
     return pd.DataFrame(values, columns=["b_z1", "b_z2", "y_z1", "y_z2"]).astype(np.float32)
 

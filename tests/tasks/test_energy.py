@@ -8,6 +8,7 @@ from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import get_task
 from alphadia_tl.tasks.base import TaskData
 from alphadia_tl.tasks.energy import GRID, search_nce, with_nce
+from alphadia_tl.tasks.ms2 import TOKENS
 from alphadia_tl.tasks.tuning import TuneSettings, split_rows, tune
 from tasks.made import fragments_like, make_peptides
 
@@ -142,3 +143,17 @@ def test_an_energy_that_is_better_for_certain_but_hardly_so_is_not_worth_a_chang
     assert found.curve[35.0] > found.curve[30.0]
     assert found.chosen == 30.0
     assert "no other is better by 0.002" in found.line
+
+
+@pytest.mark.parametrize(("acquired", "instrument"), [(35.0, "QE"), (30.0, "timsTOF"), (30.0, "Lumos")])
+def test_the_instrument_of_the_spectra_is_found_together_with_the_energy(acquired, instrument, caplog):
+    network = new_network("ms2", seed=2).model
+    with torch.no_grad():
+        network.meta_nn.nn.weight *= 20  # instrument and collision energy matter
+    fragments = fragments_like(network, PEPTIDES, nce=acquired, instrument=instrument, noise=0.05)
+    found = _search(network, fragments, candidates=[(nce, name) for nce in (25.0, 35.0) for name in TOKENS])
+    assert (found.chosen, found.instrument) == (acquired, instrument)
+    assert set(found.by_instrument) == set(TOKENS)
+    assert max(found.by_instrument, key=found.by_instrument.get) == instrument
+    assert set(found.curve) == {25.0, 30.0, 35.0}
+    assert found.curve[acquired] == found.by_instrument[instrument]
