@@ -284,7 +284,7 @@ def test_an_instrument_that_is_searched_for_is_used_and_put_back_with_the_weight
         scored.append(comparisons)
         return True
 
-    manager.finetune_ms2(PEPTIDES, FRAGMENTS.iloc[::-1].reset_index(drop=True), better=better)
+    manager.finetune_ms2(PEPTIDES, FRAGMENTS, better=better)
     found = manager.nce_search
     assert (manager.nce, manager.instrument) == (27.5, found.instrument)
     assert set(found.curve) == {27.5}
