@@ -69,7 +69,7 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
     ``transfer_learning``. ``models`` are the start weights: a folder with ``{rt,ms2,charge,ccs}.pth``, an earlier
     bundle, a zip laid out as peptdeep's (``model_type``: its "generic", "phospho" or "digly"), or a mapping of model
     name to file; None is the zip that peptdeep has installed. Models that are missing are an error only when they are
-    used. Normalised collision energy ``nce`` and ``instrument`` ("auto": found in tuning) are those of rows without them.
+    used. Normalised collision energy ``nce`` and ``instrument`` ("auto": by fit) are those of rows without them.
     ``charged_frag_types`` are predicted and learnt; the MS2 weights must know them. Everything random is seeded from
     ``seed``: on the CPU, the same data give the same weights. ``precision`` is "auto" (bf16 where the hardware is
     faster with it), "fp32" or "bf16". In the folder ``checkpoints`` trainings leave how far they have come, about twice

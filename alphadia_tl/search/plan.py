@@ -148,7 +148,8 @@ class ReadyModels:
     def _with_the_models_energy(self, settings: StepSettings) -> StepSettings:
         """Predict with the collision energy that the MS2 model was tuned with, unless the user chose another."""
         wanted, why = settings.plugin.nce, "alphadia_tl.nce"
-        if self.predictor is not None and self.predictor.auto_instrument and tuned_nce(self._record) is not None:
+        tuned = provenance.tuned_nce(self._record) is not None
+        if self.predictor is not None and self.predictor.auto_instrument and tuned:
             self.predictor.instrument = str(self._record["trained_on"]["instrument"])
             settings = replace(settings, instrument=self.predictor.instrument)
         if wanted == "auto":
