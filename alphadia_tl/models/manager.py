@@ -65,20 +65,51 @@ MODEL_ORDER = ("rt", "ms2", "charge", "ccs")
 class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
     """Predict with the PeptDeep models, and tune them on identified precursors.
 
-    ``device`` is "gpu" (the CPU where there is none), "cuda", "mps" or "cpu", ``settings`` the config section
-    ``transfer_learning``. ``models`` are the start weights: a folder with ``{rt,ms2,charge,ccs}.pth``, an earlier
-    bundle, a zip laid out as peptdeep's (``model_type``: its "generic", "phospho" or "digly"), or a mapping of model
-    name to file; None is the zip that peptdeep has installed. Models that are missing are an error only when they are
-    used. Normalised collision energy ``nce`` and ``instrument`` ("auto": by fit) are those of rows without them.
-    ``charged_frag_types`` are predicted and learnt; the MS2 weights must know them. Everything random is seeded from
-    ``seed``: on the CPU, the same data give the same weights. ``precision`` is "auto" (bf16 where the hardware is
-    faster with it), "fp32" or "bf16". In the folder ``checkpoints`` trainings leave how far they have come, about twice
-    a minute, and the same training is taken up from there; None leaves nothing. Attributes: ``results`` of the models
-    tuned so far, ``weights`` that each started from, ``stand_ins``, which the installed models stand in for;
-    ``predicted_chunks``, which other processes may have made, and to which missing ones are added; ``nce_search``, what
-    the last ``finetune_ms2(nce="auto")`` found; ``instrument_warning``, what is used instead of an unknown instrument.
-    Raises WeightsError when weights are missing (all of them, or those of a model that is used), damaged or of another
-    architecture.
+    Parameters
+    ----------
+    device : str, default "gpu"
+        "gpu" (the CPU where there is none), "cuda", "mps" or "cpu".
+    settings : TrainingSettings or Mapping, optional
+        The config section ``transfer_learning``.
+    models : path or mapping, optional
+        Start weights: a folder with ``{rt,ms2,charge,ccs}.pth``, an earlier bundle, a zip laid out as
+        peptdeep's, or a mapping of model name to file. None: the zip that peptdeep has installed. Models that are
+        missing are an error only when they are used.
+    nce : float
+        Normalised collision energy of rows without a column ``nce``.
+    instrument : str
+        Instrument of rows without a column ``instrument``.
+    charged_frag_types : sequence of str
+        Fragment types that are predicted and learnt; the MS2 weights must know them.
+    seed : int
+        Everything random is seeded from it: on the CPU, the same data give the same weights.
+    precision : str
+        "auto" (bf16 where the hardware is faster with it), "fp32" or "bf16".
+    model_type : str
+        Which weights of a zip: "generic", "phospho" or "digly".
+    checkpoints : Path, optional
+        Folder in which trainings leave how far they have come, about twice a minute, and from which the same training
+        is taken up; None leaves nothing.
+
+    Attributes
+    ----------
+    results : dict of str to TuneResult
+        Results of the models tuned so far.
+    predicted_chunks : PredictedChunks or None
+        Predictions that other processes may have made; those that are missing are added.
+    weights : dict of str to Weights
+        Start weights of each model that has any.
+    stand_ins : list of str
+        Names the models that the installed ones stand in for.
+    nce_search : NceSearch or None
+        What the last ``finetune_ms2(nce="auto")`` found.
+    instrument_warning : str
+        Says what is used instead of an instrument that the models do not know; empty for a known one.
+
+    Raises
+    ------
+    WeightsError
+        When weights are missing (all of them, or those of a model that is used), damaged or of another architecture.
     """
 
     def __init__(

@@ -32,12 +32,29 @@ logger = logging.getLogger(__name__)
 class TransferLearningPlan(HostPlan):
     """Search plan that tunes the models between two passes where ``alphadia_tl.enabled`` is true.
 
-    Without that flag it is alphaDIA's own plan. In notebooks: ``TransferLearningPlan(output_directory,
-    config).run_plan()``. ``config`` is the user's, may hold the section ``alphadia_tl``, and is left unchanged;
-    ``cli_params_config`` are the parameters of the command line. With ``force`` all stages are done again; by default
-    those are reused whose inputs, settings and versions are unchanged. ``guard_classifiers`` lets an FDR classifier
-    that fails start again with the plugin off, too, so that searches compare. Raises alphaDIA's UserError if the
-    section has unknown keys, wrong types or impossible values.
+    Without that flag it is alphaDIA's own plan. In notebooks:
+    ``TransferLearningPlan(output_directory, config).run_plan()``.
+
+    Parameters
+    ----------
+    output_directory : str
+        Output folder.
+    config : dict, optional
+        User config, may hold the section ``alphadia_tl``; left unchanged.
+    cli_params_config : dict, optional
+        Parameters of the command line.
+
+    Raises
+    ------
+    alphadia.exceptions.UserError
+        If the section ``alphadia_tl`` has unknown keys, wrong types or impossible values.
+
+    Attributes
+    ----------
+    force : bool
+        Do all stages again; by default those are reused whose inputs, settings and versions are unchanged.
+    guard_classifiers : bool
+        Let an FDR classifier that fails start again with the plugin off, too, so that searches compare.
     """
 
     force = False

@@ -229,6 +229,9 @@ def _charge_cutoff(
     recall = settings.plugin.charge_filter_recall
     if "charge" not in accepted or recall >= 1:
         return None, ()
+    if settings.library_is_given:
+        logger.info("The charge states of a given library all stay: somebody chose them.")
+        return None, ()
     observed = manager.results["charge"].observed
     cutoff = choose_charge_cutoff(observed["validation"], recall)
     kept = kept_fraction(observed["test"], cutoff)
