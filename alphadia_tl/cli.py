@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import cast
 
 from alphadia_tl import __version__, startup
@@ -47,17 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return host.EXIT_USER_ERROR
 
 
-def _check_config(options: argparse.Namespace) -> None:
-    """Read what alphaDIA is about to read: a config that is no config is one line, and no traceback of alphaDIA's."""
-    from alphadia_tl.commands.common import read_config_dict
-    from alphadia_tl.files import read_yaml
-
-    if options.config is not None:
-        read_yaml(Path(options.config).expanduser())
-    for text in options.config_dict or ():
-        read_config_dict(text)
-
-
 def _search(arguments: Sequence[str]) -> int:
     from alphadia_tl import host
 
@@ -68,6 +55,7 @@ def _search(arguments: Sequence[str]) -> int:
     host.check_host()
     import alphadia.cli
 
+    from alphadia_tl.commands.common import check_command
     from alphadia_tl.search.plan import TransferLearningPlan
 
     class Plan(TransferLearningPlan):
@@ -75,7 +63,7 @@ def _search(arguments: Sequence[str]) -> int:
         guard_classifiers = True
 
     sys.argv = [a for a in sys.argv if a != "--force"]
-    _check_config(alphadia.cli.parser.parse_known_args(sys.argv[1:])[0])
+    check_command(sys.argv[1:])
     alphadia.cli.parser.prog = "alphadia-tl"
     alphadia.cli.parser.epilog = f"{alphadia.cli.epilog} {EPILOG}"
     code = host.run_command_line(Plan)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 
 class TransferLearningError(Exception):
     """Base of all errors that the plugin raises on purpose.
@@ -25,6 +28,7 @@ class SettingsError(TransferLearningError):
     """A config key is unknown, of the wrong type, or has an impossible value."""
 
     code = "TL_CONFIG"
+    parts: Sequence[TransferLearningError]
 
 
 class HostError(TransferLearningError):
@@ -83,3 +87,26 @@ class ResultsError(TransferLearningError):
     """A folder holds no results of transfer learning, or they cannot be read."""
 
     code = "TL_RESULTS"
+
+
+Found = list[TransferLearningError]
+
+
+@contextmanager
+def noted(found: Found) -> Iterator[None]:
+    """Add an error to those that were found."""
+    try:
+        yield
+    except TransferLearningError as error:
+        found.append(error)
+
+
+def raise_all(found: Found) -> None:
+    """Raise errors as one that has a line for each; nothing where there is none."""
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        parts = [part for error in found for part in getattr(error, "parts", (error,))]
+        together = SettingsError(f"{len(parts)} things are wrong:\n" + "\n".join(f"- {part}" for part in parts))
+        together.parts = parts
+        raise together

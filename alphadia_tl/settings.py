@@ -11,38 +11,108 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import operator
 import textwrap
-import types
-import typing
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from alphadia_tl.errors import SettingsError
-from alphadia_tl.files import absolute_path
+import yaml
+
+from alphadia_tl.errors import Found, SettingsError, noted, raise_all
+from alphadia_tl.files import absolute_path, read_yaml
+
+Rule = Mapping[str, Any]
+#: Meaning and rule of each key of the plugin, by section; under "alphaDIA", rules for its keys.
+KEYS: Mapping[str, Mapping[str, Any]] = read_yaml(Path(__file__).with_suffix(".yaml"))
+LIMITS = {
+    "least": (operator.ge, "at least"), "above": (operator.gt, "above"),
+    "most": (operator.le, "at most"), "below": (operator.lt, "below"),
+}  # fmt: skip
 
 
-def _type_fits(value: Any, annotation: Any) -> bool:
-    if isinstance(annotation, types.UnionType):
-        return any(_type_fits(value, a) for a in typing.get_args(annotation))
-    if typing.get_origin(annotation) is tuple:
-        inner = typing.get_args(annotation)[0]
-        return isinstance(value, tuple | list) and all(_type_fits(v, inner) for v in value)
-    if isinstance(value, bool):
-        return annotation is bool
-    return isinstance(value, int | float if annotation is float else annotation)
+def expected(default: object, rule: Rule) -> str:
+    """Say in words what a value must be: of the kind of its default, and within the limits of its rule."""
+    number = "whole number" if "whole" in rule or "exact" in rule else "number"
+    limits = " and ".join(f"{words} {rule[key]}" for key, (_, words) in LIMITS.items() if key in rule)
+    limits = f", {limits}" if limits else ""
+    if "of" in rule:
+        text = f"one of {', '.join(rule['of'])}"
+    elif isinstance(default, bool):
+        text = "true or false"
+    elif "pair" in rule:
+        text = f"two {number}s{limits}, the first {'below' if 'apart' in rule else 'not above'} the second"
+    elif _is_number(default, rule):
+        text = f"{rule['or']}, a {number}{limits}" if "or" in rule else f"a {number}{limits}"
+    elif isinstance(default, list | tuple):
+        text = f"a list of {', '.join(rule['each'])}, none twice" if "each" in rule else "a list"
+    else:
+        text = "text"
+    text += ", not empty" if "filled" in rule else ""
+    return f"{text} or null" if fits(None, default, rule) else text
 
 
-def _number_as_yaml(value: Any) -> str:
-    """Say how a number is written that YAML takes for text: in quotes, or with an exponent and no point."""
-    try:
-        number = float(value) if isinstance(value, str) else math.nan
-    except ValueError:
-        return ""
-    if not math.isfinite(number):
-        return ""
-    text = str(int(number) if number.is_integer() else number)
-    return f"Write {text if '.' in text else text.replace('e', '.0e')}."
+def _is_number(default: object, rule: Rule) -> bool:
+    return isinstance(default, int | float) or bool({"exact", *LIMITS} & rule.keys())
+
+
+def fits(value: Any, default: object, rule: Rule) -> bool:
+    """Return whether a value is of the kind of its default, and within the limits of its rule."""
+    if value is None:
+        return default is None or "empty" in rule
+    if "of" in rule:
+        return isinstance(value, str) and (value.lower() if "any_case" in rule else value) in rule["of"]
+    if isinstance(default, bool):
+        return isinstance(value, bool)
+    if "pair" in rule:
+        single = {key: limit for key, limit in rule.items() if key != "pair"}
+        if not isinstance(value, list) or len(value) != 2 or not all(fits(v, 0, single) for v in value):
+            return False
+        return bool(value[0] < value[1] or ("apart" not in rule and value[0] == value[1]))
+    if isinstance(default, list | tuple):
+        if not isinstance(value, list | tuple) or ("filled" in rule and not value):
+            return False
+        return "each" not in rule or (all(v in rule["each"] for v in value) and len(set(value)) == len(value))
+    if not _is_number(default, rule):
+        return isinstance(value, str) and ("filled" not in rule or bool(value.strip()))
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return "or" in rule and value == rule["or"]
+    if ("exact" in rule and not isinstance(value, int)) or ("whole" in rule and value % 1):
+        return False
+    return all(within(value, rule[key]) for key, (within, _) in LIMITS.items() if key in rule)
+
+
+def _as_yaml(value: object) -> str:
+    value = list(value) if isinstance(value, tuple) else value
+    return yaml.safe_dump(value, default_flow_style=True, width=math.inf).removesuffix("...\n").strip()
+
+
+def _instead(value: Any, default: object, rule: Rule) -> str:
+    """Say what to write: what is near to what was written and fits, else that there is a default."""
+    near: list[Any] = [name for name in rule.get("of", ()) if name.lower() == str(value).lower()]
+    if isinstance(value, str):
+        for kind in (int, float):
+            with suppress(ValueError):
+                near.append(kind(value))
+        near.append([value])
+    elif isinstance(value, float) and math.isfinite(value):
+        near.append(int(value))
+    elif isinstance(value, list) and all(isinstance(v, int | float) for v in value):
+        near.append(sorted(value))
+    for other in near:
+        if fits(other, default, rule):
+            return f"Write {_as_yaml(other)}."
+    return f"Correct it{'' if default is None else f', or leave it out for its default, {_as_yaml(default)}'}."
+
+
+def check_value(key: str, value: Any, default: object, rule: Rule) -> None:
+    """Raise a SettingsError that says what a value must be, unless it is."""
+    if not fits(value, default, rule):
+        shown = list(value) if isinstance(value, tuple) else value
+        what = f"Config key '{key}' is {shown!r}: expected {expected(default, rule)}."
+        raise SettingsError(what, _instead(shown, default, rule))
 
 
 class Section:
@@ -55,7 +125,7 @@ class Section:
     deleted_values: ClassVar[Mapping[str, object]] = {}
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, Any] | None, *, ignore_unknown: bool = False) -> Self:
+    def from_mapping(cls, values: Any, *, ignore_unknown: bool = False) -> Self:
         """Build the settings from a mapping of config keys.
 
         None stands for an empty section. ``ignore_unknown`` leaves unknown keys to somebody else (alphaDIA checks its
@@ -64,67 +134,47 @@ class Section:
         if values is None:
             values = {}
         if not isinstance(values, Mapping):
-            raise SettingsError(
-                f"Config section '{cls.section}' must be a mapping of keys to values, not {type(values).__name__}.",
-                f"Write for example '{cls.section}: {{enabled: true}}'.",
-            )
-        hints = typing.get_type_hints(cls)
-        known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
+            what = f"Config section '{cls.section}' must be a mapping of keys to values, not {type(values).__name__}."
+            raise SettingsError(what, f"Write for example '{cls.section}: {{enabled: true}}'.")
+        known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
+        found: Found = []
         for key, value in values.items():
             if key in cls.deleted and (key not in cls.deleted_values or value != cls.deleted_values[key]):
-                raise SettingsError(f"Config key '{cls.section}.{key}' does not exist any more.", cls.deleted[key])
-        unknown = sorted(str(k) for k in values if k not in known and k not in cls.deleted)
-        if unknown and not ignore_unknown:
-            raise SettingsError(
-                f"Unknown config key '{cls.section}.{unknown[0]}'.", f"Known keys: {', '.join(sorted(known))}."
-            )
-        return cls(**{name: cls._value(name, values[name], hints[name]) for name in known if name in values})
+                what = f"Config key '{cls.section}.{key}' does not exist any more."
+                found.append(SettingsError(what, cls.deleted[key]))
+            elif key not in known and key not in cls.deleted and not ignore_unknown:
+                advice = f"Known keys: {', '.join(sorted(known))}."
+                found.append(SettingsError(f"Unknown config key '{cls.section}.{key}'.", advice))
+        given = {}
+        for name in values.keys() & known.keys():
+            with noted(found):
+                given[name] = cls._value(values[name], known[name].default_factory, known[name].default)
+        with noted(found):
+            made = cls(**given)
+        raise_all(found)
+        return made
 
     @classmethod
-    def _value(cls, name: str, value: Any, hint: Any) -> Any:
-        if isinstance(hint, type) and issubclass(hint, Section):
-            return hint.from_mapping(value)
-        if hint is bool and isinstance(value, str) and value.lower() in ("true", "false"):
+    def _value(cls, value: Any, section: Any, default: Any) -> Any:
+        if isinstance(section, type) and issubclass(section, Section):
+            return section.from_mapping(value)
+        if isinstance(default, bool) and isinstance(value, str) and value.lower() in ("true", "false"):
             return value.lower() == "true"  # as alphaDIA reads its own switches
-        if not _type_fits(value, hint):
-            raise SettingsError(
-                f"Config key '{cls.section}.{name}' has the value {value!r} of type "
-                f"{type(value).__name__}: expected {describe_type(hint)}.",
-                _number_as_yaml(value) or "Correct it in the config file.",
-            )
         return tuple(value) if isinstance(value, list) else value
 
-    def expect(self, condition: bool, key: str, expected: str, value: object = None) -> None:
-        """Raise a SettingsError that names the key, its value and what is expected, unless the condition holds."""
-        if not condition:
-            value = getattr(self, key) if value is None else value
-            raise SettingsError(
-                f"Config key '{self.section}.{key}' has the impossible value "
-                f"{list(value) if isinstance(value, tuple) else value!r}: expected {expected}.",
-                "Correct it in the config file.",
-            )
+    def __post_init__(self) -> None:
+        found: Found = []
+        for setting in fields(self):  # type: ignore[arg-type]
+            if not isinstance(value := getattr(self, setting.name), Section):
+                with noted(found):
+                    rule = KEYS[self.section][setting.name].get("rule", {})
+                    check_value(f"{self.section}.{setting.name}", value, setting.default, rule)
+        raise_all(found)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the settings as plain values that YAML can hold."""
         values = dataclasses.asdict(self)  # type: ignore[call-overload]
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-
-
-def describe_type(annotation: Any) -> str:
-    """Name a type annotation in words a user of a config file knows."""
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-    if isinstance(annotation, types.UnionType):
-        return " or ".join(describe_type(a) for a in typing.get_args(annotation))
-    if annotation in (None, types.NoneType):
-        return "null"
-    if typing.get_origin(annotation) is tuple:
-        return f"a list ({describe_type(typing.get_args(annotation)[0])} each)"
-    return words.get(annotation, str(annotation))
-
-
-def documented(default: Any, text: str) -> Any:
-    """Return a dataclass field with its text for the configuration reference."""
-    return field(default=default, metadata={"doc": text})
 
 
 MODEL_NAMES = ("rt", "charge", "ms2", "ccs")
@@ -139,27 +189,13 @@ class EntrapmentSettings(Section):
         "train": "Leave it out: entrapment is treated as every target is, in training too."
     }
 
-    prefix: str | None = documented(
-        None,
-        "What the accessions of entrapment proteins begin with. null: as alphadia-tl entrapment wrote beside a FASTA "
-        "of the search (prefix, design, ratio and twins); where there is nothing, no error can be estimated.",
-    )
-    design: str = documented(
-        "shuffled", "How the entrapment was made: shuffled (a twin per target peptide), or foreign (other species)."
-    )
-    ratio: float = documented(
-        1.0, "Entrapment peptides per target peptide in the searched database (r); known for alphadia-tl entrapment's."
-    )
-    twins: str | None = documented(
-        None,
-        "Table of the twins of a shuffled entrapment, with which the paired estimate is given; known for alphadia-tl "
-        "entrapment's.",
-    )
+    prefix: str | None = None
+    design: str = "shuffled"
+    ratio: float = 1.0
+    twins: str | None = None
 
     def __post_init__(self) -> None:
-        self.expect(self.prefix is None or bool(self.prefix.strip()), "prefix", "text or null")
-        self.expect(self.design in ("shuffled", "foreign"), "design", "shuffled or foreign")
-        self.expect(0 < self.ratio <= 100, "ratio", "above 0, at most 100")
+        super().__post_init__()
         if self.twins:  # what is written down is read from other folders, too
             object.__setattr__(self, "twins", str(absolute_path(self.twins)))
 
@@ -175,79 +211,23 @@ class PluginSettings(Section):
         "tune_again": "Leave it out, and give the flag: alphadia-tl workflow --tune-again.",
     }
 
-    enabled: bool = documented(False, "Switch: search, tune the models, predict the library again, search again.")
-    tune: bool = documented(
-        True,
-        "false: the models of library_prediction.peptdeep_model_path predict the library as they are; one search, "
-        "nothing is tuned.",
-    )
-    tuning_runs: int | None = documented(
-        None,
-        "The first pass searches, and the models are tuned on, this many runs only, spread evenly over the raw files; "
-        "the final pass searches all. null: all runs.",
-    )
-    models: tuple[str, ...] = documented(
-        MODEL_NAMES, "Models that may be tuned. CCS is tuned only where the data has ion mobility."
-    )
-    min_training_peptides: int = documented(
-        100, "A model with fewer distinct peptides to train on keeps its pretrained weights."
-    )
-    max_training_precursors: int = documented(
-        20_000,
-        "At most this many precursors are collected for training, validation and test, so that tuning does not "
-        "grow with the number of runs.",
-    )
-    gate_confidence: float = documented(
-        0.95, "A tuned model is used only if it beats the pretrained one on held-out peptides with this confidence."
-    )
-    charge_filter_recall: float = documented(
-        0.995,
-        "Charge states that the charge model rules out leave the library only where at least this fraction "
-        "of the held-out observed ones is kept. 1.0 switches the filter off.",
-    )
-    nce: str | float | None = documented(
-        "auto",
-        "Collision energy that the MS2 model is tuned and predicts with: auto (the one that fits the training peptides "
-        "best; library_prediction.nce unless another is better with confidence), a number, or null for "
-        "library_prediction.nce.",
-    )
-    rt_tolerance: str | float | None = documented(
-        "auto",
-        "How far from its predicted retention time the final pass looks for a precursor: auto (ten times the median "
-        "error of the RT model on held-out peptides), a number (as search.target_rt_tolerance: seconds above 1, else "
-        "a share of the gradient), or null for alphaDIA's own optimisation. A search.target_rt_tolerance of the user "
-        "is used in both passes instead.",
-    )
-    entrapment: EntrapmentSettings = field(
-        default_factory=EntrapmentSettings,
-        metadata={"doc": "Proteins that cannot be in the sample, searched to estimate the error."},
-    )
-    precision: str = documented(
-        "auto",
-        "Arithmetic of training and prediction: auto (bf16 on GPUs and CPUs that calculate with it, where a check "
-        "against fp32 passes), fp32 or bf16.",
-    )
+    enabled: bool = False
+    tune: bool = True
+    tuning_runs: int | None = None
+    models: tuple[str, ...] = MODEL_NAMES
+    min_training_peptides: int = 100
+    max_training_precursors: int = 20_000
+    gate_confidence: float = 0.95
+    charge_filter_recall: float = 0.995
+    nce: str | float | None = "auto"
+    rt_tolerance: str | float | None = "auto"
+    entrapment: EntrapmentSettings = field(default_factory=EntrapmentSettings)
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
-        self.expect(self.tuning_runs is None or self.tuning_runs >= 1, "tuning_runs", "at least 1")
-        self.expect(set(self.models) <= set(MODEL_NAMES), "models", f"a list of {', '.join(MODEL_NAMES)}")
-        self.expect(len(set(self.models)) == len(self.models), "models", "no repeated names")
-        least = self.min_training_peptides
-        self.expect(least >= 1, "min_training_peptides", "at least 1")
-        enough = f"at least min_training_peptides ({least})"
-        self.expect(self.max_training_precursors >= least, "max_training_precursors", enough)
-        self.expect(0.5 <= self.gate_confidence < 1, "gate_confidence", "0.5 up to below 1")
-        self.expect(0 < self.charge_filter_recall <= 1, "charge_filter_recall", "above 0, at most 1")
-        self._expect_auto_or("nce", "above 0, at most 100", most=100)
-        self._expect_auto_or("rt_tolerance", "above 0")
-        self.expect(self.precision in ("auto", "fp32", "bf16"), "precision", "one of auto, fp32, bf16")
-
-    def _expect_auto_or(self, key: str, expected: str, most: float = math.inf) -> None:
-        value = getattr(self, key)
-        if isinstance(value, str):
-            self.expect(value == "auto", key, "auto, a number or null")
-        else:
-            self.expect(value is None or 0 < value <= most, key, expected)
+        super().__post_init__()
+        key = "alphadia_tl.max_training_precursors' (against 'min_training_peptides"
+        check_value(key, self.max_training_precursors, 20_000, {"least": self.min_training_peptides})
 
 
 @dataclass(frozen=True)
@@ -260,38 +240,21 @@ class TrainingSettings(Section):
     }
     deleted_values: ClassVar[Mapping[str, object]] = {"test_interval": 1}
 
-    batch_size: int | None = documented(
-        None,
-        "Precursors per batch. null: chosen from the number of rows, so that an epoch has at least 30 steps (MS2 125).",
-    )
-    max_lr: float | None = documented(
-        None, "Highest learning rate, reached after the warm-up. null: the model's own default."
-    )
-    train_fraction: float = documented(0.7, "Fraction of the peptides to train on.")
-    validation_fraction: float = documented(0.2, "Fraction of the peptides that steer early stopping.")
-    test_fraction: float = documented(0.1, "Fraction of the peptides scored once, before and after.")
-    lr_patience: int = documented(
-        1,
-        "Epochs without progress of the training loss before the learning rate is halved; four times as many without "
-        "progress of the validation loss end the training.",
-    )
-    epochs: int | None = documented(
-        None,
-        "At most this many epochs. null: the model's own: RT 18, CCS 12, charge 15, MS2 12; with a max_lr below the "
-        "model's own up to three times as many.",
-    )
-    warmup_epochs: int = documented(2, "Epochs over which the learning rate grows to max_lr.")
+    batch_size: int | None = None
+    max_lr: float | None = None
+    train_fraction: float = 0.7
+    validation_fraction: float = 0.2
+    test_fraction: float = 0.1
+    lr_patience: int = 1
+    epochs: int | None = None
+    warmup_epochs: int = 2
 
     def __post_init__(self) -> None:
-        self.expect(self.batch_size is None or self.batch_size >= 1, "batch_size", "at least 1")
-        self.expect(self.max_lr is None or 0 < self.max_lr < 1, "max_lr", "above 0 and below 1")
-        for name in ("train_fraction", "validation_fraction", "test_fraction"):
-            self.expect(0 < getattr(self, name) < 1, name, "above 0 and below 1")
-        total = self.train_fraction + self.validation_fraction + self.test_fraction
-        self.expect(total <= 1 + 1e-9, "*_fraction", "a sum of at most 1", value=round(total, 6))
-        self.expect(self.lr_patience >= 0, "lr_patience", "at least 0")
-        self.expect(self.epochs is None or self.epochs >= 1, "epochs", "at least 1")
-        self.expect(self.warmup_epochs >= 0, "warmup_epochs", "at least 0")
+        super().__post_init__()
+        total = round(self.train_fraction + self.validation_fraction + self.test_fraction, 6)
+        if total > 1:
+            what = f"Config keys 'transfer_learning.*_fraction' are {total} in sum: expected a sum of at most 1."
+            raise SettingsError(what, "Correct them.")
 
     @property
     def stopping_patience(self) -> int:
@@ -305,47 +268,31 @@ class TransferLibrarySettings(Section):
 
     section: ClassVar[str] = "transfer_library"
 
-    fragment_types: tuple[str, ...] = documented(("b", "y"), "Fragment types that are quantified and learnt.")
-    max_charge: int = documented(2, "Highest fragment charge.")
-    top_k_samples: int = documented(3, "Best observations kept per peptidoform and charge.")
-    norm_delta_max: bool = documented(
-        True, "Align the retention times of several runs on the peptides they share, beside scaling each run."
-    )
-    precursor_correlation_cutoff: float = documented(
-        0.5, "Precursors whose median fragment correlation is not above this are not used for MS2."
-    )
-    fragment_correlation_ratio: float = documented(
-        0.75, "Fragments correlating less than this fraction of their precursor's median are masked."
-    )
-
-    def __post_init__(self) -> None:
-        self.expect(len(self.fragment_types) > 0, "fragment_types", "at least one type")
-        self.expect(self.max_charge >= 1, "max_charge", "at least 1")
-        self.expect(self.top_k_samples >= 1, "top_k_samples", "at least 1")
-        self.expect(-1 <= self.precursor_correlation_cutoff <= 1, "precursor_correlation_cutoff", "-1 to 1")
-        self.expect(0 <= self.fragment_correlation_ratio <= 1, "fragment_correlation_ratio", "0 to 1")
-
-
-HEADER = """\
-# Transfer learning between the two search passes (alphadia_tl).
-# Put this section into your alphaDIA config; every key but 'enabled' may be left out.
-"""
+    fragment_types: tuple[str, ...] = ("b", "y")
+    max_charge: int = 2
+    top_k_samples: int = 3
+    norm_delta_max: bool = True
+    precursor_correlation_cutoff: float = 0.5
+    fragment_correlation_ratio: float = 0.75
 
 
 def _yaml_value(value: Any) -> str:
-    return json.dumps(list(value) if isinstance(value, tuple) else value)
+    return json.dumps(list(value) if isinstance(value, tuple) else value, default=str)
 
 
 def section_template() -> str:
     """Return the section ``alphadia_tl``, switched on, as YAML text with one comment per key."""
-    lines = [HEADER + f"{PluginSettings.section}:", *_lines(PluginSettings(enabled=True), indent="  ")]
+    lines = [
+        KEYS["introductions"]["template"] + f"{PluginSettings.section}:",
+        *_lines(PluginSettings(enabled=True), indent="  "),
+    ]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _lines(section: Section, indent: str) -> list[str]:
     lines = []
     for setting in fields(section):  # type: ignore[arg-type]
-        lines += [f"{indent}# {line}" for line in textwrap.wrap(setting.metadata["doc"], 100)]
+        lines += [f"{indent}# {line}" for line in textwrap.wrap(KEYS[section.section][setting.name]["doc"], 100)]
         value = getattr(section, setting.name)
         if isinstance(value, Section):
             lines += [f"{indent}{setting.name}:", *_lines(value, indent + "  ")]
@@ -354,31 +301,15 @@ def _lines(section: Section, indent: str) -> list[str]:
     return lines
 
 
-REFERENCE_INTRODUCTION = """\
-# Configuration reference
-
-Made from the settings' own documentation (`alphadia_tl.settings.reference`); a test keeps it up to date.
-
-The switch and the plugin's own keys are in the section `alphadia_tl` of the alphaDIA config. Keys that alphaDIA already
-has keep their place: `transfer_library.*` is read from alphaDIA's effective config; a key of `transfer_learning` counts
-only where you wrote it, because the plugin's defaults differ from alphaDIA's. `library_prediction.nce`, `instrument`,
-`peptdeep_model_path`, `peptdeep_model_type` and the limits of the library, and `general.thread_count`, `use_gpu`,
-`random_state` and `fail_fast` mean what they mean in alphaDIA.
-"""
-
-
 def reference() -> str:
     """Return the configuration reference as Markdown."""
-    parts = [REFERENCE_INTRODUCTION]
+    parts = [KEYS["introductions"]["reference"]]
     for cls in (PluginSettings, EntrapmentSettings, TrainingSettings, TransferLibrarySettings):
-        hints = typing.get_type_hints(cls)
-        defaults = cls()
-        parts += [f"\n## `{cls.section}`\n", "| key | type | default | meaning |", "|---|---|---|---|"]
-        for setting in fields(defaults):
-            if isinstance(getattr(defaults, setting.name), Section):
-                parts.append(f"| `{setting.name}` | section | see below | {setting.metadata['doc']} |")
-                continue
-            value = _yaml_value(getattr(defaults, setting.name))
-            kind = describe_type(hints[setting.name]).replace("|", "\\|")
-            parts.append(f"| `{setting.name}` | {kind} | `{value}` | {setting.metadata['doc']} |")
+        parts += [f"\n## `{cls.section}`\n", "| key | what | default | meaning |", "|---|---|---|---|"]
+        for setting in fields(cls):
+            about = KEYS[cls.section][setting.name]
+            what, value = expected(setting.default, about.get("rule", {})), f"`{_yaml_value(setting.default)}`"
+            if setting.name == "entrapment":
+                what, value = "section", "see below"
+            parts.append(f"| `{setting.name}` | {what} | {value} | {about['doc']} |")
     return "\n".join(parts) + "\n"

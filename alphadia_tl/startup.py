@@ -65,7 +65,8 @@ class _PlanLoader:
 def use_plan(module: ModuleType) -> None:
     """Put the plan with transfer learning in the place of alphaDIA's.
 
-    Where the installed alphaDIA does not fit, the program ends with the error's text: no other search runs silently.
+    Where the installed alphaDIA does not fit, or the inputs of a search with transfer learning are wrong, the program
+    ends with the error's text: no other search runs silently.
     """
     from alphadia_tl import host
     from alphadia_tl.errors import TransferLearningError
@@ -74,8 +75,13 @@ def use_plan(module: ModuleType) -> None:
         host.check_host()
     except TransferLearningError as error:
         raise SystemExit(f"{error.code}: {error} Or run 'alphadia-tl unregister'.") from error
+    from alphadia_tl.commands.common import check_command
     from alphadia_tl.search.plan import TransferLearningPlan
 
+    try:
+        check_command(sys.argv[1:], enabled_only=True)
+    except TransferLearningError as error:
+        raise SystemExit(f"{error.code}: {error}") from error
     module.SearchPlan = TransferLearningPlan  # type: ignore[attr-defined]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from made_inputs import searchable
 from made_outputs import precursors, write_output
 from packaging.requirements import Requirement
 from report.conftest import made_facts, write_bundle
@@ -14,8 +15,8 @@ import alphadia_tl
 from alphadia_tl import cli, errors, host
 from alphadia_tl.commands.common import read_config, read_config_dict
 from alphadia_tl.errors import TransferLearningError
+from alphadia_tl.search.inputs import check_search, check_values, raw_files, switched_on
 from alphadia_tl.settings import PluginSettings, TrainingSettings
-from alphadia_tl.workflow.plan_file import raw_files
 
 ROOT = Path(alphadia_tl.__file__).parents[1]
 
@@ -23,7 +24,7 @@ ROOT = Path(alphadia_tl.__file__).parents[1]
 def advice_of(call, *arguments):
     with pytest.raises(TransferLearningError) as error:
         call(*arguments)
-    assert error.value.code in {e.code for e in vars(errors).values() if isinstance(e, type)}
+    assert error.value.code in {e.code for e in vars(errors).values() if hasattr(e, "code")}
     assert error.value.advice
     return error.value.advice
 
@@ -37,7 +38,9 @@ def test_a_number_that_yaml_takes_for_text_is_written_as_the_message_says(writte
 
 def read_config_text(folder, text, encoding="utf-8"):
     (folder / "c.yaml").write_text(text, encoding=encoding)
-    return read_config(folder / "c.yaml")
+    config = read_config(folder / "c.yaml")
+    check_values(config)
+    return config
 
 
 # What a config is, what its message must advise, and what it is when that is done.
@@ -84,8 +87,10 @@ def test_the_known_keys_that_are_named_are_keys():
 
 
 def test_raw_files_are_found_where_the_message_says(tmp_path):
-    (tmp_path / "a.raw").touch()
-    assert advice_of(raw_files, {}) == "List them under raw_paths, or give --file."
+    config = switched_on(searchable(tmp_path))
+    advice = advice_of(check_search, {**config, "raw_paths": []})
+    assert advice == "List them under raw_paths, or give --file."
+    check_search({**config, "raw_paths": raw_files({"raw_paths": config["raw_paths"]})})
     assert raw_files({"raw_paths": [str(tmp_path / "a.raw")]}) == raw_files({}, [tmp_path / "a.raw"])
     told = re.search(r"'(.*)'", advice_of(raw_files, {"raw_paths": [str(tmp_path / "a.raw")]}, (), (), "("))[1]
     assert raw_files({}, [tmp_path / "a.raw"], (), told)

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from alphadia_tl import host
-from alphadia_tl.errors import OutputError, SettingsError, TransferLearningError
+from alphadia_tl.errors import Found, OutputError, SettingsError, TransferLearningError, noted, raise_all
 from alphadia_tl.files import absolute_path, read_yaml
+from alphadia_tl.search.inputs import check_search, is_enabled, raw_files, switched_on
+from alphadia_tl.settings import PluginSettings
 
 logger = logging.getLogger(__name__)
 
@@ -77,13 +79,13 @@ def add_config_dict(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_config(path: Path | None, texts: Sequence[str] = ()) -> dict[str, Any]:
-    """Read an alphaDIA config, paths made absolute; without one, or where it is empty, alphaDIA's defaults count.
+def read_config(path: Path | None, texts: Sequence[str] = (), *, empty: bool = True) -> dict[str, Any]:
+    """Read an alphaDIA config, paths made absolute; without one, or where it is ``empty``, alphaDIA's defaults count.
 
     ``texts`` are those of ``--config-dict``, of which later ones count first.
     """
-    config = {} if path is None else read_yaml(path, empty=True)
-    return host.checked_config(host.deep_merge(config, *map(read_config_dict, texts)))
+    config = {} if path is None else read_yaml(path, empty=empty)
+    return host.with_absolute_paths(host.deep_merge(config, *map(read_config_dict, texts)))
 
 
 def read_config_dict(text: str | None) -> dict[str, Any]:
@@ -98,19 +100,50 @@ def read_config_dict(text: str | None) -> dict[str, Any]:
     return given
 
 
-def search_config(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the config of the search that alphaDIA runs with these flags, raw files listed one by one.
-
-    Raises SettingsError where an input is not there.
-    """
-    from alphadia_tl.workflow.plan_file import raw_files
-
-    config = read_config(options.config, options.config_dict)
-    config["raw_paths"] = raw_files(config, options.file, options.directory, options.regex)
+def _given(options: argparse.Namespace, config: dict[str, Any], found: Found) -> dict[str, Any]:
+    """Add what flags of a search say to a config, raw files listed one by one."""
+    with noted(found):
+        config["raw_paths"] = raw_files(config, options.file, options.directory, options.regex)
     config.pop("directory", None)
     given = {"library_path": options.library, "quant_directory": options.quant_dir}
-    config |= {key: str(path) for key, path in given.items() if path is not None}
-    return config | ({"fasta_paths": [str(path) for path in options.fasta]} if options.fasta else {})
+    config |= {key: str(absolute_path(path)) for key, path in given.items() if path is not None}
+    return config | ({"fasta_paths": [str(absolute_path(path)) for path in options.fasta]} if options.fasta else {})
+
+
+def search_config(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the config of the search that alphaDIA runs with these flags; raises one error for all that is wrong."""
+    found: Found = []
+    config = _given(options, read_config(options.config, options.config_dict), found)
+    if config.get("quant_directory"):
+        what = "Config key 'quant_directory' (--quant-dir): this command has its own folders."
+        found.append(SettingsError(what, "Leave it out."))
+    with noted(found):
+        check_search(switched_on(config), options.output)
+    raise_all(found)
+    return config
+
+
+def check_command(words: Sequence[str], *, enabled_only: bool = False) -> None:
+    """Raise one error for all that is wrong with the search that words after ``alphadia`` ask for.
+
+    ``enabled_only``: a search without transfer learning is left to alphaDIA.
+    """
+    options, unknown = host.parse_command_line(words)
+    if unknown or options.check or options.version:
+        return
+    path = None if options.config is None else absolute_path(options.config)
+    own = PluginSettings.section.encode()
+    if enabled_only and not (path and path.is_file() and own in path.read_bytes()):
+        return
+    config = read_config(path, options.config_dict, empty=False)
+    output = options.output or config.get("output_directory")
+    if output is None or (enabled_only and not is_enabled(config)):  # without a folder, alphaDIA prints its help
+        return
+    found: Found = []
+    config = _given(options, config, found)
+    with noted(found):
+        check_search(config, Path(output))
+    raise_all(found)
 
 
 def run_logged(work: Callable[[], int], output: Path | None = None) -> int:

@@ -17,6 +17,7 @@ from alphadia_tl.entrapment.twins import foreign_peptides, make_twins
 from alphadia_tl.errors import DataError, SettingsError
 from alphadia_tl.files import write_stats, write_text, write_yaml
 from alphadia_tl.host.fasta import DigestSettings, Protein, note_on_letters, read_proteins, require_predictable
+from alphadia_tl.search.inputs import check_values
 
 DESCRIPTION = (
     "Write the proteins of a FASTA file and entrapment proteins, which are not in the sample, into one FASTA file. "
@@ -114,7 +115,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run the sub-command; what was written goes to standard output."""
     options = _parser().parse_args(arguments)
     given = {name: getattr(options, name) for name in ("enzyme", "missed_cleavages", "min_length", "max_length")}
-    settings = DigestSettings.from_config(read_config(options.config), **given)
+    check_values(config := read_config(options.config))
+    settings = DigestSettings.from_config(config, **given)
     if options.foreign and (options.k is not None or options.seed is not None):
         raise SettingsError("--k and --seed are for shuffled twins; --foreign shuffles nothing.", "Leave them out.")
     inputs = [*options.fasta, *(options.foreign or ())]

@@ -11,6 +11,7 @@ from alphadia_tl import host
 from alphadia_tl.commands.common import add_config_dict, make_parser, read_config, run_logged
 from alphadia_tl.errors import QuantificationError, SettingsError
 from alphadia_tl.host.contract import PSM_FILE
+from alphadia_tl.search.inputs import check_values, one_name_each, switched_on
 from alphadia_tl.settings import PluginSettings
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ def _finetune(options: argparse.Namespace) -> int:
     from alphadia_tl.step.step_settings import step_settings
 
     user_config = read_config(options.config, options.config_dict)
+    check_values(switched_on(user_config))
     plugin = PluginSettings.from_mapping(user_config.pop(PluginSettings.section, None))
     if not plugin.tune:
         raise SettingsError("Config key 'alphadia_tl.tune' is false: there is nothing to tune.", "Leave it out.")
@@ -73,6 +75,7 @@ def _finetune(options: argparse.Namespace) -> int:
         if path is not None and not path.is_file():
             raise QuantificationError(f"{path} does not exist.", "Correct --transfer-library or --library.")
     folders = quant_folders(options.quant_dir) if options.quant_dir else []
+    one_name_each([str(folder) for folder in folders])
     preflight(settings, options.output)
     run_step(
         settings,

@@ -19,6 +19,7 @@ from alphadia_tl.commands.common import add_search_flags, make_parser, read_conf
 from alphadia_tl.errors import HostError
 from alphadia_tl.files import write_text
 from alphadia_tl.search.done import take_lock, taken
+from alphadia_tl.search.inputs import check_search
 from alphadia_tl.workflow import jobs
 from alphadia_tl.workflow.jobs import JobPlan
 from alphadia_tl.workflow.layout import Layout
@@ -179,7 +180,10 @@ def job(arguments: Sequence[str]) -> int:
 
     def do() -> int:
         logger.info(f"alphadia_tl {__version__}: job {' '.join(arguments)}")
-        JOBS[options.job][1](JobPlan(options.output.resolve(), read_config(options.config)), options)
+        config = read_config(options.config)
+        if options.job == "prepare" and options.step == host.TRANSFER_STEP:
+            check_search(config, options.output)
+        JOBS[options.job][1](JobPlan(options.output.resolve(), config), options)
         return 0
 
     return run_logged(do)

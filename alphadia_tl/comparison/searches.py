@@ -13,7 +13,6 @@ from typing import Any
 
 from alphadia_tl import host
 from alphadia_tl.bundle import versions
-from alphadia_tl.errors import SettingsError
 from alphadia_tl.files import Manifest, hash_of, stamps, write_yaml
 from alphadia_tl.settings import PluginSettings
 
@@ -25,23 +24,12 @@ SEED = 1  # where the config leaves alphaDIA unseeded
 def search_configs(config: Mapping[str, Any], *, stock: bool = False) -> dict[str, dict[str, Any]]:
     """Return the config of each search: the same, the seed included, but for the switches of transfer learning.
 
-    The search "stock", with alphaDIA's own transfer step, is made where it is wanted. Raises SettingsError if a section
-    is wrong, or the searches would write to one quantification folder.
+    The search "stock", with alphaDIA's own transfer step, is made where it is wanted.
     """
-    for name in ("general", PluginSettings.section):
-        if not isinstance(config.get(name) or {}, Mapping):
-            raise SettingsError(
-                f"Config section '{name}' must be a mapping of keys to values.", f"Write '{name}:' and its keys below."
-            )
-    if config.get("quant_directory"):
-        raise SettingsError(
-            "Config key 'quant_directory' (--quant-dir): all searches would write to it.", "Leave it out to compare."
-        )
     plain = copy.deepcopy({k: v for k, v in config.items() if k not in (PluginSettings.section, "output_directory")})
     if (plain.get("general") or {}).get("random_state", -1) in (None, -1):
         plain = host.deep_merge(plain, {"general": {"random_state": SEED}})
     section = {**(config.get(PluginSettings.section) or {}), "enabled": True}
-    PluginSettings.from_mapping(section)
     off = host.deep_merge(plain, {"general": {"transfer_step_enabled": False}})
     configs = {OFF: off, ON: off | {PluginSettings.section: section}}
     if stock:

@@ -164,7 +164,7 @@ def why_unknown(entrapment: Entrapment, rows: pd.DataFrame, config: Mapping[str,
     return f"no protein that was found {begin}, and there is no FASTA to look into"
 
 
-def problems(settings: EntrapmentSettings, config: Mapping[str, Any]) -> list[str]:
+def entrapment_problems(config: Mapping[str, Any], settings: EntrapmentSettings) -> list[str]:
     """Return what is wrong with the entrapment of a search, before it: nothing could be said of its errors after it."""
     fastas, section = fastas_of(config), EntrapmentSettings.section
     try:
@@ -220,8 +220,8 @@ def twins_problem(path: Path, prefix: str, config: Mapping[str, Any]) -> str:
 
 
 def require_entrapment(settings: EntrapmentSettings, config: Mapping[str, Any]) -> None:
-    """Raise a SettingsError with all `problems` of the entrapment of a search, if any."""
-    if found := problems(settings, config):
+    """Raise a SettingsError with all `entrapment_problems` of the entrapment of a search, if any."""
+    if found := entrapment_problems(config, settings):
         raise SettingsError(" ".join(found), f"See '{EntrapmentSettings.section}'.")
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from alphadia_tl.errors import HostError
+from alphadia_tl.files import read_yaml
 
 SUPPORTED_SERIES = "2.3"
+INSTALL = f"Install alphadia {SUPPORTED_SERIES}.* or a newer alphadia_tl."
 PROGRESS_LEVEL = 21  # alphaDIA's own level, just above INFO
 
 # Columns of requantified fragments: needed where a run has no precursor and alphaDIA would fail to quantify any.
@@ -55,7 +59,7 @@ def change_paths(config: Mapping[str, Any], change: Callable[[str], str]) -> dic
 
     made = {**config, **{name: changed(config[name]) for name in PATHS if name in config}}
     for section, name in PATHS_IN.items():
-        if name in (config.get(section) or {}):
+        if isinstance(config.get(section), Mapping) and name in config[section]:
             made[section] = {**config[section], name: changed(config[section][name])}
     return made
 
@@ -69,36 +73,6 @@ STEP_ATTRIBUTES: Mapping[str, type | tuple[type, ...]] = {
     "output_folder": str, "raw_path_list": list, "fasta_path_list": list, "library_path": (str, type(None)),
     "_np_rng": object,
 }  # fmt: skip
-_PLAN_SIGNATURES = {
-    "__init__": ("self", "output_directory", "config", "cli_params_config"),
-    "run_plan": ("self",),
-    "run_step": ("self", "output_directory", "extra_config", "step_name"),
-    "_get_optimized_values_config": ("output_folder",),
-}
-_STEP_SIGNATURES = {
-    "__init__": ("self", "output_folder", "config", "cli_config", "extra_config", "step_name"),
-    "_get_reusable_quant_folders": ("self",),
-    "_get_run_data": ("self",),
-    "load_library": ("self",),
-    "_init_config": ("user_config", "cli_config", "extra_config", "output_folder"),
-    "_load_default_config": ("file_name",),
-    "run": ("self",),
-}
-_WORKFLOW_SIGNATURES = {"requantify_fragments": ("self", "psm_df")}
-_RAW_FILE_SIGNATURES = {"get_dia_data_object": ("self", "dia_data_path")}
-_PREDICTION_SIGNATURES = {
-    "__init__": (
-        "self", "use_gpu", "mp_process_num", "fragment_mz", "nce", "instrument", "peptdeep_model_path",
-        "peptdeep_model_type", "fragment_types", "max_fragment_charge", "predict_charge", "min_charge_probability",
-    ),
-    "forward": ("self", "input"),
-}  # fmt: skip
-_DIGEST_SIGNATURES = {"forward": ("self", "input")}
-_CLASSIFIER_SIGNATURES = {"reset": ("self",)}
-_OUTPUT_SIGNATURES = {
-    "__init__": ("self", "config", "output_folder"),
-    "build": ("self", "folder_list", "base_spec_lib"),
-}
 
 
 def host_version() -> str:
@@ -106,26 +80,27 @@ def host_version() -> str:
     return metadata.version("alphadia")
 
 
-def _check_signatures(cls: type, expected: Mapping[str, tuple[str, ...]]) -> None:
-    for method, parameters in expected.items():
-        found = getattr(cls, method, None)
-        actual = tuple(inspect.signature(found).parameters) if found is not None else ()
-        if actual != parameters:
-            raise HostError(
-                f"alphaDIA {host_version()}: {cls.__name__}.{method} takes {actual}, "
-                f"but this alphadia_tl was written for {parameters}.",
-                f"Install alphadia {SUPPORTED_SERIES}.* or a newer alphadia_tl.",
-            )
+@cache
+def default_config() -> dict[str, Any]:
+    """Return alphaDIA's defaults, not to be changed."""
+    import alphadia
+
+    return read_yaml(Path(alphadia.__file__).parent / "constants" / "default.yaml", error=HostError)
+
+
+def tolerated_keys() -> list[str]:
+    """Return the keys of earlier versions that alphaDIA passes over with a warning."""
+    from alphadia.workflow.config import TOLERATED_KEYS
+
+    return list(TOLERATED_KEYS)
 
 
 def check_attributes(found: object, expected: Mapping[str, type | tuple[type, ...]]) -> None:
     """Raise HostError unless an object of alphaDIA has the attributes that are read, of the expected kinds."""
     for name, kind in expected.items():
         if not hasattr(found, name) or not isinstance(getattr(found, name), kind):
-            raise HostError(
-                f"alphaDIA {host_version()}: {type(found).__name__}.{name} is not as this alphadia_tl knows it.",
-                f"Install alphadia {SUPPORTED_SERIES}.* or a newer alphadia_tl.",
-            )
+            what = f"alphaDIA {host_version()}: {type(found).__name__}.{name} is not as this alphadia_tl knows it."
+            raise HostError(what, INSTALL)
 
 
 def check_host() -> None:
@@ -136,20 +111,12 @@ def check_host() -> None:
             f"alphaDIA {version} is installed, but this alphadia_tl works with {SUPPORTED_SERIES}.* only.",
             f"Run: pip install 'alphadia>={SUPPORTED_SERIES},<2.4'.",
         )
-    from alphadia.fdr.classifiers import BinaryClassifierLegacyNewBatching
-    from alphadia.libtransform.fasta_digest import FastaDigest
-    from alphadia.libtransform.prediction import PeptDeepPrediction
-    from alphadia.outputtransform.search_plan_output import SearchPlanOutput
-    from alphadia.search_plan import SearchPlan
-    from alphadia.search_step import SearchStep
-    from alphadia.workflow.managers.raw_file_manager import RawFileManager
-    from alphadia.workflow.peptidecentric.peptidecentric import PeptideCentricWorkflow
-
-    _check_signatures(BinaryClassifierLegacyNewBatching, _CLASSIFIER_SIGNATURES)
-    _check_signatures(RawFileManager, _RAW_FILE_SIGNATURES)
-    _check_signatures(PeptideCentricWorkflow, _WORKFLOW_SIGNATURES)
-    _check_signatures(PeptDeepPrediction, _PREDICTION_SIGNATURES)
-    _check_signatures(FastaDigest, _DIGEST_SIGNATURES)
-    _check_signatures(SearchPlan, _PLAN_SIGNATURES)
-    _check_signatures(SearchStep, _STEP_SIGNATURES)
-    _check_signatures(SearchPlanOutput, _OUTPUT_SIGNATURES)
+    for name, methods in read_yaml(Path(__file__).with_suffix(".yaml"), error=HostError).items():
+        module, _, cls = name.rpartition(".")
+        made = getattr(importlib.import_module(module), cls)
+        for method, expected in methods.items():
+            found = getattr(made, method, None)
+            actual = [] if found is None else list(inspect.signature(found).parameters)
+            if actual != expected:
+                what = f"alphaDIA {version}: {cls}.{method} takes {actual}, this alphadia_tl knows {expected}."
+                raise HostError(what, INSTALL)

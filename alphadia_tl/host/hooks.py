@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +44,13 @@ def run_command_line(plan_class: type) -> int:
 
     with replaced(alphadia.search_plan, "SearchPlan", plan_class):
         return int(alphadia.cli.run() or 0)
+
+
+def parse_command_line(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Return what the words after ``alphadia`` say, and the flags that alphaDIA does not know."""
+    import alphadia.cli
+
+    return alphadia.cli.parser.parse_known_args(words)  # type: ignore[no-any-return]
 
 
 def as_user_error(error: TransferLearningError) -> Exception:

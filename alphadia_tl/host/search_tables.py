@@ -47,21 +47,18 @@ class SearchOutput:
 
     ``rows`` are one per run and precursor at the claimed FDR, without decoys: the values of `REQUIRED` but ``decoy``,
     of `OPTIONAL` (NaN where there was no column), and the keys ``precursor`` and ``peptidoform``; ``rt`` in seconds,
-    ``proba`` lower is better. ``run_rows`` are the same before the protein FDR, None where the tables of the runs are
-    gone. ``mbr`` tells whether match between runs was on in the search, whatever step the rows are from; ``settings``
-    are the frozen config of that step, ``provenance`` what the plugin wrote down (empty without it), ``seconds`` those
-    of each stage.
+    ``proba`` lower is better.
     """
 
     name: str
     folder: Path
     rows: pd.DataFrame
-    run_rows: pd.DataFrame | None
+    run_rows: pd.DataFrame | None  # the same before the protein FDR; None where the tables of the runs are gone
     claimed_fdr: float
-    mbr: bool
-    settings: Mapping[str, Any]
-    provenance: Mapping[str, Any]
-    seconds: Mapping[str, float]
+    mbr: bool  # match between runs was on in the search, whatever step the rows are from
+    settings: Mapping[str, Any]  # frozen config of that step
+    provenance: Mapping[str, Any]  # what the plugin wrote down; empty without it
+    seconds: Mapping[str, float]  # of each stage
 
     def __post_init__(self) -> None:
         if not 0 < self.claimed_fdr < 1:

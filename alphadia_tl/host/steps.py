@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alphadia_tl.errors import SettingsError
 from alphadia_tl.files import absolute_path
 from alphadia_tl.host.contract import (
     FLAT_LIBRARY_FILE,
@@ -132,24 +131,9 @@ def missing_runs_are_searched() -> Iterator[None]:
         del BaseManager.__setstate__
 
 
-def checked_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a user's config with absolute paths, without empty sections, for which alphaDIA's defaults count.
-
-    Raises SettingsError where a section of alphaDIA is no mapping, which alphaDIA would end on with a bare error.
-    """
-    from alphadia.search_step import SearchStep
-
-    defaults = SearchStep._load_default_config().data
-    sections = {name for name, default in defaults.items() if isinstance(default, Mapping)}
-    for name in sections & config.keys():
-        if config[name] is not None and not isinstance(config[name], Mapping):
-            raise SettingsError(
-                f"Config section '{name}' is {config[name]!r}, and no mapping of keys to values.",
-                f"Write its keys below '{name}:', each on a line of its own that begins with two blanks.",
-            )
-    checked = {name: value for name, value in config.items() if name not in sections or value is not None}
-    # alphaDIA reads them relative to the current folder; what is written down is read from other folders, too
-    return change_paths(checked, lambda path: str(absolute_path(path)))
+def with_absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Make paths absolute: alphaDIA reads them relative to the current folder, results are read from others, too."""
+    return change_paths(config, lambda path: str(absolute_path(path)))
 
 
 def effective_config(user_config: Mapping[str, Any], output_folder: Path) -> dict[str, Any]:

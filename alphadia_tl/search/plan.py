@@ -14,12 +14,13 @@ import pandas as pd
 
 from alphadia_tl import host
 from alphadia_tl.bundle import Bundle, versions
-from alphadia_tl.errors import HostError, SettingsError, TransferLearningError
+from alphadia_tl.errors import HostError, TransferLearningError
 from alphadia_tl.files import absolute_path, write_yaml
 from alphadia_tl.host.plan import HostPlan
 from alphadia_tl.host.search_output import retention_times
 from alphadia_tl.models import provenance
 from alphadia_tl.search.done import forget, the_only_search
+from alphadia_tl.search.inputs import check_search, is_enabled
 from alphadia_tl.search.passes import Passes
 from alphadia_tl.settings import PluginSettings
 from alphadia_tl.step.outcome import StepOutcome, starting_point
@@ -68,12 +69,15 @@ class TransferLearningPlan(HostPlan):
     ) -> None:
         host.check_host()
         config = copy.deepcopy(config) if config is not None else {}
+        self._written = copy.deepcopy(config)
         try:
+            if is_enabled(config):
+                check_search(host.deep_merge(config, cli_params_config or {}), files=False)
             self.plugin = PluginSettings.from_mapping(config.pop(PluginSettings.section, None))
             if self.plugin.enabled:
-                config, given = host.checked_config(config), host.checked_config(cli_params_config or {})
+                config, given = host.with_absolute_paths(config), host.with_absolute_paths(cli_params_config or {})
                 output_directory, cli_params_config = str(absolute_path(output_directory)), given
-        except SettingsError as error:
+        except TransferLearningError as error:
             raise host.as_user_error(error) from error
         if self.plugin.enabled:
             config = host.deep_merge(config, {"general": {"transfer_step_enabled": self.plugin.tune}})
@@ -90,6 +94,7 @@ class TransferLearningPlan(HostPlan):
                 super().run_plan()
             return
         try:
+            check_search(host.deep_merge(self._written, self.command_line), self.folder)
             with the_only_search(self.folder), host.classifiers_that_fail_start_again() as self._classifier_starts:
                 if self.force:
                     forget(self.folder)

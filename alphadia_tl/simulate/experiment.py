@@ -51,18 +51,11 @@ SMALL = Preset(
     n_proteins=75,
     acquisition=replace(DEMO.acquisition, gradient_minutes=5.0),
     training=BaseTraining(
-        n_proteins=100,
-        n_rt=2000,
-        n_charge=1000,
-        n_ms2=2200,
-        n_ccs=200,
-        epochs_rt=4,
-        epochs_charge=3,
-        epochs_ms2=3,
-        epochs_ccs=1,
+        n_proteins=100, n_rt=2000, n_charge=1000, n_ms2=2200, n_ccs=200,
+        epochs_rt=4, epochs_charge=3, epochs_ms2=3, epochs_ccs=1,
     ),
     optimization_lock_target=400,
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -111,14 +111,11 @@ def digest(fasta: Path, digestion: Digestion) -> pd.DataFrame:
         fix_mods=list(digestion.fixed_modifications),
         max_missed_cleavages=digestion.missed_cleavages,
         max_var_mod_num=digestion.max_var_mod_num,
-        peptide_length_min=digestion.precursor_len[0],
-        peptide_length_max=digestion.precursor_len[1],
-        precursor_charge_min=digestion.precursor_charge[0],
-        precursor_charge_max=digestion.precursor_charge[1],
-        precursor_mz_min=digestion.precursor_mz[0],
-        precursor_mz_max=digestion.precursor_mz[1],
+        peptide_length_min=digestion.precursor_len[0], peptide_length_max=digestion.precursor_len[1],
+        precursor_charge_min=digestion.precursor_charge[0], precursor_charge_max=digestion.precursor_charge[1],
+        precursor_mz_min=digestion.precursor_mz[0], precursor_mz_max=digestion.precursor_mz[1],
         decoy=None,
-    )
+    )  # fmt: skip
     library.get_peptides_from_fasta_list([str(fasta)])
     library.add_modifications()
     accessions = library.protein_df["protein_id"].to_numpy()

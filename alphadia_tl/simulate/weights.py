@@ -104,15 +104,9 @@ def train_base_weights(home: Path, instrument: Instrument, training: BaseTrainin
         interface = new_network(name, FRAGMENT_TYPES, seed=training.seed)
         task = _task(name)
         settings = TrainingSettings(
-            batch_size=_BATCH[name],
-            max_lr=_MAX_LR[name],
-            epochs=getattr(training, f"epochs_{name}"),
-            warmup_epochs=1,
-            lr_patience=1,
-            train_fraction=0.9,
-            validation_fraction=0.05,
-            test_fraction=0.05,
-        )
+            batch_size=_BATCH[name], max_lr=_MAX_LR[name], epochs=getattr(training, f"epochs_{name}"), warmup_epochs=1,
+            lr_patience=1, train_fraction=0.9, validation_fraction=0.05, test_fraction=0.05,
+        )  # fmt: skip
         data = TaskData(rows, fragment_df if name == "ms2" else None)
         how = TuneSettings(settings, training.seed, "fp32", from_scratch=True)
         result = tune(task, interface.model, data, how)

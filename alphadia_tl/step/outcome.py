@@ -29,26 +29,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """What the step decided; its tables are in the bundle's files.
-
-    ``library`` has the counts of the transfer library, ``training`` how the training of each tuned model went,
-    ``seconds`` the time per stage, ``provenance`` settings, seeds, versions and weight hashes. ``library_values_kept``
-    names accepted models that leave a given library's own values in it, as they are not surely better.
-    ``charge_cutoff`` is the probability under which charge states leave the library; None keeps them all.
-    ``rt_tolerance`` is that of the final pass, as in ``search.target_rt_tolerance``; None leaves it to alphaDIA.
-    ``regeneration`` is None where nothing that changes the library was accepted, so that none was written.
-    """
+    """What the step decided; its tables are in the bundle's files."""
 
     bundle: Bundle
     decisions: tuple[Decision, ...] = ()
-    library: Mapping[str, Any] = field(default_factory=dict)
+    library: Mapping[str, Any] = field(default_factory=dict)  # counts of the transfer library
     runs: tuple[str, ...] = ()
     training: Mapping[str, TrainingFacts] = field(default_factory=dict)
-    library_values_kept: tuple[str, ...] = ()
-    charge_cutoff: float | None = None
-    rt_tolerance: float | None = None
-    regeneration: RegenerationSummary | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
+    library_values_kept: tuple[str, ...] = ()  # accepted models not surely better than a given library's own values
+    charge_cutoff: float | None = None  # charge states below this probability leave the library; None: none does
+    rt_tolerance: float | None = None  # as search.target_rt_tolerance, in the final pass; None: left to alphaDIA
+    regeneration: RegenerationSummary | None = None  # None: nothing that changes the library was accepted
+    seconds: Mapping[str, float] = field(default_factory=dict)  # per stage
     warnings: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
 

@@ -36,39 +36,27 @@ STREAMS = {"selection": 1, "gate": 2, "collision energy": 3, "gradient": 4, "giv
 
 @dataclass(frozen=True)
 class StepSettings:
-    """All settings of one transfer-learning step; ``plugin``, ``training`` and ``library`` are sections of the config.
-
-    ``charged_frag_types`` are quantified and learnt, ``predicted_frag_types`` those that the regenerated library gets.
-    ``nce`` (normalised collision energy) and ``instrument`` are the same for training and prediction. ``model_path`` is
-    a folder or zip of weight files, or an earlier bundle, to start from; None stands for the installed models, of the
-    kind ``model_type``: generic, phospho or digly. ``searched_modifications`` are the fixed and variable ones of the
-    digest, empty where a library is given. ``library_is_given``: the search has a library of its own
-    (``library_path``), not one predicted from a FASTA file. ``charges_are_complete``: the first library has all charge
-    states that the config asks for. ``predicts_first_library``: the first pass predicts its library, for which alphaDIA
-    needs the installed models in any case. ``device`` is ``gpu`` or ``cpu``; ``threads`` are torch's, never more than
-    the machine has. ``fail_fast`` stops when one of several runs cannot be read. Precursors up to the q-value ``fdr``
-    are learnt from. The ranges of ``precursor_mz`` and ``fragment_mz`` (Th) and ``precursor_charge`` are limits of the
-    library: what could not be observed is no negative example.
-    """
+    """Settings of a transfer-learning step; ``plugin``, ``training`` and ``library`` are sections of the config."""
 
     plugin: PluginSettings
     training: TrainingSettings
     library: TransferLibrarySettings
-    charged_frag_types: tuple[str, ...]
-    predicted_frag_types: tuple[str, ...]
-    nce: float
+    charged_frag_types: tuple[str, ...]  # quantified and learnt
+    predicted_frag_types: tuple[str, ...]  # those that the regenerated library gets
+    nce: float  # normalised collision energy; it and the instrument are the same for training and prediction
     instrument: str
-    model_path: Path | None
-    model_type: str
-    searched_modifications: tuple[str, ...]
-    library_is_given: bool
-    charges_are_complete: bool
-    predicts_first_library: bool
-    device: str
-    threads: int
+    model_path: Path | None  # weight files (folder, zip) or bundle to start from; None: the installed models
+    model_type: str  # of installed models: generic, phospho or digly
+    searched_modifications: tuple[str, ...]  # fixed and variable ones of the digest; empty where a library is given
+    library_is_given: bool  # library_path, not predicted from a FASTA file
+    charges_are_complete: bool  # the first library has all charge states that the config asks for
+    predicts_first_library: bool  # for which alphaDIA needs the installed models in any case
+    device: str  # gpu or cpu
+    threads: int  # torch's, never more than the machine has
     seed: int
-    fail_fast: bool
-    fdr: float
+    fail_fast: bool  # stop when one of several runs cannot be read
+    fdr: float  # precursors up to this q-value are learnt from
+    # Limits of the library (m/z in Th): what could not be observed is no negative example.
     precursor_mz: tuple[float, float]
     precursor_charge: tuple[int, int]
     fragment_mz: tuple[float, float]

@@ -148,39 +148,31 @@ def _ion(charged_type: str, position: int, length: int) -> str:
 class TuneResult:
     """What came out of tuning one model.
 
-    ``history`` is a long table ``epoch, property, data_split, metric_name, value``. ``before`` and ``after`` are
-    metrics of the pretrained and the tuned model on the same held-out test rows, of which ``scores_before`` and
-    ``scores_after`` (each row's contribution to the headline), ``test_groups`` (stripped sequence) and ``test_mods``
-    (joined by semicolons) are one each, in the same order. ``training_mods`` counts distinct stripped sequences in
-    training per modification; ``sequences``, ``n_peptides`` and ``n_rows`` are the distinct stripped sequences of each
-    split, their number, and that of the rows. ``best_epoch`` is the epoch restored (-1: the start weights), ``epochs``
-    those trained, ``last_epochs`` those of annealing on training and validation rows after that; ``seconds`` is the
-    time of the training. ``folds`` is how often the model was tuned, each time with other test peptides, to score it;
-    the history is that of the first fold. ``observed``, charge model only: probabilities of the charge states that were
-    observed in the validation rows, from the weights of the best epoch, which had not learnt from them, and in the test
-    rows. ``measured``, models of one number per row only: the values of each split's rows, indexed by stripped
-    sequence, the test rows in the order of the scores.
+    Scores (each row's contribution to the headline), stripped sequences (``test_groups``) and modifications (joined by
+    semicolons) are those of the held-out test rows, in one order. With several ``folds`` the history is the first's.
     """
 
     name: str
-    history: pd.DataFrame
-    before: dict[str, float]
+    history: pd.DataFrame  # long: epoch, property, data_split, metric_name, value
+    before: dict[str, float]  # metrics of the pretrained and the tuned model on the same test rows
     after: dict[str, float]
     headline: Headline
     scores_before: FloatArray
     scores_after: FloatArray
     test_groups: NDArray[np.object_]
     test_mods: NDArray[np.object_] = field(default_factory=lambda: np.zeros(0, dtype=object))
-    training_mods: dict[str, int] = field(default_factory=dict)
-    sequences: dict[str, NDArray[np.object_]] = field(default_factory=dict)
+    training_mods: dict[str, int] = field(default_factory=dict)  # distinct stripped sequences per modification
+    sequences: dict[str, NDArray[np.object_]] = field(default_factory=dict)  # distinct stripped ones of each split
     n_peptides: dict[str, int] = field(default_factory=dict)
     n_rows: dict[str, int] = field(default_factory=dict)
     stop_reason: StopReason = StopReason.MAX_EPOCHS
-    best_epoch: int = -1
+    best_epoch: int = -1  # restored; -1: the start weights
     epochs: int = 0
-    last_epochs: int = 0
+    last_epochs: int = 0  # of annealing on training and validation rows after those
     seconds: float = 0.0
-    folds: int = 1
+    folds: int = 1  # how often the model was tuned, each time with other test peptides, to score it
+    # Charge: probabilities of the states observed in the validation rows, from the weights of the best epoch, which had
+    # not learnt from them, and in the test rows. Models of one number per row: each split's values by sequence.
     observed: dict[str, FloatArray] = field(default_factory=dict)
     measured: dict[str, pd.Series] = field(default_factory=dict)
     held_out: HeldOut = field(default_factory=HeldOut)

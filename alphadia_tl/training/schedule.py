@@ -21,11 +21,7 @@ class FitSettings:
     """How long and how fast to train: epochs, warm-up and patience as in the config section ``transfer_learning``.
 
     ``safe_lr`` is a rate that is known to serve: a training with a higher one that gets worse or stands still starts
-    over with it. A step shrinks the weights by ``weight_decay`` times the learning rate. ``averaged_epochs`` are those
-    over which the weights that are validated and kept are averaged.
-
-    An epoch goes ``passes`` times over the rows; it is a random sample of ``epoch_rows``, with None of all rows.
-    ``dropout`` tells whether the network's is on while it is trained.
+    over with it.
     """
 
     max_lr: float
@@ -35,11 +31,11 @@ class FitSettings:
     warmup_epochs: int = 5
     lr_patience: int = 3
     stopping_patience: int = 12
-    weight_decay: float = 0.0
-    averaged_epochs: float = 2.0
-    passes: int = 1
-    epoch_rows: int | None = None
-    dropout: bool = True
+    weight_decay: float = 0.0  # times the learning rate: what a step shrinks the weights by
+    averaged_epochs: float = 2.0  # over which the weights that are validated and kept are averaged
+    passes: int = 1  # how often an epoch goes over its rows
+    epoch_rows: int | None = None  # rows of an epoch, a random sample; None: all
+    dropout: bool = True  # of the network, while it is trained
 
     def rows(self, n_rows: int) -> int:
         """Return how many of the rows an epoch goes over."""
@@ -76,9 +72,19 @@ class CustomScheduler:
     warm-up epoch runs at ``max_lr``, and no epoch runs above it. From then on the learning rate is
     halved after more than ``lr_patience`` epochs without progress of the training loss.
 
-    ``max_lr`` is one for all or one per parameter group of the optimizer, None each group's own at construction; no
-    warm-up steps start at it. A training loss is progress when it is lower than the best one by the fraction
-    ``threshold``.
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        Its parameter groups get the scheduled learning rate.
+    max_lr : float or sequence of float, optional
+        Highest learning rate, one for all or one per parameter group. None: each group's own
+        learning rate at construction.
+    num_warmup_steps : int, default 5
+        Epochs of warm-up; 0 starts at ``max_lr``.
+    lr_patience : int, default 3
+        Epochs without progress that are tolerated on the plateau.
+    threshold : float, default 1e-4
+        A training loss counts as progress when it is lower than the best one by this fraction.
     """
 
     def __init__(
@@ -99,14 +105,7 @@ class CustomScheduler:
         self._set_fraction(1 / max(1, num_warmup_steps))
 
     def _new_plateau(self) -> ReduceLROnPlateau:
-        return ReduceLROnPlateau(
-            self._optimizer,
-            mode="min",
-            factor=0.5,
-            patience=self._lr_patience,
-            threshold=self._threshold,
-            threshold_mode="rel",
-        )
+        return ReduceLROnPlateau(self._optimizer, factor=0.5, patience=self._lr_patience, threshold=self._threshold)
 
     def _per_group(self, max_lr: float | Sequence[float] | None) -> list[float]:
         groups = self._optimizer.param_groups
@@ -174,8 +173,17 @@ class EarlyStopping:
     Progress is measured against the loss at the last significant improvement, so that small steps
     which add up to more than the margin within the patience count, and noise around a level does not.
 
-    A loss must be lower than the reference by the fraction ``margin`` to be an improvement. ``reason`` says why
-    training stopped; None while it goes on.
+    Parameters
+    ----------
+    patience : int, default 5
+        Calls without significant improvement after which training stops.
+    margin : float, default 0.01
+        Fraction by which a loss must be lower than the reference to be an improvement.
+
+    Attributes
+    ----------
+    reason : StopReason or None
+        Why training stopped; None while it goes on.
     """
 
     def __init__(self, patience: int = 5, margin: float = 0.01) -> None:

@@ -44,46 +44,34 @@ class Cost(NamedTuple):
 class Costs:
     """Costs of jobs, and what is asked of a cluster for them. Constants are measured on two cores without GPU.
 
-    ``base_mb`` and ``start_seconds`` are those of a process with torch and alphaDIA in it, until it begins.
-    ``precursors_per_fasta_byte`` is for tryptic peptides, one missed cleavage, one variable modification, charges 2 to
-    4. Memory: ``digest_kb`` and ``library_kb`` per precursor while a FASTA is digested and a library is put together;
-    ``chunk_mb`` for predicting chunks, whatever their number; ``search_mb`` for the smallest search; ``raw_factor`` and
-    ``flat_factor`` per byte of a raw file and of a flat library on the disk, while a run is searched; ``run_mb`` per
-    run of some 50,000 precursors while tables are combined; ``tune_mb`` for tuning, whose training set is bounded, so
-    it does not grow with runs. Time: ``digest_rate``, ``predict_rate`` and ``assemble_rate`` in precursors per second
-    and two threads; ``raw_rate`` and ``flat_rate`` in bytes per second while a run is searched. ``assemble_seconds``
-    (compilation), ``search_seconds`` (calibration and classifiers) and ``combine_seconds`` are those of the smallest
-    library, file and tables; ``run_seconds`` and ``collect_seconds`` are per run, while tables are combined and the
-    training set is collected. ``tune_seconds`` is for the largest training set, with every model tuned four times as
-    where a gain is in doubt. ``safety`` is what is asked for per what is expected; a job that needs more is repeated
-    with twice as much. No job that predicts is to take much longer than ``shard_minutes``.
+    Memory in MB, or KB per precursor, or bytes per byte; times in seconds, rates per second, with two threads.
     """
 
     threads: int = 2
-    base_mb: float = 1000
+    base_mb: float = 1000  # of a process with torch and alphaDIA in it, until it begins
     start_seconds: float = 15
-    precursors_per_fasta_byte: float = 0.3
+    precursors_per_fasta_byte: float = 0.3  # tryptic, one missed cleavage, one variable modification, charges 2 to 4
     digest_kb: float = 2.0
-    library_kb: float = 7.0
-    chunk_mb: float = 2000
-    search_mb: float = 300
-    raw_factor: float = 4.0
+    library_kb: float = 7.0  # while it is put together
+    chunk_mb: float = 2000  # for predicting chunks, whatever their number
+    search_mb: float = 300  # of the smallest search
+    raw_factor: float = 4.0  # per byte of a raw file and of a flat library on the disk, while a run is searched
     flat_factor: float = 15.0
-    run_mb: float = 100
-    tune_mb: float = 2500
-    digest_rate: float = 20_000
+    run_mb: float = 100  # per run of some 50,000 precursors, while tables are combined
+    tune_mb: float = 2500  # the training set is bounded: it does not grow with runs
+    digest_rate: float = 20_000  # precursors
     predict_rate: float = 1_200
     assemble_rate: float = 10_000
-    assemble_seconds: float = 10
-    search_seconds: float = 40
-    raw_rate: float = 3e6
+    assemble_seconds: float = 10  # of the smallest library: compilation
+    search_seconds: float = 40  # of the smallest file: calibration and classifiers
+    raw_rate: float = 3e6  # bytes, while a run is searched
     flat_rate: float = 2.5e6
-    combine_seconds: float = 25
-    run_seconds: float = 5
-    collect_seconds: float = 1
-    tune_seconds: float = 2000
-    safety: float = 1.5
-    shard_minutes: float = 30
+    combine_seconds: float = 25  # of the smallest tables
+    run_seconds: float = 5  # per run, while tables are combined
+    collect_seconds: float = 1  # per run, while the training set is collected
+    tune_seconds: float = 2000  # largest training set, every model tuned four times as where a gain is in doubt
+    safety: float = 1.5  # asked for per expected; a job that needs more is repeated with twice as much
+    shard_minutes: float = 30  # no job that predicts is to take much longer
 
     def _cost(self, mb: float, seconds: float) -> Cost:
         return Cost(self.base_mb + mb, self.start_seconds + seconds / (max(self.threads, 1) / 2))

@@ -12,28 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from alphadia_tl.bundle import Inside
-from alphadia_tl.errors import ResultsError, SettingsError
+from alphadia_tl.errors import ResultsError
 from alphadia_tl.files import read_yaml, write_yaml
+from alphadia_tl.search.inputs import one_name_each
 
 JOBS = "jobs"
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 def run_ids(raw_paths: Sequence[str]) -> dict[str, str]:
-    """Return raw file by a name that is safe in file names and shells, made from the raw file's own alone.
-
-    Raises SettingsError if two raw files have the same name: alphaDIA writes their results into one folder.
-    """
+    """Return raw file by a name that is safe in file names and shells, made from the raw file's own alone."""
+    one_name_each(list(raw_paths))
     found: dict[str, str] = {}
-    stems: dict[str, str] = {}
     for path in raw_paths:
         stem = Path(path).stem
-        if stem in stems:
-            raise SettingsError(
-                f"Two raw files are named '{stem}': {stems[stem]} and {path}.",
-                "Rename one: alphaDIA tells runs apart by their names.",
-            )
-        stems[stem] = path
         plain = _NOT_PLAIN.sub("_", stem)
         found[plain if plain == stem else f"{plain[:60]}.{zlib.crc32(stem.encode()):08x}"] = path
     return found

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import yaml
 
 from alphadia_tl import host
 from alphadia_tl.errors import SettingsError
-from alphadia_tl.files import absolute_path, read_yaml, write_text
+from alphadia_tl.files import read_yaml, write_text
 from alphadia_tl.search.passes import spread
 from alphadia_tl.settings import PluginSettings, TrainingSettings
 from alphadia_tl.step.step_settings import step_settings
@@ -43,44 +42,6 @@ class WorkflowPlan:
     steps: list[str]
 
 
-def raw_files(
-    config: Mapping[str, Any], files: Sequence[Path] = (), folders: Sequence[Path] = (), pattern: str | None = None
-) -> list[str]:
-    """Return the absolute paths of a config's raw files and those of the command line, as alphaDIA puts them together.
-
-    ``raw_paths``, files, then those in ``directory`` and the folders, sorted; of all these those whose names match the
-    pattern. Raises SettingsError if there is none, or one does not exist.
-    """
-    found = [str(absolute_path(p)) for p in [*(config.get("raw_paths") or ()), *files]]
-    for folder in [*([config["directory"]] if config.get("directory") else []), *folders]:
-        where = absolute_path(folder)
-        if not where.is_dir():
-            raise SettingsError(f"Config key 'directory': there is no folder {where}.", "Correct it, or --directory.")
-        found += [str(p) for p in sorted(where.iterdir())]
-    if not found:
-        raise SettingsError("The config names no raw files.", "List them under raw_paths, or give --file.")
-    if pattern is not None:
-        found = _matching(found, pattern)
-    if missing := [p for p in found if not Path(p).exists()]:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise SettingsError(f"Raw files do not exist: {', '.join(missing[:3])}{more}.", "Correct raw_paths, or --file.")
-    return found
-
-
-def _matching(paths: Sequence[str], pattern: str) -> list[str]:
-    try:
-        found = [path for path in paths if re.search(pattern, Path(path).name)]
-    except re.error as error:
-        raise SettingsError(
-            f"Flag '--regex' is {pattern!r}, no regular expression: {error}.", "All names match '.*'."
-        ) from error
-    if not found:
-        raise SettingsError(f"Flag '--regex': no raw file's name matches {pattern!r}.", "All names match '.*'.")
-    if left_out := len(paths) - len(found):
-        logger.warning(f"Ignoring {left_out} / {len(paths)} raw files due to --regex.")
-    return found
-
-
 def _check(plugin: PluginSettings) -> None:
     for key, wrong, why in (
         ("enabled", not plugin.enabled, "the workflow is the two-pass search; set it to true"),
@@ -104,10 +65,7 @@ def make_plan(config: Mapping[str, Any], output: Path, *, tune_again: bool = Fal
     ``tune_again``. Raises SettingsError if the config has impossible values, or asks for what the workflow cannot do.
     """
     layout = Layout(output)
-    whole = host.deep_merge(config, {"raw_paths": raw_files(config)})
-    whole.pop("directory", None)
-    if whole.get("quant_directory"):
-        raise SettingsError("Config key 'quant_directory': a workflow writes into its output folder.", "Leave it out.")
+    whole = dict(config)
     plugin = PluginSettings.from_mapping(whole.get(PluginSettings.section))
     _check(plugin)
     if (whole.get("general") or {}).get("random_state") == -1:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from made_inputs import searchable
 from made_outputs import precursors, write_output
 from stand_in import put_in_place
 
@@ -85,8 +86,8 @@ def test_what_the_entrapment_command_wrote_beside_the_fasta_is_used(tmp_path):
         (["--entrapment-ratio", "1"], SettingsError, "No entrapment prefix is known"),
         (["--entrapment-prefix", "E", "--entrapment-design", "shuffled"], SettingsError, "is not shuffled here"),
         (["--entrapment-prefix", "E", "--entrapment-design", "foreign", "--twins", "t"], SettingsError, "not foreign"),
-        (["--entrapment-prefix", ""], SettingsError, "impossible value ''"),
-        (["--entrapment-prefix", "E", "--entrapment-ratio", "0"], SettingsError, "impossible value 0.0"),
+        (["--entrapment-prefix", ""], SettingsError, "is '': expected text, not empty"),
+        (["--entrapment-prefix", "E", "--entrapment-ratio", "0"], SettingsError, "is 0.0: expected a number, above 0"),
         (["--entrapment-prefix", "E", "--twins", "nowhere.tsv"], QuantificationError, "nowhere.tsv cannot be read"),
     ],
 )
@@ -125,8 +126,7 @@ def test_flags_of_searches_are_refused_for_finished_folders(folders, tmp_path, f
 @pytest.fixture
 def config(tmp_path):
     path = tmp_path / "config.yaml"
-    (tmp_path / "a.raw").touch()
-    path.write_text(yaml.safe_dump({"raw_paths": [str(tmp_path / "a.raw")], "general": {"random_state": 1}}))
+    path.write_text(yaml.safe_dump({**searchable(tmp_path), "general": {"random_state": 1}}))
     return path
 
 
@@ -147,22 +147,28 @@ def searches(tmp_path, monkeypatch):
     return make
 
 
-def test_with_a_config_the_searches_are_run_and_compared(tmp_path, config, searches):
+COLUMNS = (
+    "ModifiedPeptide", "PrecursorCharge", "iRT", "RelativeIntensity",
+    "FragmentType", "FragmentCharge", "FragmentNumber",
+)  # fmt: skip
+
+
+def test_with_a_config_the_searches_are_run_and_compared(tmp_path, config, searches, monkeypatch):
     searches()
     here = Path.cwd()
-    (here / "x.raw").touch()
+    searchable(here, "x.mzML", "raw/y.mzML")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "z.tsv").write_text("\t".join(COLUMNS) + "\n")
     more = ["--config-dict", '{"general": {"thread_count": 1}}', "--config-dict", '{"alphadia_tl": {"tuning_runs": 1}}']
-    flags = ["-f", "x.raw", "-d", "raw", "--regex", "x|y", "--fasta", "y.fasta", "-l", "~/z.hdf", *more]
-    (here / "raw").mkdir()
-    (here / "raw" / "y.raw").touch()
+    flags = ["-f", "x.mzML", "-d", "raw", "--regex", "x|y", "--fasta", "a.fasta", "-l", "~/z.tsv", *more]
     command = ("--config", config, "-o", tmp_path / "out", "--stock", *flags)
     code, said = compare(*command)
     assert code == 0
     assert re.findall(r"\[(\w+)\] searching", said) == ["off", "on", "stock"]
     on = yaml.safe_load((tmp_path / "out" / "on.config.yaml").read_text())
-    assert on["raw_paths"] == [str(here / "x.raw"), str(here / "raw" / "y.raw")]
-    assert on["fasta_paths"] == [str(here / "y.fasta")]
-    assert on["library_path"] == str(Path.home() / "z.hdf")
+    assert on["raw_paths"] == [str(here / "x.mzML"), str(here / "raw" / "y.mzML")]
+    assert on["fasta_paths"] == [str(here / "a.fasta")]
+    assert on["library_path"] == str(tmp_path / "z.tsv")
     assert on["general"]["thread_count"] == 1
     assert on["alphadia_tl"] == {"enabled": True, "tuning_runs": 1}
     assert "on vs off: 110 against 100" in said

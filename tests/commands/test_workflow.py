@@ -1,6 +1,7 @@
 import pytest
 import yaml
 from forked import run_script
+from made_inputs import searchable
 from stand_in import put_in_place
 
 from alphadia_tl.workflow.layout import Layout
@@ -38,10 +39,9 @@ def test_an_impossible_config_ends_before_snakemake(run):
 
 @pytest.mark.parametrize(("flags", "tuned_on"), [([], ["run_1"]), (["--tune-again"], ["run_1", "run_2"])])
 def test_the_flag_that_tunes_again_is_the_plans_and_not_snakemakes(tmp_path, run, flags, tuned_on):
-    raw = [tmp_path / f"run_{i}.mzML" for i in (1, 2)]
-    for path in raw:
-        path.touch()
-    config = {"raw_paths": [str(raw[0])], "alphadia_tl": {"enabled": True}}
+    config = {**searchable(tmp_path, "run_1.mzML", "run_2.mzML"), "alphadia_tl": {"enabled": True}}
+    raw = config.pop("raw_paths")
+    config["raw_paths"] = raw[:1]
     layout = Layout(tmp_path / "out")
     make_plan(config, layout.folder)
     layout.tuned.write_text("")

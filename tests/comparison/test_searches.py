@@ -3,7 +3,6 @@ import yaml
 from stand_in import put_in_place
 
 from alphadia_tl.comparison.searches import run_searches, search_configs, wall_seconds
-from alphadia_tl.errors import SettingsError
 
 USER = {
     "raw_paths": ["a.raw"],
@@ -35,20 +34,6 @@ def test_the_users_config_is_left_alone():
     before = yaml.safe_dump(USER)
     search_configs(USER, stock=True)
     assert yaml.safe_dump(USER) == before
-
-
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        ({"quant_directory": "q"}, "quant_directory"),
-        ({"alphadia_tl": {"roundz": 2}}, "roundz"),
-        ({"alphadia_tl": "yes"}, "must be a mapping"),
-        ({"general": "fast"}, "'general' must be a mapping"),
-    ],
-)
-def test_configs_that_cannot_be_compared_are_refused(config, message):
-    with pytest.raises(SettingsError, match=message):
-        search_configs(config)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import pytest
 import yaml
 from alphadia.exceptions import CustomError
 from alphadia.search_plan import SearchPlan
+from made_inputs import searchable
 
 from alphadia_tl import host
 from alphadia_tl.bundle import Bundle
@@ -38,7 +39,7 @@ def test_the_flag_alone_makes_the_search_two_pass(tmp_path):
 def test_a_flag_that_leads_to_no_step_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(SearchPlan, "run_plan", lambda self: None)
     with pytest.raises(CustomError, match="never ran the transfer step"):
-        TransferLearningPlan(str(tmp_path), {"alphadia_tl": {"enabled": True}}).run_plan()
+        TransferLearningPlan(str(tmp_path), {**searchable(tmp_path), "alphadia_tl": {"enabled": True}}).run_plan()
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -52,7 +53,7 @@ def test_classifiers_of_every_pass_are_guarded_where_the_plugin_is_on(tmp_path, 
         self._done = True
 
     monkeypatch.setattr(SearchPlan, "run_plan", run_plan)
-    TransferLearningPlan(str(tmp_path), {"alphadia_tl": {"enabled": enabled}}).run_plan()
+    TransferLearningPlan(str(tmp_path), {**searchable(tmp_path), "alphadia_tl": {"enabled": enabled}}).run_plan()
     assert seen == [enabled]
     assert alphadia.fdr.fdr.perform_fdr is own
 
@@ -131,7 +132,7 @@ def test_a_tuning_that_leaves_the_library_as_it_was_reuses_the_first_pass(tmp_pa
 @pytest.mark.parametrize("mbr", [False, True])
 def test_jobs_get_the_configs_that_alphadia_hands_from_step_to_step(tmp_path, monkeypatch, mbr):
     """`step_config` says what alphaDIA's own plan hands to each step, merged key by key."""
-    config = {"general": {"mbr_step_enabled": mbr}, "alphadia_tl": {"enabled": True}}
+    config = {**searchable(tmp_path), "general": {"mbr_step_enabled": mbr}, "alphadia_tl": {"enabled": True}}
     handed = {}
 
     def note(self, output_directory, extra_config, step_name):

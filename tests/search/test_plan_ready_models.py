@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from made_inputs import searchable
 from made_models import NAMES, write_networks
 from tasks.made import MANY_HELD_OUT, make_fragments, make_peptides
 
@@ -168,7 +169,7 @@ def plan(tmp_path, monkeypatch, finetuned):
     def run(minutes=None, **changes):
         minutes = minutes or read(finetuned)["trained_on"]["gradient_minutes"]
         config = user_config(finetuned, **changes.pop("plugin", {}))
-        config = host.deep_merge(config, changes)
+        config = host.deep_merge(searchable(tmp_path), config, changes)
 
         def found():
             table = {"raw.name": ["r"], "precursor.rt.observed": [minutes * 60]}
@@ -280,10 +281,7 @@ def test_wrong_models_stop_before_the_search(plan, finetuned, tmp_path):
 
 @pytest.mark.parametrize(
     ("prediction", "message"),
-    [
-        ({"enabled": True}, "names no models"),
-        ({"enabled": False, "peptdeep_model_path": "x"}, "would predict nothing"),
-    ],
+    [({"enabled": True}, "names no models"), ({"enabled": False, "peptdeep_model_path": "x"}, "would predict nothing")],
 )
 def test_models_that_would_not_be_used_are_an_error(tmp_path, prediction, message):
     config = {"library_prediction": prediction}

@@ -3,7 +3,7 @@ import yaml
 
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.workflow.layout import Layout
-from alphadia_tl.workflow.plan_file import make_plan, raw_files
+from alphadia_tl.workflow.plan_file import make_plan
 
 
 @pytest.fixture
@@ -42,20 +42,11 @@ def test_mbr_is_a_step_of_its_own(config, tmp_path):
     assert plan.steps == ["transfer", "library", "mbr"]
 
 
-def test_files_of_a_folder_come_sorted_after_those_that_are_listed(config, tmp_path):
-    found = raw_files({"raw_paths": [str(tmp_path / "proteome.fasta")], "directory": str(tmp_path / "raw")})
-    assert [p.rsplit("/", 1)[1] for p in found] == ["proteome.fasta", *(f"run_{i}.mzML" for i in range(1, 6))]
-
-
 WRONG = {
     "not enabled": (lambda c: changed(c, "alphadia_tl", enabled=False), "'alphadia_tl.enabled' is False"),
     "models as they are": (lambda c: changed(c, "alphadia_tl", tune=False), "'alphadia_tl.tune' is False"),
     "unknown key": (lambda c: changed(c, "alphadia_tl", tuning_run=2), "alphadia_tl.tuning_run"),
     "no runs to tune on": (lambda c: changed(c, "alphadia_tl", tuning_runs=0), "alphadia_tl.tuning_runs"),
-    "no raw files": (lambda c: {**c, "raw_paths": []}, "names no raw files"),
-    "a missing raw file": (lambda c: {**c, "raw_paths": [*c["raw_paths"], "/no/run_9.raw"]}, "/no/run_9.raw"),
-    "a missing folder": (lambda c: {**c, "directory": "/no/folder"}, "/no/folder"),
-    "two of one name": (lambda c: {**c, "raw_paths": [c["raw_paths"][0]] * 2}, "named 'run_1'"),
 }
 
 

@@ -1,0 +1,246 @@
+"""What is wrong with the inputs of a search is told all at once, and what is told to do mends it."""
+
+import gzip
+import logging
+import re
+import subprocess
+import sys
+
+import h5py
+import pytest
+import yaml
+from alphadia.constants.keys import ConfigKeys
+from made_inputs import searchable
+
+from alphadia_tl.cli import main
+from alphadia_tl.commands.common import check_command
+from alphadia_tl.errors import SettingsError, TransferLearningError
+from alphadia_tl.host import deep_merge, default_config
+from alphadia_tl.search.inputs import check_search, check_values, raw_files, switched_on
+
+VALUES = [  # section, key, value, what is told
+    ("general", "thread_count", "auto", "a whole number, at least 1"),
+    ("general", "thread_count", -1, "a whole number, at least 1"),
+    ("general", "thread_count", 2.0, "Write 2."),
+    ("general", "thread_count", True, "a whole number"),
+    ("general", "thread_count", None, "default, 10"),
+    ("general", "random_state", "42", "Write 42."),
+    ("general", "log_level", "info", "Write INFO."),
+    ("general", "use_gpu", "yes", "true or false"),
+    ("library_prediction", "nce", "auto", "a number, above 0"),
+    ("library_prediction", "nce", float("nan"), "a number, above 0"),
+    ("library_prediction", "instrument", None, "default, Lumos"),
+    ("library_prediction", "precursor_charge", [4, 2], "Write [2, 4]."),
+    ("library_prediction", "precursor_len", [40, 7], "Write [7, 40]."),
+    ("library_prediction", "precursor_len", [7], "two whole numbers"),
+    ("library_prediction", "precursor_mz", [1200, 400], "Write [400, 1200]."),
+    ("library_prediction", "precursor_mz", [500, 500], "the first below the second"),
+    ("library_prediction", "precursor_mz", ["400", "1200"], "two numbers"),
+    ("library_prediction", "missed_cleavages", -1, "at least 0"),
+    ("library_prediction", "min_charge_probability", "1e-2", "Write 0.01."),
+    ("library_prediction", "enzyme", "Trypsin", "Write trypsin."),
+    ("library_prediction", "enzyme", "Trypsin/P2", "Did you mean trypsin/p"),
+    ("library_prediction", "fragment_types", ["B", "y"], "Write b."),
+    ("library_prediction", "fragment_types", "b", "Write [b]."),
+    ("library_prediction", "variable_modifications", "Oxidation@M; Acetyl@Protein_N-term", "Acetyl@Protein_N-term."),
+    ("library_prediction", "fixed_modifications", "Mystery@C", "is not known"),
+    ("library_prediction", "fixed_modifications", "Carbamidomethyl@C;", "is not known"),
+    ("library_prediction", "peptdeep_model_type", "HLA-I", "Known: generic, phospho, digly"),
+    ("search", "target_ms1_tolerance", "7", "Write 7."),
+    ("search_initial", "ms1_tolerance", -5, "above 0"),
+    ("search", "extraction_backend", "Rust", "Write rust."),
+    ("fdr", "fdr", 5, "at most 1"),
+    ("search_output", "file_format", "csv", "one of parquet, tsv"),
+    ("transfer_library", "fragment_types", ["B", "Y"], "Write b."),
+    ("transfer_library", "max_charge", 0, "at least 1"),
+    ("transfer_learning", "max_lr", "1e-4", "Write 0.0001."),
+    ("transfer_learning", "train_fraction", 1.5, "above 0 and below 1"),
+    ("alphadia_tl", "tuning_runs", "all", "a whole number"),
+]
+
+
+@pytest.fixture
+def config(tmp_path):
+    return deep_merge(switched_on(searchable(tmp_path)), {"library_prediction": {"peptdeep_model_path": str(tmp_path)}})
+
+
+@pytest.mark.parametrize(("section", "key", "value", "told"), VALUES)
+def test_a_wrong_value_is_told_with_its_key_and_what_is_told_to_write_is_right(config, section, key, value, told):
+    with pytest.raises(TransferLearningError) as caught:
+        check_search(deep_merge(config, {section: {key: value}}))
+    said = str(caught.value)
+    assert key in said
+    assert told in said
+    if (advised := re.search(r"Write (\[.*\]|[^ ]+?)\.$", said)) and key != "fragment_types":
+        written = yaml.safe_load(advised[1])
+        if ";" in str(value):
+            written = value.replace("; ", ";")
+        check_search(deep_merge(config, {section: {key: written}}))
+
+
+SEARCHED = [  # alphaDIA searches with these
+    {"library_prediction": {"missed_cleavages": 1.0, "precursor_len": [7.0, 35.0], "precursor_mz": [-5, 1200]}},
+    {"library_prediction": {"variable_modifications": "Oxidation@M;", "peptdeep_model_type": None}},
+    {"library_prediction": {"variable_modifications": "", "fixed_modifications": "", "peptdeep_model_type": "HLA"}},
+    {"general": {"use_gpu": "False", "random_state": -1, "save_figures": None, "mbr_step_enabled": 0}},
+    {"search": {"target_ms1_tolerance": -1, "target_rt_tolerance": 0, "channel_filter": None}},
+    {"search_output": {"normalization_method": "DirectLFQ"}},
+    {
+        "custom_modifications": [{"name": "A@K", "composition": "H(2)"}],
+        "library_prediction": {"fixed_modifications": "A@K"},
+    },
+    {"transfer_learning": {"epochs": None, "batch_size": None}, "fdr": {"fdr": 1}},
+    {"general": {"astral_ms1": False}, "library_prediction": {"fragment_types": ["b", "y", "b_modloss"]}},
+]
+
+
+@pytest.mark.parametrize("values", SEARCHED)
+def test_what_alphadia_searches_with_is_not_refused(config, values):
+    check_search(deep_merge(config, values))
+
+
+def test_alphadias_own_defaults_are_right(config):
+    check_values({key: value for key, value in default_config().items() if key != ConfigKeys.VERSION})
+
+
+def hdf(path, name):
+    with h5py.File(path, "w") as file:
+        file.create_group(name)
+
+
+FILES = {
+    "no raw file": (lambda c, f: c.update(raw_paths=[]), "names no raw files"),
+    "raw files as text": (lambda c, f: c.update(raw_paths="/a/b.mzML"), "Write [/a/b.mzML]."),
+    "no list of raw files": (lambda c, f: c.update(raw_paths=None), "'raw_paths' is None"),
+    "a missing raw file": (lambda c, f: c.update(raw_paths=["/no/a.raw"]), "/no/a.raw does not exist"),
+    "an empty raw file": (lambda c, f: (f / "a.mzML").write_text(""), "a.mzML is empty"),
+    "a folder": (lambda c, f: ((f / "b.raw").mkdir(), c.update(raw_paths=[str(f / "b.raw")])), "Is a directory"),
+    "text": (lambda c, f: ((f / "b.txt").write_text("a"), c.update(raw_paths=[str(f / "b.txt")])), "of no kind"),
+    "another HDF": (lambda c, f: (hdf(f / "b.hdf", "x"), c.update(raw_paths=[str(f / "b.hdf")])), "lacks 'ms_data'"),
+    "timsTOF": (lambda c, f: ((f / "b.d").mkdir(), c.update(raw_paths=[str(f / "b.d")])), "Rust engine cannot read"),
+    "one name": (lambda c, f: c.update(raw_paths=["/a/x.raw", "/b/x.mzML"]), "'x': /a/x.raw and /b/x.mzML. Rename one"),
+    "one file twice": (lambda c, f: c.update(raw_paths=["/a/x.raw"] * 2), "Name it once"),
+    "no FASTA": (lambda c, f: c.update(fasta_paths=[]), "no FASTA file and no library"),
+    "FASTA as text": (lambda c, f: c.update(fasta_paths="a.fasta"), "Write [a.fasta]."),
+    "a missing FASTA": (lambda c, f: c.update(fasta_paths=["/no/a.fasta"]), "/no/a.fasta cannot be read"),
+    "an empty FASTA": (lambda c, f: (f / "a.fasta").write_text(""), "is empty"),
+    "a packed FASTA": (lambda c, f: (f / "a.fasta").write_bytes(gzip.compress(b">a\nMK\n")), "Unpack it"),
+    "no library": (lambda c, f: c["library_prediction"].update(enabled=False), "There is no library"),
+    "a missing library": (lambda c, f: c.update(library_path="/no/a.hdf"), "/no/a.hdf does not exist"),
+    "a library of no kind": (lambda c, f: c.update(library_path=str(f / "a.fasta")), "of no kind"),
+    "another library": (
+        lambda c, f: (hdf(f / "b.hdf", "x"), c.update(library_path=str(f / "b.hdf"))),
+        "lacks 'library/precursor_df'",
+    ),
+    "a damaged library": (
+        lambda c, f: ((f / "b.hdf").write_text("x"), c.update(library_path=str(f / "b.hdf"))),
+        "is no HDF5 file",
+    ),
+    "a library without columns": (
+        lambda c, f: ((f / "b.tsv").write_text("PrecursorCharge\n"), c.update(library_path=str(f / "b.tsv"))),
+        "lacks columns: LibraryIntensity or",
+    ),
+    "no models": (lambda c, f: c["library_prediction"].update(peptdeep_model_path="/no/m"), "/no/m does not exist"),
+    "an empty section": (lambda c, f: c.update(search=None), "section 'search' is empty"),
+    "an empty own section": (lambda c, f: c.update(alphadia_tl=None), "section 'alphadia_tl' is empty"),
+    "text for a section": (lambda c, f: c.update(search="fast"), "no mapping of keys to values"),
+    "no composition": (lambda c, f: c.update(custom_modifications=[{"name": "A@K"}]), "composition of known elements"),
+    "a missing table of twins": (
+        lambda c, f: c["alphadia_tl"].update(entrapment={"prefix": "E_", "twins": "/no/t.tsv"}),
+        "/no/t.tsv cannot be read",
+    ),
+    "an output that is a file": (lambda c, f: c.update(quant_directory=str(f / "a.fasta" / "q")), "a.fasta is a file"),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_wrong_input_is_told(config, tmp_path, case):
+    spoil, told = FILES[case]
+    check_search(config, tmp_path / "out")
+    spoil(config, tmp_path)
+    with pytest.raises(TransferLearningError) as caught:
+        check_search(config, tmp_path / "out")
+    assert told in str(caught.value)
+
+
+def test_all_that_is_wrong_is_told_at_once(config):
+    wrong = {"raw_paths": ["/no/a.raw", "/no/b.raw"], "general": {"thread_count": 0, "random_stat": 1}, "search": None}
+    with pytest.raises(SettingsError) as caught:
+        check_search(deep_merge(config, wrong, {"transfer_learning": {"epochs": 0, "max_lr": 2}}))
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "7 things are wrong:"
+    named = ("random_stat'", "'search'", "thread_count", "max_lr", "epochs", "/no/a.raw", "/no/b.raw")
+    assert all(any(name in line for line in lines[1:]) for name in named)
+    assert "Did you mean 'random_state'?" in str(caught.value)
+
+
+def test_files_of_a_folder_come_sorted_after_those_that_are_listed(tmp_path):
+    searchable(tmp_path, "b.mzML", "a.mzML")
+    found = raw_files({"raw_paths": ["/z/c.mzML"], "directory": str(tmp_path)}, [], [], r"mzML$")
+    assert [path.rsplit("/", 1)[1] for path in found] == ["c.mzML", "a.mzML", "b.mzML"]
+
+
+def test_a_search_without_transfer_learning_is_left_to_alphadia_where_the_command_is_alphadias(tmp_path):
+    (tmp_path / "c.yaml").write_text("raw_paths: [/no/a.raw]\nalphadia_tl: {enabled: false}\n")
+    words = ["--config", str(tmp_path / "c.yaml"), "-o", str(tmp_path / "out")]
+    check_command(words, enabled_only=True)
+    with pytest.raises(SettingsError, match="2 things are wrong"):
+        check_command(words)
+
+
+@pytest.mark.parametrize("words", [["--check"], ["--version"], ["--no-such-flag"], []])
+def test_a_command_that_searches_nothing_is_not_checked(words):
+    check_command(words)
+
+
+def test_the_command_line_counts_with_the_config(tmp_path, caplog):
+    config = searchable(tmp_path)
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump({"alphadia_tl": {"enabled": True}}))
+    flags = ["--file", config["raw_paths"][0], "--fasta", config["fasta_paths"][0]]
+    more = ["--config-dict", '{"library_prediction": {"enabled": true}}']
+    with caplog.at_level(logging.ERROR):
+        check_command(["--config", str(tmp_path / "c.yaml"), "-o", str(tmp_path / "out"), *flags, *more])
+    with pytest.raises(SettingsError, match="is a file"):
+        check_command(["--config", str(tmp_path / "c.yaml"), "-o", str(tmp_path / "c.yaml"), *flags, *more])
+
+
+REGISTERED = "from alphadia_tl import startup; startup.sys.orig_argv = ['python', 'alphadia']; startup.begin(); "
+COMMANDS = {
+    "alphadia-tl": ["-m", "alphadia_tl.cli"],
+    "alphadia, registered": ["-c", f"import sys; {REGISTERED}import alphadia.cli; sys.exit(alphadia.cli.run())"],
+    "compare": ["-m", "alphadia_tl.cli", "compare"],
+    "workflow": ["-m", "alphadia_tl.cli", "workflow"],
+    "job": ["-m", "alphadia_tl.cli", "job", "prepare", "--step", "transfer"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_tells_all_before_it_begins_with_exit_code_1(tmp_path, command):
+    (tmp_path / "c.yaml").write_text("raw_paths: [/a/x.raw, /b/x.raw]\nalphadia_tl: {enabled: true}\nsearch: null\n")
+    words = [sys.executable, *COMMANDS[command], "--config", str(tmp_path / "c.yaml"), "-o", str(tmp_path / "out")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    told = done.stdout + done.stderr
+    assert done.returncode == 1, told
+    assert "Traceback" not in told
+    assert told.count("TL_CONFIG: 5 things are wrong") == 1
+    assert "Two raw files are named 'x'" in told
+    assert "section 'search' is empty" in told
+    assert not list(tmp_path.rglob("speclib*"))
+
+
+def test_runs_of_one_name_are_not_tuned_on(tmp_path, capfd):
+    for folder in ("a", "b"):
+        (tmp_path / folder / "run").mkdir(parents=True)
+        (tmp_path / folder / "run" / "psm.parquet").touch()
+    quant = [word for folder in "ab" for word in ("--quant-dir", str(tmp_path / folder))]
+    words = [sys.executable, "-m", "alphadia_tl.cli", "finetune", *quant, "-o", str(tmp_path / "out")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Two raw files are named 'run'" in done.stdout + done.stderr
+
+
+def test_the_entrapment_command_checks_the_digest_of_its_config(tmp_path, capsys):
+    (tmp_path / "c.yaml").write_text("library_prediction: {enabled: true, precursor_len: [40, 7]}\n")
+    fasta = searchable(tmp_path)["fasta_paths"][0]
+    assert main(["entrapment", "-f", fasta, "-c", str(tmp_path / "c.yaml"), "-o", str(tmp_path / "o.fasta")]) == 1
+    assert "Write [7, 40]." in capsys.readouterr().err
