@@ -5,20 +5,16 @@ from __future__ import annotations
 import argparse
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from alphadia_tl.errors import LibraryError, TransferLearningError
 from alphadia_tl.host.contract import PRECURSOR
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-    from numpy.typing import NDArray
-
-    FloatArray = NDArray[np.floating[Any]]
 
 logger = logging.getLogger(__name__)
 
@@ -83,40 +79,8 @@ def user_error_class() -> type[Exception]:
     return CustomError  # type: ignore[no-any-return]
 
 
-class Predictor(Protocol):
-    """The four models: peptdeep's methods that alphaDIA calls, and arrays in the row order of what is given.
-
-    The tables have the columns ``sequence, mods, mod_sites, charge, nAA`` and, for mobility, ``precursor_mz``.
-    """
-
-    charged_frag_types: list[str]
-    """Names of the columns of `predict_ms2_array`, in their order."""
-
-    def predict_rt_array(self, df: pd.DataFrame) -> FloatArray:
-        """Return normalised retention times, shape (n,)."""
-
-    def predict_ccs_array(self, df: pd.DataFrame) -> FloatArray:
-        """Return collision cross sections in Å², shape (n,)."""
-
-    def predict_charge_probabilities(self, df: pd.DataFrame) -> FloatArray:
-        """Return the probability of charge j + 1 in column j, shape (n, 10)."""
-
-    def predict_ms2_array(self, df: pd.DataFrame) -> FloatArray:
-        """Return fragment intensities, shape (sum(nAA - 1), len(charged_frag_types))."""
-
-    def predict_all(
-        self, precursor_df: pd.DataFrame, *, predict_items: Sequence[str], frag_types: list[str]
-    ) -> dict[str, pd.DataFrame]:
-        """Predict retention time, mobility and fragments."""
-
-    def predict_charge(
-        self,
-        psm_df: pd.DataFrame,
-        min_precursor_charge: int,
-        max_precursor_charge: int,
-        charge_prob_cutoff: float | None = None,
-    ) -> pd.DataFrame:
-        """Return one row per peptidoform and charge state above the cut-off."""
+#: What has `predict_all` and `predict_charge` of peptdeep's ModelManager.
+Predictor = Any
 
 
 # Columns of a text library, as alphabase names them: needed whole numbers, and numbers of which 0 says: none.
@@ -174,7 +138,7 @@ def checked_loader(check: Callable[[Any], None]) -> type:
 def with_charges(df: pd.DataFrame, predictor: Predictor, least_probability: float) -> pd.DataFrame:
     """Return the precursors with probable charge states, in the range of those that there are, else from 1 to 10."""
     lowest, highest = (int(df["charge"].min()), int(df["charge"].max())) if "charge" in df.columns else (1, 10)
-    probable = predictor.predict_charge(df, lowest, highest, least_probability)
+    probable: pd.DataFrame = predictor.predict_charge(df, lowest, highest, least_probability)
     logger.info(f"Charge prediction: {len(df):,} precursors before, {len(probable):,} after")
     return probable
 

@@ -81,7 +81,7 @@ def tuned_nce(record: Mapping[str, Any]) -> float | None:
 
 
 def _accepted(record: Mapping[str, Any]) -> list[str]:
-    return [d["model"] for d in record.get("decisions", ()) if d.get("accepted")]
+    return [d["model"] for d in record.get("decisions") or () if d.get("accepted")]
 
 
 def _modifications(
@@ -92,8 +92,8 @@ def _modifications(
         counts = {model: trained.get(name, {}).get(model, 0) for model in accepted}
         few = {model: n for model, n in counts.items() if n < MIN_PEPTIDES}
         if few:
-            told = ", ".join(f"{model} {n}" for model, n in few.items())
-            lines.append(f"modification {name} was not learnt by the models (training peptides: {told})")
+            peptides = ", ".join(f"{model} {n}" for model, n in few.items())
+            lines.append(f"modification {name} was not learnt by the models (training peptides: {peptides})")
     return lines
 
 
@@ -111,7 +111,7 @@ def gradient_difference(record: Mapping[str, Any], minutes: float | None) -> lis
     ]
 
 
-_KEPT = ("random_state", "versions", "started_from", "trained_on", "models")
+HISTORY_KEYS = ("random_state", "versions", "started_from", "trained_on", "models")
 
 
 def model_hashes(folder: Path) -> dict[str, str]:
@@ -128,9 +128,8 @@ class StartBundle:
 
     def history(self) -> list[dict[str, Any]]:
         """Return this bundle and those that it came from, the latest first."""
-        accepted = [d["model"] for d in self.record.get("decisions") or () if d.get("accepted")]
-        entry = {"bundle": str(self.folder), "accepted": accepted}
-        entry |= {key: self.record[key] for key in _KEPT if key in self.record}
+        entry = {"bundle": str(self.folder), "accepted": _accepted(self.record)}
+        entry |= {key: self.record[key] for key in HISTORY_KEYS if key in self.record}
         return [entry, *(self.record.get("history") or ())]
 
     def check_files(self, output_folder: Path) -> None:
@@ -143,8 +142,16 @@ class StartBundle:
             raise WeightsError(
                 f"The bundle {self.folder} that models come from would be overwritten.", "Choose another output folder."
             )
+        recorded = self.record.get("models") or {}
+        if any("/" in name for name in recorded):
+            raise WeightsError(
+                f"The bundle {self.folder} was made by an older version with alphadia_tl.cross_fit above 1: it holds "
+                "several models per property.",
+                "Tune again, or copy its .pth files (not those of fold_1, fold_2, ...) to a folder of their own and give "
+                "library_prediction.peptdeep_model_path that.",
+            )
         found = model_hashes(Bundle(self.folder).models)
-        for name, expected in (self.record.get("models") or {}).items():
+        for name, expected in recorded.items():
             if found.get(name) != expected:
                 state = "missing from" if name not in found else "not the one that was written into"
                 raise WeightsError(

@@ -228,13 +228,14 @@ def save_networks(folder: Path, networks: Mapping[str, torch.nn.Module]) -> None
     """Write ``{name}.pth`` of each network; raises OutputError where a file cannot be written."""
     try:
         for name, network in networks.items():
-            content = _serialised(network)
+            content = serialised(network)
             write_whole(folder / f"{name}.pth", lambda part, content=content: part.write_bytes(content))  # type: ignore[misc]
     except (OSError, RuntimeError) as e:
         raise OutputError(f"The models cannot be written to {folder}: {e}.", "Check permissions and space.") from e
 
 
-def _serialised(network: torch.nn.Module) -> bytes:
+def serialised(network: torch.nn.Module) -> bytes:
+    """Return the weights as the content of a file that peptdeep can load."""
     # not straight into the file: torch writes the file's name, here a temporary one, into the archive
     buffer = io.BytesIO()
     torch.save({k: v.detach().cpu() for k, v in network.state_dict().items()}, buffer)

@@ -123,81 +123,21 @@ _WORDS = (count, number, together, percent, duration, model_name, metric, label,
 FILTERS = {f.__name__: f for f in _WORDS}
 
 
-class DecisionFacts(TypedDict, total=False):
-    """What was decided for one model; the mapping of a gate decision fits.
-
-    ``interval`` is the bootstrap interval of the improvement (positive: better); ``before`` and ``after`` are the
-    headline metric on the same held-out peptides.
-    """
-
-    model: str
-    accepted: bool
-    reason: str
-    headline: str
-    higher_is_better: bool
-    before: float | None
-    after: float | None
-    interval: Sequence[float] | None
-    n_peptides: Mapping[str, int] | None
-
-
-class TrainingFacts(TypedDict, total=False):
-    """How the training of one model went. ``best_epoch`` is -1 where the start weights were restored."""
-
-    stop_reason: str
-    best_epoch: int
-    epochs: int
-    seconds: float
-    n_rows: Mapping[str, int]
-
-
-class PassFacts(TypedDict, total=False):
-    """What one search pass found at the claimed FDR; ``fdp`` estimates the true false discovery proportion, 0 to 1."""
-
-    precursors: int
-    precursors_before_protein_fdr: int
-    proteins: int
-    fdp: float | None
-    fdp_interval: list[float]
-    verdict: str
-
-
-class NceFacts(TypedDict, total=False):
-    """Collision energies; ``curve`` is the median spectral angle by energy, None where none was searched for."""
-
-    configured: float | None
-    used: float | None
-    curve: Mapping[float, float] | None
-
-
-class ModificationFacts(TypedDict, total=False):
-    """What one model learnt about one modification; ``before`` and ``after`` as in a decision, NaN without peptides."""
-
-    modification: str
-    model: str
-    training_peptides: int
-    learnt: bool
-    test_peptides: int
-    metric: str
-    before: float
-    after: float
-
-
 class Facts(TypedDict, total=False):
     """Input of the report; every key may be missing."""
 
-    decisions: Sequence[DecisionFacts]  # in the order to show
-    training: Mapping[str, TrainingFacts]  # by model; those that were not trained are missing
+    decisions: Sequence[Mapping[str, Any]]  # gate decisions in the order to show
+    training: Mapping[str, Mapping[str, Any]]  # how it went, by model; those that were not trained are missing
     history: pd.DataFrame  # epoch, property, data_split, metric_name, value; epoch -1 is before training
-    identified: Mapping[str, PassFacts | None]  # first_pass and second_pass; None where there is no table
+    identified: Mapping[str, Mapping[str, Any] | None]  # first_pass and second_pass; None where there is no table
     between_passes: Mapping[str, int]  # precursors, run by run: kept, gained, lost
     runs: Sequence[str]
     transfer_library: Mapping[str, Any]  # counts, shown as they are
     regeneration: Mapping[str, Any] | None  # None where no library was written
-    modifications: Sequence[ModificationFacts]
+    modifications: Sequence[Mapping[str, Any]]  # rows, keys as in TABLES["modifications"]
     seconds: Mapping[str, float]  # a stage whose name continues another's ("tuning rt", "tuning") is part of it
     rt_bins: Sequence[Mapping[str, Any]]  # rows along the gradient, keys as in TABLES["rt_bins"]
-    nce: NceFacts
+    nce: Mapping[str, Any]  # configured, used; curve: median spectral angle by energy, None where none was searched
     held_out: pd.DataFrame  # columns as in tasks.held_out.ROW_COLUMNS
     spectra: pd.DataFrame  # columns as in tasks.held_out.SPECTRUM_COLUMNS
     warnings: Sequence[str]

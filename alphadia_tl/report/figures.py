@@ -22,7 +22,7 @@ from alphadia_tl.report.drawing import (
     Panel,
     Series,
 )
-from alphadia_tl.report.facts import NceFacts, TrainingFacts, model_name, number
+from alphadia_tl.report.facts import model_name, number
 
 FloatArray = NDArray[np.floating[Any]]
 MAX_POINTS = 2000
@@ -228,7 +228,7 @@ RATE = ("train", "lr")
 EPOCH = "epoch (-1: before training)"
 
 
-def training_drawing(history: pd.DataFrame | None, model: str, training: TrainingFacts) -> Drawing | None:
+def training_drawing(history: pd.DataFrame | None, model: str, training: Mapping[str, Any]) -> Drawing | None:
     """Draw loss and learning rate per epoch, with the restored epoch marked; None without a loss of this model.
 
     ``history`` is the long table of all models, ``model`` a value of its column ``property``.
@@ -263,7 +263,7 @@ def _curve(rows: pd.DataFrame, name: str, split: str, metric: str, look: Look) -
     return Series("line", name, part["epoch"].tolist(), part["value"].tolist(), look) if len(part) else None
 
 
-def nce_drawing(nce: NceFacts) -> Drawing | None:
+def nce_drawing(nce: Mapping[str, Any]) -> Drawing | None:
     """Draw the median spectral angle of the pretrained model by collision energy; None without a search."""
     curve: Mapping[float, float] = nce.get("curve") or {}
     if not curve:

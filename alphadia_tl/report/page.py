@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,7 @@ from alphadia_tl.report.drawing import Drawing, to_div
 from alphadia_tl.report.facts import (
     DASH,
     FILTERS,
-    DecisionFacts,
     Facts,
-    PassFacts,
     change,
     count,
     model_name,
@@ -109,22 +107,22 @@ def total_seconds(seconds: Mapping[str, float]) -> float:
     return sum(s for name, s in seconds.items() if _whole(name, seconds) is None)
 
 
-def headline(decisions: Sequence[DecisionFacts], first: PassFacts | None, second: PassFacts | None) -> str:
+def headline(decisions: Sequence[Mapping[str, Any]], *passes: Mapping[str, Any] | None) -> str:
     """Say in one sentence what came out."""
     accepted = [model_name(d.get("model", "")) for d in decisions if d.get("accepted")]
     if not accepted:
         return "No tuned model was better on held-out peptides: the results are those of the first pass."
     used = f"Tuned models in use: {', '.join(accepted)}."
-    if not first or not second or not {"precursors"} <= first.keys() & second.keys():
+    before, after = ((found or {}).get("precursors") for found in passes)
+    if before is None or after is None:
         return used
-    before, after = first["precursors"], second["precursors"]
     found = f"{count(after)} precursors in the second pass, {count(before)} in the first"
     return f"{found}: {change(before, after)}. {used}"
 
 
 def _pass_rows(facts: Facts) -> list[dict[str, str]]:
     """Return the lines of the table of both passes; none where neither has a table."""
-    identified = cast(Mapping[str, Mapping[str, Any] | None], facts.get("identified", {}))
+    identified = facts.get("identified", {})
     one, two = (identified.get(name) or {} for name in ("first_pass", "second_pass"))
     if not (one or two):
         return []

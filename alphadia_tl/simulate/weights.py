@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import tempfile
 import zipfile
@@ -15,8 +14,9 @@ import pandas as pd
 import torch
 from alphabase.peptide.fragment import get_charged_frag_types
 
+from alphadia_tl.files import write_whole
 from alphadia_tl.host.contract import PEPTIDOFORM
-from alphadia_tl.models.weights import new_network
+from alphadia_tl.models.weights import new_network, serialised
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.simulate.instrument import Instrument
 from alphadia_tl.simulate.sample import FRAGMENT_TYPES, Digestion, digest, random_proteome, set_fragment_pointers
@@ -113,10 +113,8 @@ def train_base_weights(home: Path, instrument: Instrument, training: BaseTrainin
         metrics[name] = result.after
         logger.info("Base %s model: %s in %.0f s", name, result.after, result.seconds)
         network = _with_neutral_losses(interface.model) if name == "ms2" else interface.model
-        buffer = io.BytesIO()
-        torch.save({k: v.detach().cpu() for k, v in network.state_dict().items()}, buffer)
-        files[name] = buffer.getvalue()
-    _write_zip(model_zip_path(home), files)
+        files[name] = serialised(network)
+    write_whole(model_zip_path(home), lambda part: _write_zip(part, files))
     return metrics
 
 
@@ -164,10 +162,7 @@ def _rows(df: pd.DataFrame, name: str, number: int, generator: np.random.Generat
 
 
 def _write_zip(path: Path, files: dict[str, bytes]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with zipfile.ZipFile(partial, "w") as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         for name, members in _MEMBERS.items():
             for member in members:
                 archive.writestr(zipfile.ZipInfo(member), files[name])
-    partial.replace(path)

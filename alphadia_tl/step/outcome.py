@@ -17,7 +17,6 @@ from alphadia_tl.models import gate
 from alphadia_tl.models.gate import Decision
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.provenance import describe_training, find_start_bundle, model_hashes
-from alphadia_tl.report.facts import TrainingFacts
 from alphadia_tl.report.page import write_report
 from alphadia_tl.speclib.regenerate import RegenerationSummary
 from alphadia_tl.step.step_settings import StepSettings
@@ -35,7 +34,7 @@ class StepOutcome:
     decisions: tuple[Decision, ...] = ()
     library: Mapping[str, Any] = field(default_factory=dict)  # counts of the transfer library
     runs: tuple[str, ...] = ()
-    training: Mapping[str, TrainingFacts] = field(default_factory=dict)
+    training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     library_values_kept: tuple[str, ...] = ()  # accepted models not surely better than a given library's own values
     charge_cutoff: float | None = None  # charge states below this probability leave the library; None: none does
     rt_tolerance: float | None = None  # as search.target_rt_tolerance, in the final pass; None: left to alphaDIA
@@ -174,20 +173,12 @@ def starting_point(settings: StepSettings, manager: FinetuneManager) -> dict[str
     return {"started_from": files, "history": start.history() if start else []}
 
 
-@dataclass(frozen=True)
-class WrittenModels:
-    """What is known of the models that were written: facts for the provenance file, and warnings."""
-
-    provenance: Mapping[str, Any]
-    warnings: tuple[str, ...]
-
-
 def write_models(
     settings: StepSettings, precursor_df: pd.DataFrame, manager: FinetuneManager, bundle: Bundle
-) -> WrittenModels:
-    """Write weights and held-out rows, and what was learnt of each modification; name those that could not be learnt.
+) -> tuple[dict[str, Any], list[str]]:
+    """Write weights, held-out rows and what was learnt of each modification of the transfer library's precursors.
 
-    ``precursor_df`` is the transfer library's.
+    Returns facts for the provenance file, and a warning for each modification that could not be learnt.
     """
     table = modification_table(manager.results, settings.searched_modifications)
     write_stats(bundle.modifications, table)
@@ -199,7 +190,7 @@ def write_models(
         nce=float(manager.nce),
         instrument=manager.instrument if manager.auto_instrument else settings.instrument,
     )
-    return WrittenModels({"trained_on": trained_on, "models": save_models(manager, bundle)}, tuple(not_learnt(table)))
+    return {"trained_on": trained_on, "models": save_models(manager, bundle)}, not_learnt(table)
 
 
 def write_held_out(results: Mapping[str, TuneResult], bundle: Bundle) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,29 +22,22 @@ from alphadia_tl.tasks.base import TaskData
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class LibraryComparison:
-    """Models that leave the library's own values in it, and what a user should know of them."""
-
-    values_kept: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
 def compare_with_library(
     settings: StepSettings,
     observations: TransferLibrary,
     manager: FinetuneManager,
     accepted: tuple[str, ...],
     given: Path,
-) -> LibraryComparison:
-    """Compare accepted models with a given library's own values on the held-out peptides.
+) -> dict[str, str]:
+    """Return, with the reason, the accepted models that are no better than a given library's own values.
 
-    The gate has compared them with the pretrained models, which are no measure of a library that was measured.
-    ``given`` is the library as the first pass saved it; charge states are not compared.
+    They are compared on the held-out peptides: the gate has compared them with the pretrained models, which are no
+    measure of a library that was measured. ``given`` is the library as the first pass saved it; charge states are not
+    compared.
     """
     judged = [name for name in accepted if name != "charge"]
     if not judged:
-        return LibraryComparison()
+        return {}
     own = LibraryValues(load_library(given), manager.charged_frag_types)
     data = TaskData(observations.precursor_df, observations.fragment_intensity_df, observations.fragment_mask_df)
     kept: dict[str, str] = {}
@@ -65,7 +58,7 @@ def compare_with_library(
         else:
             kept[name] = f"{found}: the model is not surely better: the library's own values stay in it"
             logger.info(kept[name])
-    return LibraryComparison(tuple(kept), tuple(kept.values()))
+    return kept
 
 
 UNCHANGED = "the library stays as it is: only the charge model was accepted, and no charge states are filtered"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,20 +25,9 @@ N_BOOTSTRAP = 1000
 FloatArray = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class RtBins:
-    """Counts and errors by retention time.
-
-    ``table`` has one row per bin: rt_from, rt_to (normalised retention time), training_peptides, held_out_peptides,
-    median_abs_error_before and median_abs_error_after (of held-out peptides, after calibration; NaN without any), note
-    (empty, "not learnt" or "inaccurate"). ``warnings`` has one sentence per kind of note, naming the bins.
-    """
-
-    table: pd.DataFrame
-    warnings: tuple[str, ...]
-
-
-def by_retention_time(result: TuneResult, *, accepted: bool, fdr: float, generator: np.random.Generator) -> RtBins:
+def by_retention_time(
+    result: TuneResult, *, accepted: bool, fdr: float, generator: np.random.Generator
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Look at the RT model bin by bin: ten equal bins of ``rt_norm`` from 0 to 1.
 
     A bin is "not learnt" with no more training peptides than wrong identifications alone would put there: they fall
@@ -48,6 +36,7 @@ def by_retention_time(result: TuneResult, *, accepted: bool, fdr: float, generat
     error of all: chance alone does not make ten peptides look like that. Rows of a peptide count as one, with their
     mean retention time and error. Errors are judged of the model in use: the tuned one if it is ``accepted``. ``fdr``
     is the highest q-value of the identifications.
+    Returns one row per bin, errors after calibration (NaN without a held-out peptide), and a sentence per kind of note.
     """
     training = result.measured["train"].groupby(level=0).mean().to_numpy(dtype=float)
     test = result.measured["test"]
@@ -74,7 +63,7 @@ def by_retention_time(result: TuneResult, *, accepted: bool, fdr: float, generat
     in_use = held_out["after" if accepted else "before"].to_numpy(dtype=float)
     table.loc[_inaccurate(in_use, bins, generator), "note"] = "inaccurate"
     table.loc[learnt <= by_chance, "note"] = "not learnt"
-    return RtBins(table, _warnings(table, "tuned" if accepted else "pretrained", in_use))
+    return table, _warnings(table, "tuned" if accepted else "pretrained", in_use)
 
 
 def _bin(rt_norm: FloatArray) -> NDArray[np.int64]:

@@ -111,7 +111,7 @@ def run_step(
             bundle.rt_bins.unlink(missing_ok=True)  # of an earlier call
         else:
             write_stats(bundle.rt_bins, tuning.rt_bins)
-        written = write_models(settings, library.precursor_df, manager, bundle)
+        written, not_learnt = write_models(settings, library.precursor_df, manager, bundle)
     instrument_warning = (manager.instrument_warning,) if manager.instrument_warning else ()
     outcome = StepOutcome(
         bundle,
@@ -129,9 +129,9 @@ def run_step(
             *instrument_warning,
             *acquisition.warnings,
             *tuning.warnings,
-            *written.warnings,
+            *not_learnt,
         ),
-        provenance={**started, **acquisition.provenance, **tuning.collision_energy, **written.provenance},
+        provenance={**started, **acquisition.provenance, **tuning.collision_energy, **written},
     )
     outcome.write_provenance()
     shutil.rmtree(bundle.checkpoints, ignore_errors=True)

@@ -18,16 +18,15 @@ from alphadia_tl.library.transfer_library import TransferLibrary
 from alphadia_tl.models import gate
 from alphadia_tl.models.gate import Decision
 from alphadia_tl.models.manager import FinetuneManager
-from alphadia_tl.report.facts import TrainingFacts
 from alphadia_tl.speclib.charge import choose_charge_cutoff, kept_fraction
 from alphadia_tl.speclib.storage import library_precursors
 from alphadia_tl.step.outcome import accepted_models, collision_energy
-from alphadia_tl.step.rewrite_library import LibraryComparison, compare_with_library
+from alphadia_tl.step.rewrite_library import compare_with_library
 from alphadia_tl.step.rt_diagnosis import by_retention_time, choose_rt_tolerance
 from alphadia_tl.step.step_settings import StepSettings
-from alphadia_tl.tasks.held_out import TuneResult
 from alphadia_tl.tasks.scalar import has_ccs
 from alphadia_tl.training.side_by_side import run_side_by_side
+from alphadia_tl.training.state import HISTORY_COLUMNS
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +85,7 @@ def without_observed_energy(
 
 #: Without dropout, so that it draws nothing from torch's global random state; it takes as long as the others together.
 BESIDE = "ms2"
-HISTORY_COLUMNS = ["epoch", "property", "data_split", "metric_name", "value"]
+TRAINING_FACTS = ("best_epoch", "epochs", "seconds", "n_rows")
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class Tuning:
 
     decisions: tuple[Decision, ...]
     history: pd.DataFrame
-    training: Mapping[str, TrainingFacts]
+    training: Mapping[str, Mapping[str, Any]]
     library_values_kept: tuple[str, ...]
     charge_cutoff: float | None
     rt_tolerance: float | None
@@ -140,29 +139,35 @@ def tune_models(
                 histories.append(found)
         decisions.append(_decide(settings, manager, name, number, reason))
     accepted = accepted_models(tuple(decisions))
-    training = {name: _training_facts(manager.results[name]) for name in reasons if name in manager.results}
-    comparison = LibraryComparison()
+    training = {
+        name: {"stop_reason": str(result.stop_reason), **{fact: getattr(result, fact) for fact in TRAINING_FACTS}}
+        for name in reasons
+        if (result := manager.results.get(name)) is not None
+    }
+    kept: dict[str, str] = {}
     if settings.library_is_given and searched is not None:
-        comparison = compare_with_library(settings, library, manager, accepted, searched)
+        kept = compare_with_library(settings, library, manager, accepted, searched)
     energy = collision_energy(settings, manager)
     charge_cutoff, charge_warnings = _charge_cutoff(settings, manager, accepted)
     rt, rt_is_tuned = manager.results.get("rt"), "rt" in accepted
-    bins = None
+    rt_bins: pd.DataFrame | None = None
+    rt_warnings: tuple[str, ...] = ()
     if rt is not None:
-        bins = by_retention_time(rt, accepted=rt_is_tuned, fdr=settings.fdr, generator=settings.generator("gradient"))
+        generator = settings.generator("gradient")
+        rt_bins, rt_warnings = by_retention_time(rt, accepted=rt_is_tuned, fdr=settings.fdr, generator=generator)
     return Tuning(
         decisions=tuple(decisions),
-        history=pd.concat(histories, ignore_index=True) if histories else pd.DataFrame(columns=HISTORY_COLUMNS),
+        history=pd.concat(histories, ignore_index=True) if histories else pd.DataFrame(columns=list(HISTORY_COLUMNS)),
         training=training,
-        library_values_kept=comparison.values_kept,
+        library_values_kept=tuple(kept),
         charge_cutoff=charge_cutoff,
         rt_tolerance=choose_rt_tolerance(
             settings.plugin.rt_tolerance, rt, accepted=rt_is_tuned, predicted=not settings.library_is_given
         ),
         collision_energy=energy,
-        rt_bins=None if bins is None else bins.table,
+        rt_bins=rt_bins,
         seconds=seconds,
-        warnings=(*warnings, *comparison.warnings, *charge_warnings, *(bins.warnings if bins else ())),
+        warnings=(*warnings, *kept.values(), *charge_warnings, *rt_warnings),
     )
 
 
@@ -244,16 +249,6 @@ def _charge_cutoff(
         return None, (message,)
     logger.info(f"charge states below probability {cutoff:.4f} leave the library: {kept:.2%} of held-out ones kept")
     return cutoff, ()
-
-
-def _training_facts(result: TuneResult) -> TrainingFacts:
-    return {
-        "stop_reason": str(result.stop_reason),
-        "best_epoch": result.best_epoch,
-        "epochs": result.epochs,
-        "seconds": result.seconds,
-        "n_rows": result.n_rows,
-    }
 
 
 def reason_to_skip(name: str, settings: StepSettings, df: pd.DataFrame, known_weights: Collection[str]) -> str | None:

@@ -75,7 +75,7 @@ def fit(
     )
     bar = tqdm(total=settings.epochs, unit="epoch", leave=False, disable=not sys.stderr.isatty())
     with seeded(learner.generator, device, dropout=settings.dropout), bar:
-        if checkpoint is not None and (saved := checkpoint.load(device)) is not None:
+        if checkpoint is not None and (saved := checkpoint.load()) is not None:
             state.restore(saved)
             bar.update(state.epochs)
             logger.info("Taken up from a checkpoint: %d epochs are trained already", state.epochs)

@@ -74,7 +74,8 @@ class AveragedWeights:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take what `state_dict` returned."""
-        self._average, self._steps = list(state["average"]), state["steps"]
+        self._average = [saved.to(p.device) for saved, p in zip(state["average"], self._parameters, strict=True)]
+        self._steps = state["steps"]
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
@@ -107,6 +108,10 @@ class Best:
         if loss < self.loss:
             self.epoch, self.loss, self.lr = epoch, loss, lr
             self.weights = copy.deepcopy(network.state_dict())
+
+
+_WITH_STATE = ("network", "optimizer", "scheduler", "stopping", "averaged")
+_PLAIN = ("epochs", "epochs_given_up", "train_loss", "back_offs")
 
 
 class TrainingState:
@@ -160,11 +165,9 @@ class TrainingState:
 
     def to_mapping(self) -> dict[str, Any]:
         """Return tensors and plain values, random states included; to be called where dropout is seeded."""
-        saved = ("network", "optimizer", "scheduler", "stopping", "averaged")
-        plain = ("epochs", "epochs_given_up", "train_loss", "back_offs")
         return {
-            **{name: getattr(self, name).state_dict() for name in saved},
-            **{name: getattr(self, name) for name in plain},
+            **{name: getattr(self, name).state_dict() for name in _WITH_STATE},
+            **{name: getattr(self, name) for name in _PLAIN},
             "best": vars(self.best),
             "reason": None if self.reason is None else str(self.reason),
             "history": self.history.rows,
@@ -175,14 +178,11 @@ class TrainingState:
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Go on from where `to_mapping` was called, as if nothing had come between."""
-        self.network.load_state_dict(saved["network"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.scheduler.load_state_dict(saved["scheduler"])
-        self.stopping.load_state_dict(saved["stopping"])
-        self.averaged.load_state_dict(saved["averaged"])
+        for name in _WITH_STATE:
+            getattr(self, name).load_state_dict(saved[name])
+        for name in _PLAIN:
+            setattr(self, name, saved[name])
         self.best = Best(**saved["best"])
-        self.epochs, self.epochs_given_up = saved["epochs"], saved["epochs_given_up"]
-        self.train_loss, self.back_offs = saved["train_loss"], saved["back_offs"]
         self.reason = None if saved["reason"] is None else StopReason(saved["reason"])
         self.history.rows[:] = [tuple(row) for row in saved["history"]]
         self.generator.set_state(saved["shuffling"])
@@ -235,16 +235,16 @@ class Checkpoint:
         self._written = time.monotonic()
         self._gives_up = False
 
-    def load(self, device: torch.device) -> dict[str, Any] | None:
-        """Return what was saved, its tensors on a device; None where there is nothing that fits.
+    def load(self) -> dict[str, Any] | None:
+        """Return what was saved, its tensors on the CPU; None where there is nothing that fits.
 
         Nothing in the file is executed.
         """
         try:
             found = torch.load(self._path, map_location="cpu", weights_only=True)
             if found["identity"] == self._identity:
-                state = found["state"]
-                return {name: value if name in _ON_CPU else _to(value, device) for name, value in state.items()}
+                state: dict[str, Any] = found["state"]
+                return state
         except FileNotFoundError:
             return None
         except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
@@ -268,16 +268,3 @@ class Checkpoint:
             self._gives_up = True
             logger.warning(f"No checkpoints of this training: {error}")
         self._written = time.monotonic()
-
-
-_ON_CPU = ("shuffling", "dropout", "dropout_cuda")  # random states are CPU tensors wherever they belong to
-
-
-def _to(value: Any, device: torch.device) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.to(device)
-    if isinstance(value, Mapping):
-        return {k: _to(v, device) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_to(v, device) for v in value]
-    return value

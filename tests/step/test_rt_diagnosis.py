@@ -1,3 +1,5 @@
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,8 +13,14 @@ from alphadia_tl.step.outcome import StepOutcome
 from alphadia_tl.step.rt_diagnosis import N_BINS, by_retention_time, choose_rt_tolerance, window_config
 
 
+class Bins(NamedTuple):
+    table: pd.DataFrame
+    warnings: tuple[str, ...]
+
+
 def look(result, accepted=True, fdr=0.01, seed=1):
-    return by_retention_time(result, accepted=accepted, fdr=fdr, generator=np.random.default_rng(seed))
+    found = by_retention_time(result, accepted=accepted, fdr=fdr, generator=np.random.default_rng(seed))
+    return Bins(*found)
 
 
 def gradient(n, seed, end=1.0):
