@@ -147,8 +147,8 @@ class StartBundle:
             raise WeightsError(
                 f"The bundle {self.folder} was made by an older version with alphadia_tl.cross_fit above 1: it holds "
                 "several models per property.",
-                "Tune again, or copy its .pth files (not those of fold_1, fold_2, ...) to a folder of their own and give "
-                "library_prediction.peptdeep_model_path that.",
+                "Tune again, or copy its .pth files (not those of fold_1, fold_2, ...) to a folder of their own "
+                "and give it as library_prediction.peptdeep_model_path.",
             )
         found = model_hashes(Bundle(self.folder).models)
         for name, expected in recorded.items():
