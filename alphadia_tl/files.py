@@ -120,10 +120,7 @@ def read_yaml(
 
 
 def require_space(folder: Path, needed_bytes: int) -> None:
-    """Make sure that a folder can be written and has space, before hours of work.
-
-    Raises OutputError if the folder cannot be written or has less free space than needed.
-    """
+    """Make sure that a folder can be written and has space, before hours of work."""
     probe = folder / ".alphadia_tl.probe"
     try:
         write_whole(probe, lambda part: part.write_bytes(b"probe"))

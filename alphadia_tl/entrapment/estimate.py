@@ -34,8 +34,6 @@ class Discoveries:
     None or "" where it has none; targets' entries are not read. ``peptide`` is the stripped sequence, an entrapment
     twin's that of its target: what has one is wrong together, in all its charge states, and is resampled together; with
     None each target is, with its twins.
-
-    Raises DataError if lengths differ, a score is not finite, a q value is outside [0, 1], or a key occurs twice.
     """
 
     is_entrapment: Array
@@ -191,8 +189,6 @@ def estimate_fdp(
     ``r`` is the size of the entrapment database divided by that of the targets. Shuffled entrapments are twins of
     targets, ``k`` of each; with ``twin_key`` they get the paired estimate. The two-sided bootstrap interval resamples
     peptides with their twins, charge states and runs; without a ``generator`` its seed is 0.
-
-    Raises DataError if ``r``, ``design`` or ``k`` is impossible, or a target has more than ``k`` twins.
     """
     _check_ratio(r)
     if design not in ("shuffled", "foreign") or k < 1 or not 0 < confidence < 1:

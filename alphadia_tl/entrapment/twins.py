@@ -324,10 +324,7 @@ class ForeignPeptides:
 def foreign_peptides(
     targets: Mapping[str, str], foreign: Mapping[str, str], settings: DigestSettings
 ) -> ForeignPeptides:
-    """Compare the digests of targets and foreign proteins, whose sequences are given by name.
-
-    Raises DataError if either digest has no peptide of its own.
-    """
+    """Compare the digests of targets and foreign proteins, whose sequences are given by name."""
     n_target = len(own := searched_peptides(targets, settings))
     target_of = {i_as_l(peptide): peptide for peptide in own}
     places = searched_peptides(foreign, settings)

@@ -113,10 +113,7 @@ def _collision_energies(spectrum_df: Any) -> tuple[float, float, float] | None:
 
 
 def read_run_facts(folders: Sequence[Path]) -> dict[str, RunFacts | None]:
-    """Read the facts of runs by their names; None where a folder holds none.
-
-    Raises QuantificationError if a file is damaged.
-    """
+    """Read the facts of runs by their names; None where a folder holds none."""
     return {folder.name: _read(folder / FILE_NAME) for folder in folders}
 
 

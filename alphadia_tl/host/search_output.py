@@ -33,10 +33,7 @@ _FINISHED = re.compile(r"Search step '(\w+)' finished")
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
-    """Return what the plugin wrote down about a search; empty where it had no part in it.
-
-    Raises QuantificationError if the file is there and is no YAML mapping.
-    """
+    """Return what the plugin wrote down about a search; empty where it had no part in it."""
     places = (Bundle(folder / TRANSFER_STEP).provenance, Bundle(folder).provenance)
     path = next((place for place in places if place.is_file()), None)
     return {} if path is None else read_mapping(path)
@@ -128,10 +125,7 @@ def run_tables(folder: Path, *, own: bool = False) -> dict[str, Path]:
 
 
 def read_tables(tables: dict[str, Path], columns: Sequence[str], optional: Sequence[str] = ()) -> pd.DataFrame:
-    """Read tables of runs, at least one, below each other, with a column ``run``.
-
-    Raises QuantificationError if a table cannot be read or lacks one of ``columns``.
-    """
+    """Read tables of runs, at least one, below each other, with a column ``run``."""
     parts = []
     for run, path in tables.items():
         try:

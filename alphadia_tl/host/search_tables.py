@@ -76,10 +76,7 @@ class SearchOutput:
 
 
 def read_output(folder: Path, name: str, *, without_mbr: bool = False) -> SearchOutput:
-    """Read a finished search; ``without_mbr`` takes the step before match between runs, where the search had one.
-
-    Raises QuantificationError if a file is missing or cannot be read, or a column is missing.
-    """
+    """Read a finished search; ``without_mbr`` takes the step before match between runs, where the search had one."""
     mbr = had_mbr(read_mapping(_there(folder / CONFIG_FILE)))
     where = folder / LIBRARY_STEP if mbr and without_mbr else folder
     settings = read_frozen_config(_there(where / CONFIG_FILE).parent)
@@ -105,10 +102,7 @@ def had_mbr(settings: Mapping[str, Any]) -> bool:
 
 
 def read_rows(folder: Path) -> pd.DataFrame:
-    """Read the precursor table of an output folder, decoys included, under the names used here.
-
-    Raises QuantificationError if there is none, it cannot be read, or a column is missing.
-    """
+    """Read the precursor table of an output folder, decoys included, under the names used here."""
     parquet, tsv = (folder / f"{PRECURSORS_STEM}.{suffix}" for suffix in ("parquet", "tsv"))
     path = tsv if tsv.is_file() and not parquet.is_file() else _there(parquet)
     try:

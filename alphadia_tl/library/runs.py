@@ -32,10 +32,7 @@ _BATCH = 1_000_000
 
 
 def open_table(path: Path, run: str, columns: Sequence[str], advice: str) -> pq.ParquetFile:
-    """Open a parquet file that must exist and have these columns.
-
-    Raises QuantificationError naming run and file; `advice` says what to do about a missing one.
-    """
+    """Open a parquet file that must exist and have these columns."""
     if not path.is_file():
         raise QuantificationError(f"Run '{run}': {path} is missing.", advice)
     try:
@@ -142,11 +139,7 @@ def read_precursors(folder: str | Path, *, fdr: float = 0.01) -> pd.DataFrame:
 def read_fragments(
     folder: str | Path, precursor_df: pd.DataFrame, charged_frag_types: Sequence[str]
 ) -> RunObservations:
-    """Read the requantified fragments of some of the rows of :func:`read_precursors`, in any order.
-
-    Raises QuantificationError for a missing or corrupt file, missing columns, or positions that do not fit the
-    sequences.
-    """
+    """Read the requantified fragments of some of the rows of :func:`read_precursors`, in any order."""
     run = run_name(folder)
     path = Path(folder) / TRANSFER_FRAGMENTS_FILE
     file = open_table(path, run, FRAGMENT_COLUMNS, _REQUANTIFY)

@@ -213,8 +213,6 @@ def split_by_peptide(
     as positive fractions, no such split is empty. The generator is called once, on the sorted distinct sequences, so
     that neither the order of the rows nor how often a sequence occurs changes anything. Other folds of the same shuffle
     have other test peptides, as long as there are any left.
-
-    Raises DataError for fractions that are negative or add up to more than 1, or missing sequences.
     """
     shares = np.asarray(fractions, dtype=float)
     if shares.shape != (3,) or not np.isfinite(shares).all() or (shares < 0).any() or shares.sum() > 1 + 1e-9:

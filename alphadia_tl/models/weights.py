@@ -75,10 +75,7 @@ class Weights:
         return hashlib.sha256(self.content).hexdigest()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Read the tensors.
-
-        Raises WeightsError where the file is not one of tensors only; code in it is not run.
-        """
+        """Read the tensors."""
         try:
             state = torch.load(io.BytesIO(self.content), map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError, IndexError) as e:
@@ -143,10 +140,7 @@ def _read_zip(name: str, path: Path, model_type: str) -> Weights:
 
 
 def install_if_missing() -> None:
-    """Let peptdeep install its pretrained models where they are missing, as alphaDIA would in its first search.
-
-    Raises WeightsError where they cannot be downloaded.
-    """
+    """Let peptdeep install its pretrained models where they are missing, as alphaDIA would in its first search."""
     path = Path(get_model_zip_file_path())
     if path.is_file():
         return
@@ -268,10 +262,7 @@ def _folder(model_path: str | None, kind: str, output_folder: Path) -> str | Non
 
 
 def unpack(path: Path, model_type: str, folder: Path) -> None:
-    """Write the weights of a zip into a folder as ``{rt,ms2,charge,ccs}.pth``, those that the zip has.
-
-    Raises OutputError if the folder cannot be written.
-    """
+    """Write the weights of a zip into a folder as ``{rt,ms2,charge,ccs}.pth``, those that the zip has."""
     for name in MODEL_NAMES:
         target = folder / f"{name}.pth"
         try:
@@ -287,10 +278,7 @@ def _write(content: bytes, path: Path) -> None:
 
 
 def check_installed() -> None:
-    """Make sure that alphaDIA can load the installed models, which it does before it looks at any others.
-
-    Raises WeightsError if they are missing and cannot be downloaded, or the zip is damaged.
-    """
+    """Make sure that alphaDIA can load the installed models, which it does before it looks at any others."""
     install_if_missing()
     for name in MODEL_NAMES:
         find_weights(name)

@@ -167,10 +167,7 @@ ADVICE = "Give the output folder of a search with alphadia_tl: {enabled: true}, 
 
 
 def find_bundle(folder: Path) -> Bundle:
-    """Return the bundle in the output folder of a search, or the one that the folder is itself.
-
-    Raises ResultsError if there is none.
-    """
+    """Return the bundle in the output folder of a search, or the one that the folder is itself."""
     for place in (folder / "transfer", folder):
         bundle = Bundle(place)
         if bundle.provenance.is_file() and "decisions" in read_yaml(bundle.provenance, error=ResultsError):
@@ -181,10 +178,7 @@ def find_bundle(folder: Path) -> Bundle:
 
 
 def read_facts(bundle: Bundle) -> Facts:
-    """Read everything that the report shows; files but the provenance that are not there are left out.
-
-    Raises ResultsError if a file cannot be read or lacks columns.
-    """
+    """Read everything that the report shows; files but the provenance that are not there are left out."""
     known = read_yaml(bundle.provenance, error=ResultsError)
     facts: dict[str, Any] = {key: known.pop(key) for key in KEYS if known.get(key) is not None}
     if wrong := [key for key, value in facts.items() if not isinstance(value, KEYS[key])]:

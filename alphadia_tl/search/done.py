@@ -51,10 +51,7 @@ def remove_damaged_runs(quant: Path) -> list[Path]:
 
 
 def take_lock(folder: Path) -> filelock.FileLock | None:
-    """Return the lock of an output folder, taken; None where another process holds it.
-
-    Raises OutputError if the folder cannot be written.
-    """
+    """Return the lock of an output folder, taken; None where another process holds it."""
     lock = filelock.FileLock(folder / LOCK_NAME)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -69,10 +69,7 @@ def model_input(precursor_df: pd.DataFrame) -> pd.DataFrame:
 
 
 def predicted_types(library: SpecLibBase, wanted: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Return the fragment types to ask a model for: those wanted, and of the library's own those that it knows.
-
-    Raises PredictionError if it does not know one that is wanted, or none of those that the library has signal in.
-    """
+    """Return the fragment types to ask a model for: those wanted, and of the library's own those that it knows."""
     advice = "Let 'transfer_library.fragment_types' and 'max_charge' cover them."
     if missing := [c for c in wanted if c not in known]:
         raise PredictionError(f"The MS2 model does not predict {', '.join(missing)}, only {', '.join(known)}.", advice)

@@ -65,10 +65,7 @@ def library_precursors(path: Path, sequences: Iterable[str]) -> pd.DataFrame:
 
 
 def load_library(path: Path) -> SpecLibBase:
-    """Load an alphabase library with all its columns.
-
-    Raises LibraryError if the file is missing, is no HDF5 file, or holds no dense spectral library.
-    """
+    """Load an alphabase library with all its columns."""
     if not path.is_file():
         raise LibraryError(
             f"The spectral library '{path}' does not exist.",

@@ -52,11 +52,7 @@ def start_manager(settings: StepSettings) -> FinetuneManager:
 
 
 def preflight(settings: StepSettings, output_folder: Path) -> FinetuneManager:
-    """Find what would break the step before the first search starts; return the models to start from.
-
-    Raises WeightsError if weights cannot be loaded or are not those of their bundle, OutputError if the output folder
-    is not writable or nearly full.
-    """
+    """Find what would break the step before the first search starts; return the models to start from."""
     torch.set_num_threads(settings.threads)
     if settings.model_path is None:
         check_installed()

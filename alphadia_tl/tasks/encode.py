@@ -78,11 +78,7 @@ def number_column(df: pd.DataFrame, column: str, what: str) -> NDArray[np.float6
 def encode_peptidoforms(
     df: pd.DataFrame, per_row: Mapping[str, Tensor] | None = None, per_fragment: Mapping[str, Tensor] | None = None
 ) -> Examples:
-    """Encode the columns ``sequence``, ``mods`` and ``mod_sites``, in any row order.
-
-    Raises DataError for a missing column, a residue that is no capital letter, a sequence of fewer than 2 or more than
-    198 residues, or a modification that is unknown or has no valid site.
-    """
+    """Encode the columns ``sequence``, ``mods`` and ``mod_sites``, in any row order."""
     require_columns(df, PEPTIDOFORM, "the models")
     sequences = df["sequence"].to_numpy(dtype=object)
     lengths = _lengths(sequences)

@@ -36,11 +36,7 @@ def choose_dtype(
 
 
 def predict(task: Task, network: torch.nn.Module, df: pd.DataFrame, precision: str) -> FloatArray:
-    """Predict all n rows of ``df`` in its order, with the network on the device where it is.
-
-    Raises DataError where a row cannot be encoded, PredictionError where the predictions are not finite, all zero, or
-    the same for different peptides.
-    """
+    """Predict all n rows of ``df`` in its order, with the network on the device where it is."""
     examples = task.encode(df).to(next(network.parameters()).device)
     outputs, _ = infer(network, examples, task.forward, dtype=choose_dtype(task, network, examples, precision))
     predictions = task.finish(outputs, examples)

@@ -68,6 +68,11 @@ class ScalarTask(Task):
         scale = self.scale(examples)
         return calibration(predictions * scale) / scale
 
+    def forward(self, network: torch.nn.Module, batch: Batch) -> Tensor:
+        """Return (b,) predictions; the network is given the charge where the task has one."""
+        output: Tensor = network(*(batch[name] for name in ("residues", "modifications", "charge") if name in batch))
+        return output
+
     def finish(self, outputs: Tensor, examples: Examples) -> FloatArray:
         """Return (n,) values; none is negative."""
         return as_numpy(outputs.clamp_min(0))
@@ -110,11 +115,6 @@ class RtTask(ScalarTask):
         target = torch.from_numpy(number_column(df, "rt_norm", "the RT model").astype(np.float32))
         return Prepared.of(encode_peptidoforms(df, {"target": target}), df)
 
-    def forward(self, network: torch.nn.Module, batch: Batch) -> Tensor:
-        """Return (b,) predicted retention times."""
-        output: Tensor = network(batch["residues"], batch["modifications"])
-        return output
-
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         """Return the mean of ``T log(1 + |error| / T)``, T = `TOLERATED`: the absolute error, where it is small.
 
@@ -127,17 +127,21 @@ class RtTask(ScalarTask):
 CHARGE_FACTOR = 0.1
 
 
+def _measured_column(df: pd.DataFrame) -> str:
+    for column in ("ccs", "mobility"):
+        if column in df.columns:
+            return column
+    raise DataError("The table for the CCS model has neither column 'ccs' nor 'mobility'.")
+
+
 def measured_ccs(df: pd.DataFrame) -> FloatArray:
     """Return (n,) CCS in Å² from the column ``ccs``, or from ``mobility`` (1/K0 in Vs/cm²)."""
-    if "ccs" in df.columns:
-        ccs = number_column(df, "ccs", "the CCS model")
-    elif "mobility" in df.columns:
-        number_column(df, "mobility", "the CCS model")
+    column = _measured_column(df)
+    ccs = number_column(df, column, "the CCS model")
+    if column == "mobility":
         order, ordered = in_length_order(df)
         ccs = np.empty(len(df))
         ccs[order] = np.asarray(mobility_to_ccs_for_df(ordered, "mobility"))
-    else:
-        raise DataError("The table for the CCS model has neither column 'ccs' nor 'mobility'.")
     if (ccs <= 0).any():
         raise DataError(f"Column 'ccs' or 'mobility' holds {int((ccs <= 0).sum())} values that are not positive.")
     return ccs
@@ -145,10 +149,7 @@ def measured_ccs(df: pd.DataFrame) -> FloatArray:
 
 def has_ccs(df: pd.DataFrame) -> NDArray[np.bool_]:
     """Return (n,) whether ``ccs``, or where there is none ``mobility``, is a number above 0."""
-    column = next((c for c in ("ccs", "mobility") if c in df.columns), None)
-    if column is None:
-        raise DataError("The table for the CCS model has neither column 'ccs' nor 'mobility'.")
-    values = pd.to_numeric(df[column], errors="coerce").to_numpy(float)
+    values = pd.to_numeric(df[_measured_column(df)], errors="coerce").to_numpy(float)
     return np.asarray(np.isfinite(values) & (values > 0))
 
 
@@ -187,11 +188,6 @@ class CcsTask(ScalarTask):
     def scale(self, examples: Examples) -> FloatArray:
         """Return (n,) the mobility (1/K0) of each precursor per Å² of its CCS."""
         return as_numpy(examples.per_row["mobility_per_ccs"])
-
-    def forward(self, network: torch.nn.Module, batch: Batch) -> Tensor:
-        """Return (b,) predicted CCS."""
-        output: Tensor = network(batch["residues"], batch["modifications"], batch["charge"])
-        return output
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         """Return the mean absolute error relative to the measured value."""

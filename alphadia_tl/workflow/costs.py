@@ -22,10 +22,7 @@ def bytes_of(path: str | Path) -> int:
 
 
 def rows_in(files: Iterable[str | Path]) -> int:
-    """Return the precursors of a library from the receipt of its preparation among some files, 0 without one.
-
-    Raises FileNotFoundError if the receipt has not been written yet.
-    """
+    """Return the precursors of a library from the receipt of its preparation among some files, 0 without one."""
     for file in map(Path, files):
         if file.name == "prepared.yaml":
             rows = yaml.safe_load(file.read_text(encoding="utf-8"))["rows"]

@@ -172,11 +172,7 @@ def flat_library(plan: JobPlan, step: str) -> Path:
 
 
 def search(plan: JobPlan, step: str, run_id: str) -> None:
-    """Search one run in a step; a run that cannot be searched is noted, or stops the job with ``general.fail_fast``.
-
-    Raises QuantificationError if the run cannot be searched, and another attempt may do better or failures are to stop
-    the search.
-    """
+    """Search one run in a step; a run that cannot be searched is noted, or stops the job with ``general.fail_fast``."""
     plan.check_step(step)
     runs = run_ids(plan.raw_paths)
     if run_id not in runs:
