@@ -75,7 +75,7 @@ class Weights:
         return hashlib.sha256(self.content).hexdigest()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Read the tensors."""
+        """Read the tensors; code in the file is not run."""
         try:
             state = torch.load(io.BytesIO(self.content), map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError, IndexError) as e:
