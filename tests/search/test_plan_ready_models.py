@@ -175,7 +175,7 @@ def plan(tmp_path, monkeypatch, finetuned):
             table = {"raw.name": ["r"], "precursor.rt.observed": [minutes * 60]}
             pd.DataFrame(table).to_parquet(tmp_path / "precursors.parquet")
 
-        def make_step(output_folder, user_config, cli_config, extra_config, step_name):
+        def make_step(output_folder, user_config, cli_config, extra_config, step_name, check_library=None):
             told.append((step_name, extra_config))
             merged = host.effective_config(host.deep_merge(user_config, extra_config), output_folder)
             return Step(merged, found, output_folder)
