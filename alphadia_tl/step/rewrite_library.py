@@ -38,11 +38,11 @@ def compare_with_library(
     judged = [name for name in accepted if name != "charge"]
     if not judged:
         return {}
-    own = LibraryValues(load_library(given), manager.charged_frag_types)
+    library_values = LibraryValues(load_library(given), manager.charged_frag_types)
     data = TaskData(observations.precursor_df, observations.fragment_intensity_df, observations.fragment_mask_df)
     kept: dict[str, str] = {}
     for number, name in enumerate(judged):
-        scores = manager.score_library_values(name, data, partial(own.of, name))
+        scores = manager.score_library_values(name, data, partial(library_values.of, name))
         headline = manager.results[name].headline
         if len(scores.peptides) == 0:
             logger.info(f"{name.upper()}: the library says nothing itself of the held-out peptides.")
@@ -86,8 +86,8 @@ def _predicted_again(
 ) -> StepOutcome:
     if not outcome.changing:
         # values of a given library that stay in it were told where that was decided
-        told = not outcome.accepted or outcome.library_values_kept
-        return outcome if told else outcome.with_warnings(UNCHANGED)
+        is_said = not outcome.accepted or outcome.library_values_kept
+        return outcome if is_said else outcome.with_warnings(UNCHANGED)
     try:
         models = TunedModels(manager, outcome.changing, settings.predicted_frag_types, outcome.charge_cutoff)
         summary = regenerate(speclib, outcome.bundle.tuned_library, models)

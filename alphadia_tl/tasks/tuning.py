@@ -73,11 +73,11 @@ class _Scorer:
 
     task: Task
     network: torch.nn.Module
-    parts: dict[str, Examples]
+    splits: dict[str, Examples]
     dtype: torch.dtype | None
 
     def score(self, split: str, calibration: Calibration | None = None) -> tuple[float, Evaluation, Calibration | None]:
-        examples = self.parts[split]
+        examples = self.splits[split]
         outputs, loss = infer(self.network, examples, self.task.forward, loss=self.task.loss, dtype=self.dtype)
         predictions = self.task.finish(outputs, examples)
         if split != "test":
@@ -113,14 +113,14 @@ def tune(task: Task, network: torch.nn.Module, data: TaskData, settings: TuneSet
     device = next(network.parameters()).device
     prepared = task.prepare(data)
     rows = split_rows(task, prepared.sequences, settings, fold)
-    parts = {name: prepared.examples.select(torch.from_numpy(r)).to(device) for name, r in rows.items()}
-    dtype = choose_dtype(task, network, parts["train"], settings.precision, training=True)
-    parts["watched"] = _watched(parts["validation"], seed)
-    scorer = _Scorer(task, network, parts, dtype)
+    splits = {name: prepared.examples.select(torch.from_numpy(r)).to(device) for name, r in rows.items()}
+    dtype = choose_dtype(task, network, splits["train"], settings.precision, training=True)
+    splits["watched"] = _watched(splits["validation"], seed)
+    scorer = _Scorer(task, network, splits, dtype)
     history = History(task.name)
-    first = scorer if baseline is None else replace(scorer, parts={k: baseline(v) for k, v in parts.items()})
+    first = scorer if baseline is None else replace(scorer, splits={k: baseline(v) for k, v in splits.items()})
     val_loss, on_validation, calibration = first.score("validation")
-    if parts["watched"] is not parts["validation"]:
+    if splits["watched"] is not splits["validation"]:
         val_loss, _, _ = first.score("watched")
     _, before, _ = first.score("test", calibration)
     history.add(-1, "validation", {"val_loss": val_loss, **on_validation.metrics})
@@ -130,13 +130,13 @@ def tune(task: Task, network: torch.nn.Module, data: TaskData, settings: TuneSet
         checked = rows_to_check(rows["validation"], rows["train"])
         examples = prepared.examples.select(torch.from_numpy(checked)).to(device)
         check_pretrained(task, network, examples, prepared.sequences[checked], loss=val_loss, dtype=dtype)
-    fit_settings = fit_settings_of(task, settings.training, len(parts["train"]))
-    _log_settings(task, settings.training, fit_settings, parts, dtype)
+    fit_settings = fit_settings_of(task, settings.training, len(splits["train"]))
+    _log_settings(task, settings.training, fit_settings, splits, dtype)
     started = time.perf_counter()
     start_weights = {k: v.clone() for k, v in network.state_dict().items()}
     if task.warm_starts:
-        outputs, _ = infer(network, parts["train"], task.forward, dtype=dtype)
-        task.warm_start(network, outputs, parts["train"])
+        outputs, _ = infer(network, splits["train"], task.forward, dtype=dtype)
+        task.warm_start(network, outputs, splits["train"])
     start_loss = scorer.score("watched")[0] if task.warm_starts or baseline is not None else val_loss
 
     def validate() -> tuple[float, dict[str, float]]:
@@ -146,12 +146,12 @@ def tune(task: Task, network: torch.nn.Module, data: TaskData, settings: TuneSet
     learner = Learner(network, task.forward, task.loss, torch.Generator().manual_seed(seed), dtype)
     checkpoint = None
     if settings.checkpoints is not None:
-        identity = identity_of(network, parts["train"], parts["watched"], fit_settings, task.name, seed, dtype)
+        identity = identity_of(network, splits["train"], splits["watched"], fit_settings, task.name, seed, dtype)
         checkpoint = Checkpoint(settings.checkpoints / f"{task.name}_{fold}.pt", identity)
     with as_one_product(network):
         result = fit(
             learner,
-            parts["train"],
+            splits["train"],
             validate,
             fit_settings,
             history=history,
@@ -195,9 +195,9 @@ def tune(task: Task, network: torch.nn.Module, data: TaskData, settings: TuneSet
         seconds=seconds,
         observed={"validation": tuned.observed, "test": after.observed},
         measured=_measured(
-            {name: parts[name] for name in SPLITS}, {name: prepared.sequences[r] for name, r in rows.items()}
+            {name: splits[name] for name in SPLITS}, {name: prepared.sequences[r] for name, r in rows.items()}
         ),
-        held_out=held_out_rows(task, parts["test"], prepared.precursors.iloc[rows["test"]], before, after),
+        held_out=held_out_rows(task, splits["test"], prepared.precursors.iloc[rows["test"]], before, after),
     )
 
 
@@ -209,8 +209,8 @@ def _watched(validation: Examples, seed: int) -> Examples:
     return validation.select(torch.sort(rows)[0].to(validation.lengths.device))
 
 
-def _measured(parts: dict[str, Examples], sequences: dict[str, NDArray[np.object_]]) -> dict[str, pd.Series]:
-    targets = {name: part.per_row.get("target") for name, part in parts.items()}
+def _measured(splits: dict[str, Examples], sequences: dict[str, NDArray[np.object_]]) -> dict[str, pd.Series]:
+    targets = {name: examples.per_row.get("target") for name, examples in splits.items()}
     return {
         name: pd.Series(target.cpu().numpy(), index=sequences[name])
         for name, target in targets.items()
@@ -241,18 +241,18 @@ def _log_settings(
     task: Task,
     settings: TrainingSettings,
     fit_settings: FitSettings,
-    parts: dict[str, Examples],
+    splits: dict[str, Examples],
     dtype: torch.dtype | None,
 ) -> None:
     logger.info("Fine-tuning %s model with the following settings:", task.title)
     for name in SPLITS:
         fraction = getattr(settings, f"{name}_fraction")
         word = name.capitalize()
-        logger.info("%s fraction: %.2f  %s size: %d", word, fraction, word, len(parts[name]))
+        logger.info("%s fraction: %.2f  %s size: %d", word, fraction, word, len(splits[name]))
     logger.info(
         "Batch size: %d  Rows per epoch: %d  Max lr: %.5f  Precision: %s",
         fit_settings.batch_size,
-        fit_settings.rows(len(parts["train"])),
+        fit_settings.rows(len(splits["train"])),
         fit_settings.max_lr,
         "fp32" if dtype is None else "bf16",
     )
