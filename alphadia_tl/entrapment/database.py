@@ -64,7 +64,8 @@ class Entrapment:
     def marks(self, proteins: pd.Series) -> Array:
         """Return True for protein groups (accessions joined by ";") in which all accessions have the prefix."""
         groups, names = pd.factorize(proteins)
-        marked = [all(p.startswith(self.prefix) for p in name.split(";")) for name in names]
+        accessions = [[p for p in name.split(";") if p] for name in names]
+        marked = [bool(group) and all(p.startswith(self.prefix) for p in group) for group in accessions]
         return np.array(marked, dtype=bool)[groups]
 
     def estimate(self, found: Discoveries | Sequence[Discoveries]) -> FdpEstimate:

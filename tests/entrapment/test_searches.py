@@ -154,3 +154,28 @@ def test_the_claim_is_judged_for_each_run_and_the_errors_of_all_together_are_tol
     assert told["verdict"] == "inconclusive"
     assert "in each of 10 runs" in caplog.text
     assert "9.62% of all runs' precursors together" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("fasta", "reason"),
+    [
+        (">sp|P1|A\nMKAAAAR\n", "no protein of the FASTA begins with 'TARP_'"),
+        (None, "there is no FASTA to look into"),
+        (">sp|TARP_P1|A\nMKAAAAR\n>sp|P2|B\nMKCCCCR\n", None),
+    ],
+    ids=["prefix of nobody", "no FASTA", "searched and not found"],
+)
+def test_nothing_found_is_an_estimate_only_where_entrapment_was_searched(tmp_path, fasta, reason):
+    write_output(tmp_path, precursors(range(1000)))
+    if fasta:
+        (tmp_path / "p.fasta").write_text(fasta)
+    config = {"fasta_paths": [str(tmp_path / "p.fasta")] if fasta else []}
+    (tmp_path / "frozen_config.yaml").write_text(yaml.safe_dump(config))
+    said = estimate_pass(tmp_path, EntrapmentSettings(prefix="TARP_", design="foreign"), claimed_fdr=0.01)
+    if reason is None:
+        assert said["fdp"] == 0
+        assert said["fdp_interval"][1] > 0
+    else:
+        assert said == {"verdict": said["verdict"]}
+        assert said["verdict"].startswith("cannot be said")
+        assert reason in said["verdict"]
