@@ -8,13 +8,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from alphadia_tl.errors import LibraryError, TransferLearningError
 from alphadia_tl.host.contract import PRECURSOR
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +81,26 @@ def user_error_class() -> type[Exception]:
     return CustomError  # type: ignore[no-any-return]
 
 
-#: What has `predict_all` and `predict_charge` of peptdeep's ModelManager.
-Predictor = Any
+class Predictor(Protocol):
+    """The four models: peptdeep's methods that alphaDIA calls, and arrays in the row order of what is given.
+
+    The tables have the columns ``sequence, mods, mod_sites, charge, nAA`` and, for mobility, ``precursor_mz``. Shapes
+    are (n,) for retention times and CCS (Å²), (n, 10) for charge, with that of charge j + 1 in column j, and (sum(nAA -
+    1), types) for MS2, in the order of ``charged_frag_types``.
+    """
+
+    charged_frag_types: list[str]
+
+    def predict_rt_array(self, df: pd.DataFrame) -> NDArray[np.float32]: ...
+    def predict_ccs_array(self, df: pd.DataFrame) -> NDArray[np.float32]: ...
+    def predict_charge_probabilities(self, df: pd.DataFrame) -> NDArray[np.float32]: ...
+    def predict_ms2_array(self, df: pd.DataFrame) -> NDArray[np.float32]: ...
+    def predict_all(
+        self, precursor_df: pd.DataFrame, *, predict_items: Sequence[str], frag_types: list[str]
+    ) -> dict[str, pd.DataFrame]: ...
+    def predict_charge(
+        self, psm_df: pd.DataFrame, min_precursor_charge: int, max_precursor_charge: int, charge_prob_cutoff: float
+    ) -> pd.DataFrame: ...
 
 
 # Columns of a text library, as alphabase names them: needed whole numbers, and numbers of which 0 says: none.

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from alphadia_tl.errors import LibraryError, PredictionError
 from alphadia_tl.host.contract import PRECURSOR
+from alphadia_tl.host.hooks import Predictor
 from alphadia_tl.library.fragments import Ints, block_rows, with_blocks
-from alphadia_tl.models.prediction import PredictionMixin
 from alphadia_tl.speclib.checks import check_values, spectrum_correlations
 from alphadia_tl.tasks.metrics import FloatArray
 
@@ -81,7 +81,7 @@ def predicted_types(library: SpecLibBase, wanted: Sequence[str], known: Sequence
 
 
 def predict_intensities(
-    library: SpecLibBase, predictor: PredictionMixin, types: Sequence[str], *, chunk_rows: int
+    library: SpecLibBase, predictor: Predictor, types: Sequence[str], *, chunk_rows: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], int, list[str]]:
     """Predict intensities of some types for a dense library with columns for them, which is not changed.
 

@@ -17,8 +17,9 @@ from alphabase.spectral_library.base import SpecLibBase
 from numpy.typing import NDArray
 
 from alphadia_tl.errors import PredictionError
+from alphadia_tl.host.hooks import Predictor
 from alphadia_tl.library.selection import peptidoform_groups
-from alphadia_tl.models.prediction import CHUNK_ROWS, PredictionMixin
+from alphadia_tl.models.prediction import CHUNK_ROWS
 from alphadia_tl.settings import MODEL_NAMES
 from alphadia_tl.speclib import checks, fragments, storage
 from alphadia_tl.speclib.charge import probability_of_own_charge, renumber, rows_to_keep
@@ -79,7 +80,7 @@ class TunedModels:
     have their fragments predicted at once.
     """
 
-    predictor: PredictionMixin
+    predictor: Predictor
     accepted: Collection[str]
     charged_frag_types: Sequence[str]
     charge_cutoff: float | None = None

@@ -246,7 +246,11 @@ def test_the_first_pass_leaves_run_facts_in_the_quantification_folder(tmp_path, 
 
     from alphadia.workflow.managers.raw_file_manager import RawFileManager
 
-    raw = SimpleNamespace(cycle=np.array([[-1.0, -1.0], [400.0, 500.0]]).reshape(1, 2, 1, 2), instrument="QE")
+    raw = SimpleNamespace(
+        cycle=np.array([[-1.0, -1.0], [400.0, 500.0]]).reshape(1, 2, 1, 2),
+        instrument="QE",
+        rt_values=np.array([0.0, 60.0]),
+    )
     original = lambda self, dia_data_path: raw  # noqa: E731
     monkeypatch.setattr(RawFileManager, "get_dia_data_object", original)
     (tmp_path / "run_1").mkdir()
