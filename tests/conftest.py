@@ -8,12 +8,16 @@ import pytest
 import torch
 from compiled import keep_compiled_functions
 from filelock import FileLock
+from hypothesis import settings
 
 STATUS = pytest.StashKey[int]()
 
 # Threads that wait for each other by spinning cost more than they do.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 keep_compiled_functions()
+# How long an example takes says what else the machine does.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items):
