@@ -23,14 +23,16 @@ class Score:
     """Outcome of a search, counted against the truth.
 
     Of the reported precursors at the q-value limit, in all runs together, `true` ones are in the sample and near their
-    true apex, `misplaced` ones were found elsewhere in the run, and `absent` ones are not in the sample (`entrapment`:
-    from absent proteins only). `fdp` is the true false discovery proportion. Protein groups are true with one protein
-    of the sample.
+    true apex. The others are `unrelated` (the sample has no such peptide), `relative` (another peptidoform or charge
+    state of a peptide of the sample, at the time of one that is in it) or `misplaced` (a peptide of the sample, found
+    elsewhere in the run). `entrapment` are those from absent proteins only, `fdp` is the true false discovery
+    proportion. Protein groups are true with one protein of the sample.
     """
 
     reported: int
     true: int
-    absent: int
+    unrelated: int
+    relative: int
     misplaced: int
     entrapment: int
     fdp: float
@@ -60,22 +62,39 @@ def score_precursors(
     found = found[found["qval"] <= max_q_value].astype({"charge": np.int64})
     found[["mods", "mod_sites"]] = found[["mods", "mod_sites"]].fillna("")
     truth = truth_df[[*PRECURSOR, "rt_seconds"]].astype({"charge": np.int64})
-    merged = found.merge(truth, on=PRECURSOR, how="left")
-    in_sample = merged["rt_seconds"].notna().to_numpy()
-    distance = (merged["rt.observed"] - merged["rt_seconds"]).abs().fillna(np.inf).to_numpy()
-    true = in_sample & (distance <= tolerance_seconds)
-    groups = pd.Series(merged["proteins"].unique(), dtype=object)
-    reported = len(merged)
+    classes = error_classes(found, truth, tolerance_seconds)
+    groups = pd.Series(found["proteins"].unique(), dtype=object)
+    reported, true = len(found), int((classes == "true").sum())
     return Score(
         reported=reported,
-        true=int(true.sum()),
-        absent=int((~in_sample).sum()),
-        misplaced=int((in_sample & ~true).sum()),
-        entrapment=int((~_has_present(merged["proteins"])).sum()),
-        fdp=float(1.0 - true.sum() / reported) if reported else 0.0,
+        true=true,
+        unrelated=int((classes == "unrelated").sum()),
+        relative=int((classes == "relative").sum()),
+        misplaced=int((classes == "misplaced").sum()),
+        entrapment=int((~_has_present(found["proteins"])).sum()),
+        fdp=float(1.0 - true / reported) if reported else 0.0,
         proteins=len(groups),
         true_proteins=int(_has_present(groups).sum()),
     )
+
+
+def error_classes(found: pd.DataFrame, truth: pd.DataFrame, tolerance_seconds: float) -> NDArray[Any]:
+    """Return for each precursor "true", or what is wrong with it, as in `Score`.
+
+    ``found`` has sequence, mods, mod_sites, charge and rt.observed, ``truth`` rt_seconds instead of the last.
+    """
+    rows = found[[*PRECURSOR, "rt.observed"]].reset_index(drop=True)
+
+    def near(columns: list[str]) -> NDArray[Any]:
+        both = rows.reset_index().merge(truth[[*columns, "rt_seconds"]], on=columns)
+        hit = (both["rt.observed"] - both["rt_seconds"]).abs() <= tolerance_seconds
+        return np.isin(np.arange(len(rows)), both.loc[hit, "index"])
+
+    known = rows["sequence"].isin(truth["sequence"]).to_numpy()
+    own = rows[PRECURSOR].merge(truth[PRECURSOR], on=PRECURSOR, how="left", indicator=True)["_merge"] == "both"
+    relative = near(["sequence"]) & ~own.to_numpy()
+    told = np.select([near(PRECURSOR), relative, known], ["true", "relative", "misplaced"], "unrelated")
+    return np.asarray(told, dtype=object)
 
 
 def _has_present(proteins: pd.Series) -> NDArray[Any]:

@@ -1,5 +1,7 @@
 """The part of the regression runs that is quick enough for every change; `make regression` runs them all."""
 
+from dataclasses import replace
+
 import pytest
 import yaml
 from e2e.support import FEW_STEPS, ON, Search, call
@@ -7,7 +9,7 @@ from experiments import QUICK
 
 from alphadia_tl.host import deep_merge
 from alphadia_tl.simulate.experiment import make_experiment
-from regression.grid import shift
+from alphadia_tl.simulate.instrument import REFERENCE
 from regression.tables import noise_of_fdp
 
 pytestmark = pytest.mark.slow
@@ -17,7 +19,7 @@ pytestmark = pytest.mark.slow
 def same_instruments(tmp_path_factory, weights):
     """Both passes of a search on the instrument that the base weights were trained for, counted against the truth."""
     folder = tmp_path_factory.mktemp("same")
-    experiment = make_experiment(folder, shift("none", base=QUICK), weights_folder=weights)
+    experiment = make_experiment(folder, replace(QUICK, instrument=REFERENCE), weights_folder=weights)
     path = folder / "config.yaml"
     few = {
         "alphadia_tl": {"max_training_precursors": 500},

@@ -1,87 +1,65 @@
 import pytest
 
-from regression.tables import (
-    BEGIN,
-    END,
-    SUMMARY_BEGIN,
-    SUMMARY_END,
-    estimates_table,
-    gap_closed,
-    main_table,
-    own_hits_table,
-    summary_table,
-    true_at,
-    write_page,
-)
+from regression.tables import BEGIN, END, added_table, gap_closed, main_table, write_page
+
+CLASSES = {"unrelated": 2, "relative": 1, "misplaced": 3}
 
 
-def row(arm, true, reported, cell="all, seed 1", ahead=()):
-    counted = {"true": true, "reported": reported, "fdp": 1 - true / reported, "misplaced": 3}
-    rest = {"cell": cell, "arm": arm, "seconds": 60.0, "true_by_false": list(ahead)}
-    return {**counted, **rest, "after_protein_fdr": counted}
+def row(arm, true, cell="measured", state=1, estimate=0.02):
+    reported = true + sum(CLASSES.values())
+    counted = {"true": true, "reported": reported, "fdp": 1 - true / reported, **CLASSES}
+    told = {"fdp": estimate, "fdp_interval": [estimate / 2, 2 * estimate], "verdict": "inconclusive"}
+    return {"cell": cell, "arm": arm, "state": state, "base_spectral_angle": 0.8, "estimate": told, **counted}
 
 
 @pytest.mark.parametrize(("on", "closed"), [(150, 0.5), (200, 1.0), (100, 0.0), (90, -0.1)])
 def test_the_gap_is_that_between_one_pass_and_a_perfect_library(on, closed):
-    off, oracle = row("off", 100, 101), row("oracle", 200, 202)
-    assert gap_closed(off, row("on", on, on + 1), oracle) == pytest.approx(closed)
+    assert gap_closed(row("off_near", 100), row("on", on), row("oracle_near", 200)) == pytest.approx(closed)
 
 
-@pytest.mark.parametrize(("fdp", "expected"), [(0.0, 50), (0.01, 99), (0.0199, 110), (0.03, 120), (1.0, 120)])
-def test_true_precursors_are_counted_at_the_longest_list_of_an_fdp(fdp, expected):
-    assert true_at(row("on", 120, 123, ahead=[50, 99, 110]), fdp) == expected
-
-
-def test_the_tables_hold_every_search_and_the_change_of_the_fdp():
-    rows = [row("off", 100, 101), row("on", 150, 155), row("oracle", 200, 202)]
-    rows += [row("off", 100, 102, "all, seed 2"), row("on", 160, 165, "all, seed 2")]
-    rows += [{"cell": "all, seed 3", "arm": "off", "code": 1, "seconds": 3.0, "error": "no space"}]
-    table = main_table(rows)
-    assert table.count("\n") == 1 + 6
-    assert "| all, seed 3 | one pass | exit code 1: no space | | | | | | 3 |" in table
-    assert "| 50 % |" in table
-    line = next(x for x in own_hits_table(rows).splitlines() if x.startswith("| alphadia_tl |"))
-    change = ((150 / 155 - 100 / 101) + (160 / 165 - 100 / 102)) / -2
-    assert f"| 2 | {change:+.2%} ±" in line
-
-
-def test_estimates_stand_beside_what_is_known():
-    told = {"fdp": 0.02, "fdp_interval": [0.01, 0.03], "verdict": "inconclusive"}
-    rows = [row("on", 150, 155) | {"estimate": told}, row("off", 100, 101)]
-    assert "| 3.23% | 1.94% | 2.00% (1.00% to 3.00%) | inconclusive |" in estimates_table(rows)
-
-
-def test_the_summary_has_a_line_per_experiment_with_what_users_choose_between():
-    rows = [row("off", 100, 101), row("oracle", 200, 202), row("on", 190, 200), row("few", 120, 125)]
-    rows += [row("off", 100, 102, "none"), row("oracle", 110, 112, "none"), row("on", 1, 2, "no oracle")]
-    lines = summary_table(rows).splitlines()[2:]
+def test_a_search_has_a_line_with_the_classes_of_its_errors_over_all_random_states():
+    rows = [row("off", 94), row("off", 194, state=2, estimate=0.04), row("on", 194), row("no longer", 5)]
+    rows += [{"cell": "measured", "arm": "stock", "state": 1, "code": 1, "seconds": 3.0, "error": "no space"}]
+    lines = main_table(rows).splitlines()[2:]
     assert lines == [
-        "| all, seed 1 | 100 (1.0) | 190 (5.0) | – | 200 (1.0) | 90 % |",
-        "| none | 100 (2.0) | – | – | 110 (1.8) | – |",
+        "| measured | one pass | 2 | 144 (94 to 194) | 2 (2 to 2) | 1 (1 to 1) | 3 (3 to 3) | 2.25% (1.50% to 3.00%) "
+        "| 4.50% (3.00% to 6.00%) | 2.00% (1.00% to 4.00%); 4.00% (2.00% to 8.00%) |",
+        "| measured | alphadia_tl | 1 | 194 | 2 | 1 | 3 | 1.50% | 3.00% | 2.00% (1.00% to 4.00%) |",
+        "| measured | alphaDIA's transfer step | state 1 | exit code 1: no space | | | | | | |",
     ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (
+            [row("off", 100), row("on", 180), row("on_wide", 140), row("off_near", 120), row("oracle_near", 200)],
+            "+40 | +20 | +80 | +60 | 75 %",
+        ),
+        ([row("off", 100), row("on", 180, state=2)], "– | – | – | – | –"),
+        (
+            [row("off", 100), row("off", 110, state=2), row("on", 130), row("on", 150, state=2), row("on", 1, state=3)],
+            "– | – | +35 (+30 to +40) | – | –",
+        ),
+        ([row("off_near", 120), row("on", 130), row("oracle_near", 110)], "– | – | – | +10 | –"),
+    ],
+)
+def test_what_adds_is_compared_within_a_random_state_and_only_with_the_like(rows, expected):
+    assert added_table(rows).splitlines()[2] == f"| measured | 0.80 | {expected} |"
 
 
 def test_only_what_is_between_the_markers_of_the_page_is_replaced(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text(f"a\n{SUMMARY_BEGIN}old{SUMMARY_END}\nb\n{BEGIN}old{END}\nc")
+    page.write_text(f"a\n{BEGIN}old{END}\nc")
     for _ in range(2):
-        write_page(page, [row("off", 100, 101), row("oracle", 200, 202)])
+        write_page(page, [row("off", 100)])
         text = page.read_text()
         assert "old" not in text
-        assert text.count("| experiment | one pass |") == text.count("### What the estimators say") == 1
-        assert text.startswith(f"a\n{SUMMARY_BEGIN}\n\n| experiment")
+        assert text.count("### What adds") == text.count("### All searches") == 1
+        assert text.startswith(f"a\n{BEGIN}\n\n### What adds")
         assert text.endswith(f"{END}\nc")
 
 
 def test_a_page_that_is_not_there_is_made(tmp_path):
-    write_page(tmp_path / "page.md", [row("off", 100, 101), row("oracle", 200, 202)])
-    text = (tmp_path / "page.md").read_text()
-    assert text.index(SUMMARY_BEGIN) < text.index("| experiment | one pass |") < text.index(SUMMARY_END)
-    assert text.index(BEGIN) < text.index("| experiment | search |") < text.index(END)
-
-
-def test_searches_of_features_that_are_gone_have_no_line():
-    told = {"fdp": 0.02, "fdp_interval": [0.01, 0.03], "verdict": "inconclusive"}
-    rows = [row("no longer", 150, 155) | {"estimate": told}, row("on", 150, 155) | {"estimate": told}]
-    assert estimates_table(rows).count("inconclusive") == 1
-    assert len(main_table(rows).splitlines()) == 2 + 1
+    write_page(tmp_path / "page.md", [row("off", 100)])
+    assert "| measured | one pass | 1 | 100 |" in (tmp_path / "page.md").read_text()

@@ -9,7 +9,17 @@ from alphadia_tl.simulate.truth import Score
 
 from .conftest import TINY
 
-SCORE = Score(reported=2000, true=1900, absent=40, misplaced=60, entrapment=3, fdp=0.05, proteins=80, true_proteins=78)
+SCORE = Score(
+    reported=2000,
+    true=1900,
+    unrelated=30,
+    relative=10,
+    misplaced=60,
+    entrapment=3,
+    fdp=0.05,
+    proteins=80,
+    true_proteins=78,
+)
 
 
 def test_the_table_has_the_true_fdp_beside_every_number_of_precursors():

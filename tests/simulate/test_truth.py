@@ -30,6 +30,9 @@ TRUE = ("AAAK", "", "", 2, 11.0, 0.001, "P00001")
 MODIFIED = ("CCCK", "Carbamidomethyl@C", "1", 3, 18.0, 0.001, "P00002")
 MISPLACED = ("DDDK", "", "", 2, 60.0, 0.001, "P00001")
 WRONG_CHARGE = ("AAAK", "", "", 3, 10.0, 0.001, "P00001")
+WRONG_FORM = ("AAAK", "Oxidation@M", "1", 2, 15.0, 0.001, "P00001")
+FORM_ELSEWHERE = ("AAAK", "Oxidation@M", "1", 2, 17.0, 0.001, "P00001")
+OTHER_CHARGES_TIME = ("DDDK", "", "", 2, 20.0, 0.001, "P00001")
 ENTRAPMENT = ("EEEK", "", "", 2, 10.0, 0.001, "E00001")
 SHARED = ("FFFK", "", "", 2, 10.0, 0.001, "E00001;P00003")
 POOR = ("CCCK", "Carbamidomethyl@C", "1", 2, 20.0, 0.02, "P00002")
@@ -38,13 +41,16 @@ POOR = ("CCCK", "Carbamidomethyl@C", "1", 2, 20.0, 0.02, "P00002")
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        ((TRUE, MODIFIED), Score(2, 2, 0, 0, 0, 0.0, 2, 2)),
-        ((TRUE, MISPLACED), Score(2, 1, 0, 1, 0, 0.5, 1, 1)),
-        ((TRUE, WRONG_CHARGE), Score(2, 1, 1, 0, 0, 0.5, 1, 1)),
-        ((TRUE, ENTRAPMENT), Score(2, 1, 1, 0, 1, 0.5, 2, 1)),
-        ((TRUE, SHARED), Score(2, 1, 1, 0, 0, 0.5, 2, 2)),
-        ((TRUE, POOR), Score(1, 1, 0, 0, 0, 0.0, 1, 1)),
-        ((), Score(0, 0, 0, 0, 0, 0.0, 0, 0)),
+        ((TRUE, MODIFIED), Score(2, 2, 0, 0, 0, 0, 0.0, 2, 2)),
+        ((TRUE, MISPLACED), Score(2, 1, 0, 0, 1, 0, 0.5, 1, 1)),
+        ((TRUE, OTHER_CHARGES_TIME), Score(2, 1, 0, 0, 1, 0, 0.5, 1, 1)),
+        ((TRUE, WRONG_CHARGE), Score(2, 1, 0, 1, 0, 0, 0.5, 1, 1)),
+        ((TRUE, WRONG_FORM), Score(2, 1, 0, 1, 0, 0, 0.5, 1, 1)),
+        ((TRUE, FORM_ELSEWHERE), Score(2, 1, 0, 0, 1, 0, 0.5, 1, 1)),
+        ((TRUE, ENTRAPMENT), Score(2, 1, 1, 0, 0, 1, 0.5, 2, 1)),
+        ((TRUE, SHARED), Score(2, 1, 1, 0, 0, 0, 0.5, 2, 2)),
+        ((TRUE, POOR), Score(1, 1, 0, 0, 0, 0, 0.0, 1, 1)),
+        ((), Score(0, 0, 0, 0, 0, 0, 0.0, 0, 0)),
     ],
 )
 def test_search_is_counted_against_the_truth(rows, expected: Score):
@@ -75,8 +81,8 @@ def test_search_folder_is_scored_and_an_empty_one_is_an_error(tmp_path: Path):
 def test_table_shows_each_search_and_its_stages():
     text = format_table(
         [
-            SearchResult("off", 0, 61.4, Score(1000, 950, 40, 10, 20, 0.05, 90, 88), {}),
-            SearchResult("on", 0, 200.0, Score(1200, 1170, 20, 10, 10, 0.025, 95, 94), {"tuning": 55.0}),
+            SearchResult("off", 0, 61.4, Score(1000, 950, 30, 10, 10, 20, 0.05, 90, 88), {}),
+            SearchResult("on", 0, 200.0, Score(1200, 1170, 10, 10, 10, 10, 0.025, 95, 94), {"tuning": 55.0}),
             SearchResult("broken", 1, 2.0, None, {}),
         ]
     ).splitlines()
