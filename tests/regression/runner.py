@@ -52,6 +52,8 @@ def run_arm(cell: Cell, arm: str, state: int, work: Path) -> dict[str, Any]:
     changes = deep_merge(chosen.config, {"general": {"random_state": state}})
     if chosen.window:
         tolerance = window_of(folder / f"on_{state}")
+        if tolerance is None:
+            return row | {"code": 1, "seconds": 0.0, "error": "the plugin chose no RT window that others could have"}
         row["rt_tolerance"] = tolerance
         changes = deep_merge(changes, {"search": {"target_rt_tolerance": tolerance}})
     result = run_search(experiment, output, chosen.title, changes, oracle=chosen.oracle)
@@ -62,12 +64,12 @@ def run_arm(cell: Cell, arm: str, state: int, work: Path) -> dict[str, Any]:
     return row | measured(output, experiment.read_truth()) | {"stages": stages}
 
 
-def window_of(output: Path) -> float:
-    """Return the RT tolerance that the plugin chose in a search; an error where it chose none."""
-    tolerance = read_yaml(output / "transfer" / "alphadia_tl.yaml", error=RuntimeError).get("rt_tolerance")
-    if tolerance is None:
-        raise RuntimeError(f"The search in {output} has no RT window to give to others.")
-    return float(tolerance)
+def window_of(output: Path) -> float | None:
+    """Return the RT tolerance that the plugin chose in a search, None for none; an error where it was not run."""
+    if not output.is_dir():
+        raise FileNotFoundError(f"There is no search in {output}: run the arm 'on' first.")
+    outcome = output / "transfer" / "alphadia_tl.yaml"
+    return read_yaml(outcome, error=RuntimeError).get("rt_tolerance") if outcome.is_file() else None
 
 
 def made_by() -> dict[str, str]:
