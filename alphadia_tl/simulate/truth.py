@@ -64,37 +64,30 @@ def score_precursors(
     truth = truth_df[[*PRECURSOR, "rt_seconds"]].astype({"charge": np.int64})
     classes = error_classes(found, truth, tolerance_seconds)
     groups = pd.Series(found["proteins"].unique(), dtype=object)
-    reported, true = len(found), int((classes == "true").sum())
+    counts = {name: int((classes == name).sum()) for name in ("true", "unrelated", "relative", "misplaced")}
+    reported = len(found)
     return Score(
         reported=reported,
-        true=true,
-        unrelated=int((classes == "unrelated").sum()),
-        relative=int((classes == "relative").sum()),
-        misplaced=int((classes == "misplaced").sum()),
+        **counts,
         entrapment=int((~_has_present(found["proteins"])).sum()),
-        fdp=float(1.0 - true / reported) if reported else 0.0,
+        fdp=float(1.0 - counts["true"] / reported) if reported else 0.0,
         proteins=len(groups),
         true_proteins=int(_has_present(groups).sum()),
     )
 
 
 def error_classes(found: pd.DataFrame, truth: pd.DataFrame, tolerance_seconds: float) -> NDArray[Any]:
-    """Return for each precursor "true", or what is wrong with it, as in `Score`.
-
-    ``found`` has sequence, mods, mod_sites, charge and rt.observed, ``truth`` rt_seconds instead of the last.
-    """
-    rows = found[[*PRECURSOR, "rt.observed"]].reset_index(drop=True)
+    """Return for each precursor "true" or what is wrong with it, as in `Score`."""
 
     def near(columns: list[str]) -> NDArray[Any]:
-        both = rows.reset_index().merge(truth[[*columns, "rt_seconds"]], on=columns)
+        both = found[[*columns, "rt.observed"]].assign(row=np.arange(len(found))).merge(truth, on=columns)
         hit = (both["rt.observed"] - both["rt_seconds"]).abs() <= tolerance_seconds
-        return np.isin(np.arange(len(rows)), both.loc[hit, "index"])
+        return np.isin(np.arange(len(found)), both.loc[hit, "row"])
 
-    known = rows["sequence"].isin(truth["sequence"]).to_numpy()
-    own = rows[PRECURSOR].merge(truth[PRECURSOR], on=PRECURSOR, how="left", indicator=True)["_merge"] == "both"
-    relative = near(["sequence"]) & ~own.to_numpy()
-    told = np.select([near(PRECURSOR), relative, known], ["true", "relative", "misplaced"], "unrelated")
-    return np.asarray(told, dtype=object)
+    in_sample = found[PRECURSOR].merge(truth, on=PRECURSOR, how="left")["rt_seconds"].notna().to_numpy()
+    known = found["sequence"].isin(truth["sequence"]).to_numpy()
+    choices = [near(PRECURSOR), near(["sequence"]) & ~in_sample, known]
+    return np.asarray(np.select(choices, ["true", "relative", "misplaced"], "unrelated"), dtype=object)
 
 
 def _has_present(proteins: pd.Series) -> NDArray[Any]:
