@@ -65,12 +65,15 @@ class Arm:
         With the library that the truth predicts.
     window : bool
         With the RT tolerance that the plugin chose in the arm `on` of the same cell and random state.
+    memorised : bool
+        With the library of the arm `on`, in which what a lenient pass saw is known by heart: wrong on purpose.
     """
 
     title: str
     config: dict[str, Any] = field(default_factory=dict)
     oracle: bool = False
     window: bool = False
+    memorised: bool = False
 
 
 #: In the order in which they are run: `on` finds the window of others.
@@ -81,6 +84,7 @@ ARMS = {
     "off_near": Arm("one pass, our RT window", window=True),
     "oracle_near": Arm("perfect library, our RT window", oracle=True, window=True),
     "stock": Arm("alphaDIA's transfer step", {"general": {"transfer_step_enabled": True}}),
+    "memorised": Arm("wrong on purpose: hits of a lenient pass by heart", memorised=True),
 }
 CELLS = [
     Cell("wide windows", standard(TWO_CHARGES), Measured(PROSIT, N_PEPTIDES, shift=SHIFT)),

@@ -26,12 +26,13 @@ from alphadia_tl.files import Manifest, read_yaml
 from alphadia_tl.host import deep_merge
 from alphadia_tl.settings import EntrapmentSettings
 from alphadia_tl.simulate.demo import run_search
-from alphadia_tl.simulate.experiment import RECORD, RENDERED
+from alphadia_tl.simulate.experiment import RECORD, RENDERED, Experiment
 from alphadia_tl.simulate.sample import ABSENT_PREFIX
 from alphadia_tl.simulate.truth import score_runs, score_search
 from regression.base import make_base
 from regression.grid import ARMS, CELLS, STATES, Cell
 from regression.measured import DATA, available, make_measured
+from regression.memorised import LENIENT, memorise, searched
 from regression.tables import write_page
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "validation.jsonl"
@@ -56,12 +57,25 @@ def run_arm(cell: Cell, arm: str, state: int, work: Path) -> dict[str, Any]:
             return row | {"code": 1, "seconds": 0.0, "error": "the plugin chose no RT window that others could have"}
         row["rt_tolerance"] = tolerance
         changes = deep_merge(changes, {"search": {"target_rt_tolerance": tolerance}})
+    if chosen.memorised:
+        changes = deep_merge(changes, learnt_by_heart(experiment, folder, state))
     result = run_search(experiment, output, chosen.title, changes, oracle=chosen.oracle)
     row |= {"code": result.code, "seconds": round(result.seconds, 1)}
     if result.score is None:
         return row | {"error": last_error(output.with_suffix(".log"))}
     stages = {k: round(v, 1) for k, v in result.stages.items()}
     return row | measured(output, experiment.read_truth()) | {"stages": stages}
+
+
+def learnt_by_heart(experiment: Experiment, folder: Path, state: int) -> dict[str, Any]:
+    """Return the config of a search of the library that knows a lenient pass's hits by heart."""
+    tuned, lenient = folder / f"on_{state}" / "transfer" / "speclib.tuned.hdf", folder / f"lenient_{state}"
+    written = folder / f"memorised_{state}.hdf"
+    result = run_search(experiment, lenient, "lenient pass", {**LENIENT, **searched(tuned)})
+    if result.code != 0:
+        raise RuntimeError(f"The lenient pass failed: {last_error(lenient.with_suffix('.log'))}")
+    memorise(tuned, lenient, written)
+    return searched(written)
 
 
 def window_of(output: Path) -> float | None:
