@@ -49,9 +49,9 @@ def score_precursors(
 ) -> Score:
     """Compare reported precursors with the truth.
 
-    ``found_df`` is alphaDIA's precursors table. ``truth_df`` has sequence, mods, mod_sites, charge, rt_seconds (true
-    apex), one row per precursor in the sample. Precursors with a greater q-value are not counted, and a true one may be
-    so far from the true apex.
+    ``found_df`` is alphaDIA's precursors table: precursor.sequence, precursor.mods, precursor.mod_sites,
+    precursor.charge, precursor.qval, precursor.rt.observed (s), pg.proteins. ``truth_df`` has sequence, mods,
+    mod_sites, charge and rt_seconds (true apex), one row per precursor in the sample.
     """
     missing = [c for c in _COLUMNS if c not in found_df.columns]
     if missing:
