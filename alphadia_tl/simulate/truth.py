@@ -49,9 +49,9 @@ def score_precursors(
 ) -> Score:
     """Compare reported precursors with the truth.
 
-    ``found_df`` is alphaDIA's precursors table: precursor.sequence, precursor.mods, precursor.mod_sites,
-    precursor.charge, precursor.qval, precursor.rt.observed (s), pg.proteins. ``truth_df`` has sequence, mods,
-    mod_sites, charge and rt_seconds (true apex), one row per precursor in the sample.
+    ``found_df`` is alphaDIA's precursors table. ``truth_df`` has sequence, mods, mod_sites, charge, rt_seconds (true
+    apex), one row per precursor in the sample. Precursors with a greater q-value are not counted, and a true one may be
+    so far from the true apex.
     """
     missing = [c for c in _COLUMNS if c not in found_df.columns]
     if missing:
@@ -102,23 +102,15 @@ def score_search(output: Path, truth_df: pd.DataFrame) -> Score:
     return score_precursors(pd.read_parquet(path), truth_df)
 
 
-def read_runs(output: Path) -> pd.DataFrame:
-    """Return the target precursors of all runs of a search, before alphaDIA's protein FDR takes some away.
-
-    Columns are named as in ``precursors.parquet``: those that `score_precursors` reads, and ``precursor.proba``.
-    """
-    tables = run_tables(output)
-    if not tables:
-        raise DataError(f"No tables of runs in '{output / 'quant'}'.", "Did the search end without an error?")
-    names = {"rt_observed": "precursor.rt.observed", "proteins": "pg.proteins"}
-    names |= {c: f"precursor.{c}" for c in [*PRECURSOR, "qval", "proba"]}
-    found = read_tables(tables, [*names, "decoy"])
-    return found[found["decoy"] == 0].drop(columns=["decoy", "run"]).rename(columns=names)
-
-
 def score_runs(output: Path, truth_df: pd.DataFrame) -> Score:
     """Score the precursors of an output folder before the protein FDR; see :func:`score_precursors`.
 
     With some sixty proteins one decoy protein decides whether a dozen proteins and their precursors are reported.
     """
-    return score_precursors(read_runs(output), truth_df)
+    tables = run_tables(output)
+    if not tables:
+        raise DataError(f"No tables of runs in '{output / 'quant'}'.", "Did the search end without an error?")
+    names = {"rt_observed": "precursor.rt.observed", "proteins": "pg.proteins"}
+    names |= {c: f"precursor.{c}" for c in [*PRECURSOR, "qval"]}
+    found = read_tables(tables, [*names, "decoy"])
+    return score_precursors(found[found["decoy"] == 0].rename(columns=names), truth_df)
