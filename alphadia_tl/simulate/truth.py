@@ -70,7 +70,7 @@ def score_precursors(
         reported=reported,
         **counts,
         entrapment=int((~_has_present(found["proteins"])).sum()),
-        fdp=float(1.0 - counts["true"] / reported) if reported else float("nan"),
+        fdp=float(1.0 - counts["true"] / reported) if reported else 0.0,
         proteins=len(groups),
         true_proteins=int(_has_present(groups).sum()),
     )
