@@ -79,12 +79,12 @@ class Arm:
 #: In the order in which they are run: `on` finds the window of others.
 ARMS = {
     "off": Arm("one pass"),
-    "on": Arm("alphadia_tl", {"alphadia_tl": {"enabled": True}}),
-    "on_wide": Arm("tuned, RT tolerance by alphaDIA", {"alphadia_tl": {"enabled": True, "rt_tolerance": None}}),
-    "off_near": Arm("one pass, our RT window", window=True),
-    "oracle_near": Arm("perfect library, our RT window", oracle=True, window=True),
+    "on": Arm("tuned, RT window", {"alphadia_tl": {"enabled": True}}),
+    "on_wide": Arm("tuned", {"alphadia_tl": {"enabled": True, "rt_tolerance": None}}),
+    "off_near": Arm("one pass, RT window", window=True),
+    "oracle_near": Arm("perfect library, RT window", oracle=True, window=True),
     "stock": Arm("alphaDIA's transfer step", {"general": {"transfer_step_enabled": True}}),
-    "memorised": Arm("wrong on purpose: hits of a lenient pass by heart", memorised=True),
+    "memorised": Arm("wrong on purpose", memorised=True),
 }
 CELLS = [
     Cell("wide windows", standard(TWO_CHARGES), Measured(PROSIT, N_PEPTIDES, shift=SHIFT)),

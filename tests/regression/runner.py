@@ -1,9 +1,11 @@
-"""Search rendered experiments with and without the plugin; write the tables of ``benchmarks/results/validation.md``.
+"""Search rendered experiments with and without the plugin; write ``benchmarks/results/validation.*``.
+
+The table of ``docs/validation.md`` is written, too.
 
     python tests/regression/runner.py                              # all cells, in the order of the grid
     python tests/regression/runner.py --minutes 60                 # start no search after an hour
     python tests/regression/runner.py --states 1                   # one random state instead of three
-    python tests/regression/runner.py --table                      # run nothing, write the tables
+    python tests/regression/runner.py --table                      # run nothing, write the pages
 
 A search that has a row in the results is not run again: the run can be stopped and continued.
 """
@@ -33,9 +35,10 @@ from regression.base import make_base
 from regression.grid import ARMS, CELLS, STATES, Cell
 from regression.measured import DATA, available, make_measured
 from regression.memorised import LENIENT, memorise, searched
-from regression.tables import write_page
+from regression.tables import write_page, write_table
 
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "validation.jsonl"
+ROOT = Path(__file__).parents[2]
+RESULTS, PAGE = ROOT / "benchmarks" / "results" / "validation.jsonl", ROOT / "docs" / "validation.md"
 CPUS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16", "avx512f": "AVX-512", "avx2": "AVX2"}
 # A quarter of the proteome is not in the sample.
 ENTRAPMENT = EntrapmentSettings(prefix=ABSENT_PREFIX, design="foreign", ratio=1 / 3)
@@ -152,7 +155,10 @@ def main() -> int:
             file.write(json.dumps(row) + "\n")
         sys.stdout.write(f"{row}\n")
         sys.stdout.flush()
-    write_page(options.results.with_suffix(".md"), read_results(options.results))
+    rows = read_results(options.results)
+    write_page(options.results.with_suffix(".md"), rows)
+    if options.results == RESULTS:
+        write_table(PAGE, rows)
     return 0
 
 
