@@ -13,6 +13,7 @@ from alphadia_tl.comparison.compare import compare
 from alphadia_tl.comparison.searches import ON, run_searches, search_configs, wall_seconds
 from alphadia_tl.entrapment import database
 from alphadia_tl.entrapment.database import Entrapment, fastas_of
+from alphadia_tl.entrapment.searches import FDRBENCH, precursors_by_run, write_fdrbench
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.host.contract import CONFIG_FILE
 from alphadia_tl.host.search_output import moved, read_mapping
@@ -139,6 +140,11 @@ def _compare(folders: Mapping[str, Path], options: argparse.Namespace, wall: Map
     comparison = compare(outputs, entrapment, notes=[*notes, *assumed])
     table, page = write_comparison(options.output, comparison)
     write(f"\n{render_text(comparison)}\nWritten: {table}, {page}\n")
+    for output in (o for o in outputs if o.name in entrapment and len(o.judged)):
+        marked, stem = entrapment[output.name], options.output / f"{FDRBENCH}.{output.name.replace('/', '.')}"
+        if not database.why_unknown(marked, output.judged, output.settings):
+            tables = precursors_by_run(output.judged, marked)
+            write(f"To check {output.name}: {write_fdrbench(stem, tables, marked)}\n")
 
 
 def main(arguments: Sequence[str], write: Write = say) -> int:

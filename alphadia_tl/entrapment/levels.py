@@ -99,12 +99,17 @@ def entrapment_rows(rows: pd.DataFrame, level: Level, entrapment: Entrapment) ->
 
 def discoveries(rows: pd.DataFrame, level: Level, entrapment: Entrapment) -> Discoveries:
     """Return the identifications of a level in the rows of a search as discoveries, best first."""
+    return as_discoveries(best_rows(rows, level, entrapment), level, entrapment)
+
+
+def best_rows(rows: pd.DataFrame, level: Level, entrapment: Entrapment) -> pd.DataFrame:
+    """Return the row of each discovery of a level in the rows of a search, as `best_rows_at` does."""
     table = rows.assign(score=-rows["proba"].astype(float), q=rows[level.q])
     if level == PROTEIN_GROUPS:
         marked = entrapment_rows(rows, level, entrapment)
         named = ~marked | entrapment.marks(rows[level.key])
         table = table.assign(proteins=rows[level.key].where(named, entrapment.prefix + rows[level.key]))
-    return discoveries_at(table, level, entrapment)
+    return best_rows_at(table, level, entrapment)
 
 
 def discoveries_at(table: pd.DataFrame, level: Level, entrapment: Entrapment) -> Discoveries:
@@ -115,6 +120,11 @@ def discoveries_at(table: pd.DataFrame, level: Level, entrapment: Entrapment) ->
     a ``twin_key`` in the shuffled design where the twins are known (for protein groups only with one twin per target).
     Entrapment peptides that must not be counted are gone. Raises DataError if a column is missing.
     """
+    return as_discoveries(best_rows_at(table, level, entrapment), level, entrapment)
+
+
+def best_rows_at(table: pd.DataFrame, level: Level, entrapment: Entrapment) -> pd.DataFrame:
+    """Return the best row of each discovery, best first, with ``key``, ``twin`` (its target's) and ``entrapment``."""
     missing = [c for c in dict.fromkeys(("proteins", "score", "q", *level.columns)) if c not in table.columns]
     if missing:
         raise DataError(f"The identifications have no column {', '.join(map(repr, missing))} (level {level.name}).")
@@ -126,7 +136,12 @@ def discoveries_at(table: pd.DataFrame, level: Level, entrapment: Entrapment) ->
         table = table[~(table["entrapment"] & table["sequence"].isin(entrapment.left_out))]
     key, twin = _keys(table, level, entrapment)
     best = _best_rows(table.assign(key=key, twin=twin).sort_values("key", kind="stable"), ("key",))
-    best = best.sort_values(["q", "score"], ascending=[True, False], kind="stable")
+    best = best.assign(twin=best["twin"].where(best["entrapment"], ""))
+    return best.sort_values(["q", "score"], ascending=[True, False], kind="stable")
+
+
+def as_discoveries(best: pd.DataFrame, level: Level, entrapment: Entrapment) -> Discoveries:
+    """Return the rows that `best_rows` found as discoveries."""
     twins_known = entrapment.k == 1 if level == PROTEIN_GROUPS else bool(entrapment.target_of)
     paired = entrapment.design == "shuffled" and twins_known
     return Discoveries(
@@ -134,7 +149,7 @@ def discoveries_at(table: pd.DataFrame, level: Level, entrapment: Entrapment) ->
         score=best["score"].to_numpy(float),
         q=best["q"].to_numpy(float),
         key=best["key"].to_numpy(object),
-        twin_key=best["twin"].where(best["entrapment"], "").to_numpy(object) if paired else None,
+        twin_key=best["twin"].to_numpy(object) if paired else None,
         peptide=_target_peptides(best["sequence"], entrapment) if level == PRECURSORS else None,
     )
 

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import logging
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from alphadia_tl.entrapment.database import UNKNOWN, entrapment_of, fastas_of, why_unknown, with_files
+from alphadia_tl.entrapment.database import UNKNOWN, Entrapment, entrapment_of, fastas_of, why_unknown, with_files
 from alphadia_tl.entrapment.estimate import verdict
-from alphadia_tl.entrapment.levels import PRECURSORS, discoveries
+from alphadia_tl.entrapment.levels import PRECURSORS, as_discoveries, best_rows, discoveries
+from alphadia_tl.files import write_stats
 from alphadia_tl.host.contract import PRECURSOR
 from alphadia_tl.host.search_output import read_frozen_config, read_run_rows, read_tables, run_tables, targets_at
-from alphadia_tl.host.search_tables import read_rows
+from alphadia_tl.host.search_tables import SEPARATOR, read_rows
 from alphadia_tl.settings import EntrapmentSettings
 
 logger = logging.getLogger(__name__)
+
+FDRBENCH = "fdrbench"
+MAX_FDRBENCH_ROWS = 1_000_000  # it goes through all rows once for each q value
 
 
 def count_before_protein_fdr(folder: Path, *, claimed_fdr: float) -> int | None:
@@ -55,7 +61,8 @@ def estimate_pass(folder: Path, settings: EntrapmentSettings, *, claimed_fdr: fl
     ``fdp_all_runs``, ``entrapment`` (entrapment precursors), ``verdict``, ``design`` and ``estimate``; the verdict
     alone, with the reason, where nothing can be said; nothing without a prefix. With several runs ``fdp`` is the mean
     of each run's list, weighted by its length, for which the FDR is claimed; the list of all runs together collects the
-    errors of each. Raises QuantificationError or DataError if the table of precursors or of twins cannot be read.
+    errors of each. Beside the estimate it writes what FDRBench needs to repeat it (`write_fdrbench`). Raises
+    QuantificationError or DataError if the table of precursors or of twins cannot be read.
     """
     config = read_frozen_config(folder)
     settings = with_files(settings, fastas_of(config))
@@ -73,7 +80,8 @@ def estimate_pass(folder: Path, settings: EntrapmentSettings, *, claimed_fdr: fl
         logger.warning(f"Entrapment, {folder}: whether the FDR holds {said}.")
         return {"verdict": said}
     union = entrapment.estimate(discoveries(rows, PRECURSORS, entrapment))
-    lists = [discoveries(of_run, PRECURSORS, entrapment) for _, of_run in rows.groupby("run")]
+    tables = precursors_by_run(rows, entrapment)
+    lists = [as_discoveries(table, PRECURSORS, entrapment) for table in tables.values()]
     found = union if len(lists) < 2 else entrapment.estimate(lists)
     said = verdict(found, claimed_fdr)
     kind = "combined" if found.paired is None else "paired"
@@ -84,6 +92,7 @@ def estimate_pass(folder: Path, settings: EntrapmentSettings, *, claimed_fdr: fl
         f"precursors before the protein FDR{where}; estimated FDP {found.upper:.2%} ({found.interval_low:.2%} to "
         f"{found.interval_high:.2%}, {kind}), claimed {claimed_fdr:.2%}: {said}{together}"
     )
+    logger.info(f"To check it: {write_fdrbench(folder / FDRBENCH, tables, entrapment)}")
     return {
         "fdp": found.upper,
         "fdp_lower": found.lower,
@@ -94,3 +103,62 @@ def estimate_pass(folder: Path, settings: EntrapmentSettings, *, claimed_fdr: fl
         "design": settings.design,
         "estimate": kind,
     }
+
+
+def precursors_by_run(rows: pd.DataFrame, entrapment: Entrapment) -> dict[str, pd.DataFrame]:
+    """Return the best row of each precursor of each run, as `best_rows` does."""
+    return {str(run): best_rows(of_run, PRECURSORS, entrapment) for run, of_run in rows.groupby("run")}
+
+
+def write_fdrbench(stem: Path, tables: Mapping[str, pd.DataFrame], entrapment: Entrapment) -> str:
+    """Write the precursors of each run for FDRBench, the program of Wen et al. (2025), and return its command line.
+
+    ``<stem>.tsv`` has a row per run and discovery; where twins are known, ``<stem>.pairs.tsv`` has the target of each.
+    For FDRBench, rows of one peptide and charge are one discovery, whatever their modifications and run. So
+    ``peptide`` has the modifications, and with several runs the run: then its estimate is that of `estimate_pass`. Of
+    more than `MAX_FDRBENCH_ROWS` nothing is written, and the reason is returned.
+    """
+    table = pd.concat([part.assign(run=run) for run, part in tables.items()], ignore_index=True)
+    if len(table) > MAX_FDRBENCH_ROWS:
+        return f"FDRBench is not made for {len(table):,} rows; no file was written for it."
+    run = "@" + table["run"] if len(tables) > 1 else ""
+    peptide, of_twin = (table[column].str.rpartition("/")[0] + run for column in ("key", "twin"))
+    columns = {
+        "run": table["run"],
+        "peptide": peptide,
+        "mod_peptide": list(map(_with_modifications, table["sequence"], table["mods"], table["mod_sites"])),
+        "charge": table["charge"],
+        "q_value": table["q"],
+        "PEP": "",  # alphaDIA has none
+        "protein": table["proteins"],
+        "score": -table["score"],
+    }
+    path, pairs, result = (stem.absolute().with_name(f"{stem.name}{end}") for end in (".tsv", ".pairs.tsv", ".csv"))
+    write_stats(path, pd.DataFrame(columns))
+    command = ["java", "-jar", "fdrbench.jar", "-level", "precursor", "-score", "score:0", "-i", str(path)]
+    if entrapment.design == "shuffled" and entrapment.target_of:
+        target = of_twin.mask(table["twin"].eq(""), "target of " + peptide).where(table["entrapment"], peptide)
+        write_stats(pairs, _pairs(peptide, target, table))
+        command += ["-pep", str(pairs), "-fold", str(entrapment.k)]
+    else:
+        command += ["-entrapment_label", entrapment.prefix, "-entrapment_pos", "0", "-r", str(entrapment.r)]
+    return shlex.join([*command, "-o", str(result)])
+
+
+def _pairs(peptide: pd.Series, target: pd.Series, table: pd.DataFrame) -> pd.DataFrame:
+    """Return FDRBench's table of the entrapment peptides and their targets, found or not; one index for each target."""
+    found = pd.DataFrame({"sequence": peptide, "proteins": table["proteins"], "target": target})
+    twins = found[table["entrapment"]].assign(peptide_type="p_target")
+    alone = twins.assign(sequence=twins["target"], proteins="")
+    targets = pd.concat([found[~table["entrapment"]], alone]).assign(peptide_type="target")
+    rows = pd.concat([targets, twins]).drop_duplicates("sequence").assign(decoy="No")
+    rows["peptide_pair_index"] = pd.factorize(rows["target"])[0]
+    return rows[["sequence", "decoy", "proteins", "peptide_type", "peptide_pair_index"]]
+
+
+def _with_modifications(sequence: str, mods: str, mod_sites: str) -> str:
+    """Return a sequence with its modifications in brackets behind their residues, as ProForma has them."""
+    parts = ["", *sequence, ""]
+    for name, site in sorted(zip(mods.split(SEPARATOR), mod_sites.split(SEPARATOR), strict=True)) if mods else ():
+        parts[int(site)] += f"[{name.split('@')[0]}]"
+    return (f"{parts[0]}-" if parts[0] else "") + "".join(parts[1:-1]) + (f"-{parts[-1]}" if parts[-1] else "")

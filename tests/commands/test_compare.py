@@ -53,6 +53,8 @@ def test_entrapment_given_by_flags_is_estimated(folders, tmp_path):
     assert "no error estimate" not in said
     assert "precursor, b: estimated FDP 42.86%" in said  # 20 (1 + 1 / 0.5) / 140
     assert "taken for 1" not in said
+    assert "To check b: java -jar fdrbench.jar -level precursor" in said
+    assert [len(pd.read_csv(tmp_path / f"fdrbench.{name}.tsv", sep="\t")) for name in "ab"] == [120, 140]
 
 
 def test_a_ratio_that_is_not_given_is_told(folders, tmp_path):
@@ -215,6 +217,7 @@ def test_a_search_without_entrapment_in_its_database_is_not_called_sound(tmp_pat
     _, said = compare(*[marked, plain][::order], "-o", tmp_path / "out", *flags)
     assert "precursor, marked: estimated FDP" in said
     assert "precursor, plain: estimated FDP" not in said
+    assert ("To check marked" in said, "To check plain" in said) == (True, False)
     assert "plain: the error cannot be said: no protein that was found begins with 'ENTRAPMENT_'" in said
     assert "targets at the same estimated FDP" not in said
 

@@ -1,3 +1,6 @@
+import shlex
+
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -179,3 +182,106 @@ def test_nothing_found_is_an_estimate_only_where_entrapment_was_searched(tmp_pat
         assert said == {"verdict": said["verdict"]}
         assert said["verdict"].startswith("cannot be said")
         assert reason in said["verdict"]
+
+
+TWINS = {"MCGAMK": "AMGMCK", "EDITPEPK": "PEPTIDEK", "EDLTPEPK": "PEPTLDEK", "SAMPLEDK": "DELPMASK", "SGNOLK": "LONGSK"}
+SECOND_TWINS = {"CMGAMK": "AMGMCK", "DEITPEPK": "PEPTIDEK", "DELTPEPK": "PEPTLDEK"}
+FDRBENCH_ROWS = [
+    # sequence, mods, mod_sites, charge, proteins, proba (lower is better); q rises with it
+    ("MCGAMK", "Oxidation@M", "5", 2, PREFIX + "P1", 0.01),  # above its target
+    ("AMGMCK", "Oxidation@M", "4", 2, "P1", 0.02),
+    ("MCGAMK", "Acetyl@Protein_N-term;Oxidation@M", "0;1", 2, PREFIX + "P1", 0.03),  # alone: its target is not there
+    ("AMGMCK", "", "", 2, "P1", 0.04),
+    ("MCGAMK", "", "", 3, PREFIX + "P1", 0.05),  # alone in its charge
+    ("PEPTIDEK", "", "", 2, "P2", 0.06),
+    ("EDITPEPK", "", "", 2, PREFIX + "P2", 0.07),  # below its target
+    ("EDLTPEPK", "", "", 2, PREFIX + "P3", 0.08),  # alone: the target with I is not its own
+    ("DELPMASK", "", "", 2, "P4;P5", 0.09),
+    ("SHAREDK", "", "", 2, PREFIX + "P4;P4", 0.10),  # a target
+    ("NEARK", "", "", 2, PREFIX + "P4", 0.11),  # not to be counted
+]
+
+SECOND_ROWS = [
+    ("CMGAMK", "Oxidation@M", "5", 2, PREFIX + "P1_2", 0.015),  # both above the target
+    ("DEITPEPK", "", "", 2, PREFIX + "P2_2", 0.055),  # one above, one below
+    ("DELTPEPK", "", "", 2, PREFIX + "P3_2", 0.085),  # both alone
+]
+
+
+def fdrbench(command):
+    """Estimate (lower, combined, paired) from FDRBench's files alone, as it does (Wen et al. 2025)."""
+    words = shlex.split(command)
+    options = dict(zip(words[3::2], words[4::2], strict=True))
+    assert words[:3] == ["java", "-jar", "fdrbench.jar"]
+    assert (options["-level"], options["-score"]) == ("precursor", "score:0")
+    table = pd.read_csv(options["-i"], sep="\t").sort_values(["q_value", "score"], kind="stable", ignore_index=True)
+    names = [f"{p}{z}" for p, z in zip(table["peptide"], table["charge"], strict=True)]
+    if "-pep" not in options:
+        label, r = options["-entrapment_label"], float(options["-r"])
+        false = [all(p.startswith(label) for p in group.split(";")) for group in table["protein"]]
+        return np.array([sum(false), sum(false) * (1 + 1 / r)]) / len(false)
+    k = int(options["-fold"])
+    pairs = pd.read_csv(options["-pep"], sep="\t", index_col="sequence")
+    assert pairs.index.is_unique
+    assert set(pairs["decoy"]) == {"No"}
+    target_of = pairs[pairs["peptide_type"] == "target"].reset_index().set_index("peptide_pair_index")["sequence"]
+    rank = {name: i for i, name in enumerate(names)}
+    assert len(rank) == len(names)
+    false = pairs["peptide_type"][table["peptide"]].eq("p_target").to_numpy()
+    twins = {}
+    for name, peptide, charge in zip(names, table["peptide"], table["charge"], strict=True):
+        if pairs["peptide_type"][peptide] == "p_target":
+            target = target_of[pairs["peptide_pair_index"][peptide]]
+            twins.setdefault(f"{target}{charge}", []).append(rank[name])
+    wrong = 0.0
+    for target, found in twins.items():
+        if target not in rank:
+            wrong += len(found) / (k - len(found) + 1)
+        elif len(found) == k and max(found) < rank[target]:
+            wrong += k + 1
+    return np.array([sum(false), sum(false) * (1 + 1 / k), sum(false) + wrong]) / len(false)
+
+
+@pytest.mark.parametrize("n_runs", [1, 2])
+@pytest.mark.parametrize(
+    ("twins", "ratio"), [(TWINS, 1.0), (TWINS | SECOND_TWINS, 2.0), (None, 0.5)], ids=["twins", "two each", "foreign"]
+)
+def test_fdrbench_finds_in_its_file_what_is_estimated(tmp_path, caplog, n_runs, twins, ratio):
+    caplog.set_level("INFO")
+    found_rows = FDRBENCH_ROWS + (SECOND_ROWS if ratio == 2 else [])
+    rows = pd.DataFrame(found_rows, columns=["sequence", "mods", "mod_sites", "charge", "proteins", "proba"])
+    runs = {}
+    for i in range(n_runs):
+        proba = rows["proba"].to_numpy()[:: 1 - 2 * i]
+        runs[f"quant/run_{i}"] = rows.assign(decoy=0, proba=proba, qval=proba / 100)
+    folder = write_search(tmp_path / "out 1", runs)
+    settings = EntrapmentSettings(prefix=PREFIX, design="foreign", ratio=ratio)
+    pd.DataFrame({"entrapment_peptide": ["NEARK"]}).to_csv(tmp_path / "db.left_out.tsv", sep="\t", index=False)
+    write_search(tmp_path / "out 1", {}, fasta_paths=[str(tmp_path / "db.fasta")])
+    if twins:
+        table = pd.DataFrame({"twin_peptide": list(twins), "target_peptide": list(twins.values())})
+        table.to_csv(tmp_path / "db.twins.tsv", sep="\t", index=False)
+        settings = EntrapmentSettings(prefix=PREFIX, twins=str(tmp_path / "db.twins.tsv"), ratio=ratio)
+    told = estimate_pass(folder, settings, claimed_fdr=0.01)
+    command = caplog.messages[-1].removeprefix("To check it: ")
+    found = fdrbench(command)
+    assert found[0] == pytest.approx(told["fdp_lower"])
+    assert found[-1] == pytest.approx(told["fdp"])
+    assert found[-1] > found[0] > 0
+    written = pd.read_csv(folder / "fdrbench.tsv", sep="\t")
+    header = ["run", "peptide", "mod_peptide", "charge", "q_value", "PEP", "protein", "score"]
+    assert list(written.columns) == header
+    assert len(written) == n_runs * (len(rows) - 1)
+    assert written["PEP"].isna().all()
+    assert "M[Oxidation]CGAMK" not in set(written["mod_peptide"])
+    assert {"MCGAM[Oxidation]K", "[Acetyl]-M[Oxidation]CGAMK", "SHAREDK"} <= set(written["mod_peptide"])
+    best = written[written["run"] == "run_0"].sort_values("score")
+    assert best["q_value"].is_monotonic_increasing
+
+
+def test_fdrbench_gets_no_file_that_it_could_not_work_off(folder, caplog, monkeypatch):
+    caplog.set_level("INFO")
+    monkeypatch.setattr("alphadia_tl.entrapment.searches.MAX_FDRBENCH_ROWS", 1007)
+    estimate_pass(folder, EntrapmentSettings(prefix=PREFIX, design="foreign"), claimed_fdr=0.01)
+    assert "FDRBench is not made for 1,008 rows" in caplog.text
+    assert not list(folder.glob("fdrbench*"))
