@@ -233,6 +233,26 @@ def split_by_peptide(
     return per_row
 
 
+ONE_OF = 20
+MOST_IN_LOCKBOX = 500
+FEWEST_IN_LOCKBOX = 10
+"""Fewer peptides say nothing: all are tuned on then."""
+
+
+def lockbox_rows(
+    sequences: Sequence[str] | npt.NDArray[np.object_], generator: np.random.Generator
+) -> npt.NDArray[np.bool_]:
+    """Return the rows of the peptides that neither tuning nor any choice may see, to score what is shipped.
+
+    They are one in twenty of the distinct sequences, at most 500; none where these would be fewer than ten.
+    """
+    distinct = len(set(sequences))
+    wanted = min(MOST_IN_LOCKBOX, distinct // ONE_OF)
+    if wanted < FEWEST_IN_LOCKBOX:
+        return np.zeros(len(sequences), dtype=bool)
+    return np.asarray(split_by_peptide(sequences, (0, 0, wanted / distinct), generator=generator) == TEST)
+
+
 def _counts(shares: npt.NDArray[np.float64], total: int) -> npt.NDArray[np.int64]:
     """Whole numbers of peptides per split: rounded bounds, then no positive share left empty."""
     bounds = np.minimum(np.floor(np.cumsum(shares) * total + 0.5 + 1e-9), total).astype(np.int64)

@@ -12,7 +12,7 @@ from scipy.stats import trim_mean
 
 from alphadia_tl.tasks.base import Headline
 from alphadia_tl.tasks.energy import Better
-from alphadia_tl.tasks.held_out import LibraryScores, TuneResult
+from alphadia_tl.tasks.held_out import PairedScores, TuneResult
 from alphadia_tl.tasks.metrics import FloatArray
 from alphadia_tl.tasks.ms2 import Ms2Task
 
@@ -29,6 +29,8 @@ class Decision:
     ``before`` and ``after`` are the metric ``headline`` of the pretrained and the tuned model on the held-out test
     peptides, ``interval`` the bootstrap interval of the paired improvement (positive: better); None where nothing was
     compared. ``reason`` is one sentence, ``n_peptides`` the distinct peptides in train, validation and test.
+    ``lockbox`` has before, after and interval of the weights that tuning left, on ``peptides`` that neither it nor any
+    choice has seen; the three are None where these are too few.
     """
 
     model: str
@@ -40,6 +42,7 @@ class Decision:
     after: float | None = None
     interval: tuple[float, float] | None = None
     n_peptides: dict[str, int] | None = None
+    lockbox: dict[str, Any] | None = None
 
     def to_mapping(self) -> dict[str, Any]:
         """Return plain values that YAML can hold."""
@@ -100,22 +103,46 @@ def better_energy(confidence: float, generator: np.random.Generator) -> Better:
 
 
 def better_than_given(
-    scores: LibraryScores, headline: Headline, *, confidence: float, generator: np.random.Generator
+    scores: PairedScores, headline: Headline, *, confidence: float, generator: np.random.Generator
 ) -> bool:
     """Whether a tuned model is surely better than the values that a library has itself."""
     if len(scores.peptides) < MIN_PEPTIDES:
         return False
     low, _ = improvement_interval(
-        scores.library, scores.tuned, scores.peptides, headline, confidence=confidence, generator=generator
+        scores.before, scores.after, scores.peptides, headline, confidence=confidence, generator=generator
     )
     return low > 0
 
 
-def decide(result: TuneResult, *, confidence: float, generator: np.random.Generator) -> Decision:
+TOO_FEW = "too few peptides to score what is shipped"
+
+
+def _lockbox(
+    unseen: PairedScores, headline: Headline, *, confidence: float, generator: np.random.Generator
+) -> tuple[dict[str, Any], str, bool]:
+    """Return what a decision holds of the unseen peptides, the same in words, and whether the tuned model is worse."""
+    peptides = int(np.unique(unseen.peptides).size)
+    nothing: dict[str, Any] = {"peptides": peptides, "before": None, "after": None, "interval": None}
+    if peptides < MIN_PEPTIDES:
+        return nothing, TOO_FEW, False
+    before, after = float(unseen.metric_before), float(unseen.metric_after)
+    if not np.isfinite([before, after]).all():
+        return nothing, "could not be scored", True
+    low, high = improvement_interval(
+        unseen.before, unseen.after, unseen.peptides, headline, confidence=confidence, generator=generator
+    )
+    values = {"before": before, "after": after, "interval": [low, high]}
+    return nothing | values, f"{before:.4f} -> {after:.4f} on {peptides} peptides that nothing has seen", high < 0
+
+
+def decide(
+    result: TuneResult, *, confidence: float, generator: np.random.Generator, unseen: PairedScores | None = None
+) -> Decision:
     """Compare a tuned model with the pretrained one on the test peptides.
 
     It is accepted only if the headline is better by 0.5 % of itself, and the lower bound of the paired improvement is
-    above zero with the given confidence.
+    above zero with the given confidence. It is taken back where on ``unseen`` peptides, which score the weights that
+    are shipped, the upper bound is below zero.
     """
     headline = result.headline
     before, after = result.before[headline.name], result.after[headline.name]
@@ -132,7 +159,13 @@ def decide(result: TuneResult, *, confidence: float, generator: np.random.Genera
     n_peptides = np.unique(result.test_groups).size
     accepted = bool(np.isfinite(after) and better and enough and low > 0 and n_peptides >= MIN_PEPTIDES)
     change = f"{headline.name} {before:.4f} -> {after:.4f} on {result.n_peptides['test']} held-out peptides"
-    if accepted:
+    lockbox, told, is_worse = None, "", False
+    if unseen is not None:
+        lockbox, told, is_worse = _lockbox(unseen, headline, confidence=confidence, generator=generator)
+    if accepted and is_worse:
+        accepted = False
+        reason = f"pretrained model kept: the tuned one, better at the gate ({change}), is worse in the lockbox"
+    elif accepted:
         reason = f"tuned model used: {change}"
     elif n_peptides < MIN_PEPTIDES:
         reason = f"pretrained model kept: {n_peptides} held-out peptides are too few to tell ({change})"
@@ -146,13 +179,14 @@ def decide(result: TuneResult, *, confidence: float, generator: np.random.Genera
     return Decision(
         model=result.name,
         accepted=accepted,
-        reason=reason,
+        reason=f"{reason}; lockbox: {told}" if told else reason,
         headline=headline.name,
         higher_is_better=headline.higher_is_better,
         before=float(before),
         after=float(after),
         interval=(low, high),
         n_peptides=dict(result.n_peptides),
+        lockbox=lockbox,
     )
 
 

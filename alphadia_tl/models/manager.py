@@ -20,18 +20,18 @@ from numpy.typing import NDArray
 from peptdeep.model.model_interface import ModelInterface
 from peptdeep.pretrained_models import ModelManager
 
-from alphadia_tl.errors import WeightsError
+from alphadia_tl.errors import DataError, WeightsError
 from alphadia_tl.models.prediction import PredictedChunks, PredictionMixin, in_chunks, network_fingerprint
 from alphadia_tl.models.weights import MissingWeightsError, Weights, build_model, find_weights, save_networks
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import get_task
 from alphadia_tl.tasks.base import MzLimits, Task, TaskData
 from alphadia_tl.tasks.energy import GRID, Better, NceSearch, search_nce, with_nce
-from alphadia_tl.tasks.held_out import LibraryScores, TuneResult, Values, score_library_values
+from alphadia_tl.tasks.held_out import PairedScores, TuneResult, Values, score_library_values
 from alphadia_tl.tasks.ms2 import DEFAULT_FRAG_TYPES, TOKENS, UNKNOWN, Ms2Task, instrument_group
 from alphadia_tl.tasks.predict import predict
 from alphadia_tl.tasks.repeated_tuning import tune_in_folds
-from alphadia_tl.tasks.tuning import TuneSettings
+from alphadia_tl.tasks.tuning import TuneSettings, score_unseen
 from alphadia_tl.training.examples import Examples
 
 logger = logging.getLogger(__name__)
@@ -64,6 +64,9 @@ MODEL_ORDER = ("rt", "ms2", "charge", "ccs")
 
 class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
     """Predict with the PeptDeep models, and tune them on identified precursors.
+
+    All rows that it is given are tuned on. The step keeps a lockbox from it; to do the same, keep peptides out and give
+    them to `score_unseen`.
 
     Parameters
     ----------
@@ -133,6 +136,7 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         self.seed = seed
         self.precision = precision
         self.results: dict[str, TuneResult] = {}
+        self._tuned_on: dict[str, TaskData] = {}
         self.checkpoints = checkpoints
         self.predicted_chunks: PredictedChunks | None = None
         self.weights: dict[str, Weights] = {}
@@ -222,7 +226,7 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         data = replace(data, precursor_df=task.learnable(data.precursor_df))
         interface, settings = self.interface(task.name), replace(self._tune_settings(task.name), baseline=baseline)
         result = else_on_cpu(interface, lambda: tune_in_folds(task, interface.model, data, settings), tunes=True)
-        self.results[task.name] = result
+        self.results[task.name], self._tuned_on[task.name] = result, data
         return result.history
 
     def finetune_rt(self, psm_df: pd.DataFrame) -> pd.DataFrame:
@@ -283,9 +287,34 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
         self.use_nce(*chosen)
         return history
 
-    def score_library_values(self, name: str, data: TaskData, values: Values) -> LibraryScores:
+    def score_library_values(self, name: str, data: TaskData, values: Values) -> PairedScores:
         """Score the library's own values for held-out peptides, beside the tuned model of the last ``finetune_...``."""
         return score_library_values(self._task(name), data, self.results[name], values)
+
+    def score_unseen(self, name: str, precursor_df: pd.DataFrame) -> PairedScores:
+        """Score the pretrained and the tuned weights on precursors that the last ``finetune_...`` was not given.
+
+        ``precursor_df`` is a table like the one tuned on, for MS2 of the same fragment tables. Models of which several
+        were averaged are scored as they are: the held-out peptides of ``results`` are not unseen by the mean.
+        Raises DataError where peptides were tuned on.
+        """
+        data, interface = self._tuned_on[name], self.interface(name)
+        if seen := set(precursor_df["sequence"]).intersection(data.precursor_df["sequence"]):
+            raise DataError(
+                f"{len(seen)} of the peptides to score the {name} model with were given to its tuning ({min(seen)}).",
+                "Keep them out of one of both.",
+            )
+        before = self._pretrained_conditions if name == "ms2" else None
+        baseline = partial(with_nce, nce=before[0], instrument=before[1]) if before else None
+        settings = replace(self._tune_settings(name), baseline=baseline)
+        task, validation = self._task(name), self.results[name].sequences["validation"]
+
+        def score() -> PairedScores:
+            pretrained = copy.deepcopy(interface.model)
+            pretrained.load_state_dict(build_model(self.weights[name], "cpu").model.state_dict())
+            return score_unseen(task, (pretrained, interface.model), data, precursor_df, validation, settings)
+
+        return else_on_cpu(interface, score)
 
     def restore_pretrained(self, name: str) -> None:
         """Put the start weights of a model back, and for MS2 the energy and instrument that were used with them."""

@@ -48,8 +48,8 @@ def compare_with_library(
             logger.info(f"{name.upper()}: the library says nothing itself of the held-out peptides.")
             continue
         found = (
-            f"{name.upper()}: {headline.name} {scores.metric_library:.4f} of the library itself, "
-            f"{scores.metric_tuned:.4f} of the tuned model, {len(scores.peptides)} held-out peptides"
+            f"{name.upper()}: {headline.name} {scores.metric_before:.4f} of the library itself, "
+            f"{scores.metric_after:.4f} of the tuned model, {len(scores.peptides)} held-out peptides"
         )
         generator = settings.generator("given library", number)
         confidence = settings.plugin.gate_confidence

@@ -14,6 +14,7 @@ import pandas as pd
 
 from alphadia_tl.errors import BaselineError
 from alphadia_tl.host.run_facts import RunFacts, nce_warnings, observable_mz
+from alphadia_tl.library.selection import lockbox_rows
 from alphadia_tl.library.transfer_library import TransferLibrary
 from alphadia_tl.models import gate
 from alphadia_tl.models.gate import Decision
@@ -83,6 +84,15 @@ def without_observed_energy(
     return precursor_df, tuple(warnings)
 
 
+def without_lockbox(settings: StepSettings, precursor_df: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the observations that are tuned on, and those of the peptides that score what is shipped; say it."""
+    locked = lockbox_rows(precursor_df["sequence"].to_numpy(dtype=object), settings.generator("lockbox"))
+    total, kept = (df["sequence"].nunique() for df in (precursor_df, precursor_df[locked]))
+    of_all = f"{kept} of {total} peptides are kept out of tuning and of all that it chooses, to score what is shipped"
+    logger.info("Lockbox: %s", of_all if kept else f"{total} are {gate.TOO_FEW}: all are tuned on")
+    return precursor_df[~locked], precursor_df[locked]
+
+
 #: Without dropout, so that it draws nothing from torch's global random state; it takes as long as the others together.
 BESIDE = "ms2"
 TRAINING_FACTS = ("best_epoch", "epochs", "seconds", "n_rows")
@@ -120,10 +130,18 @@ def tune_models(
 
     ``manager`` holds the pretrained models; ``observable_mz`` are the precursor m/z ranges (Th) that were isolated.
     ``searched`` is the library of the pass: a given one, or one without the charge states that the pretrained model
-    rules out, does not have all that the config asks for.
+    rules out, does not have all that the config asks for. Peptides of a lockbox are kept from all of it but the last
+    look at what it left.
     """
     df, warnings = without_observed_energy(library.precursor_df, nce=settings.nce, instrument=settings.instrument)
-    tuners = _tuners(settings, replace(library, precursor_df=df), manager, observable_mz, searched)
+    peptides = df["sequence"]
+
+    def searched_df() -> pd.DataFrame | None:
+        return None if settings.charges_are_complete or searched is None else library_precursors(searched, peptides)
+
+    df, unseen = without_lockbox(settings, df)
+    library = replace(library, precursor_df=df)
+    tuners = _tuners(settings, library, manager, observable_mz, searched_df)
     reasons = {name: reason_to_skip(name, settings, df, known_weights=manager.weights) for name in tuners}
     jobs = {name: partial(_tune, tune) for name, tune in tuners.items() if reasons[name] is None}
     beside = {name: jobs.pop(name) for name in (BESIDE,) if name in jobs and manager.on_cpu}
@@ -137,7 +155,7 @@ def tune_models(
                 warnings = (*warnings, f"{name.upper()} was not tuned: {reason}")
             else:
                 histories.append(found)
-        decisions.append(_decide(settings, manager, name, number, reason))
+        decisions.append(_decide(settings, manager, name, number, reason, unseen))
     accepted = accepted_models(tuple(decisions))
     training = {
         name: {"stop_reason": str(result.stop_reason), **{fact: getattr(result, fact) for fact in TRAINING_FACTS}}
@@ -176,18 +194,17 @@ def _tuners(
     library: TransferLibrary,
     manager: FinetuneManager,
     observable_mz: Sequence[tuple[float, float]],
-    searched: Path | None,
+    searched_df: Callable[[], pd.DataFrame | None],
 ) -> dict[str, Callable[[], pd.DataFrame]]:
     """Return what tunes each model and returns its history."""
     df = library.precursor_df
-    library_file = None if settings.charges_are_complete else searched
     return {
         "rt": lambda: manager.finetune_rt(df),
         "charge": lambda: manager.finetune_charge(
             psm_df=df,
             precursor_mz=observable_mz,
             precursor_charge=settings.precursor_charge,
-            searched_df=None if library_file is None else library_precursors(library_file, df["sequence"]),
+            searched_df=searched_df(),
         ),
         "ms2": lambda: manager.finetune_ms2(
             psm_df=df,
@@ -211,8 +228,15 @@ def _tune(tune: Callable[[], pd.DataFrame]) -> tuple[pd.DataFrame | BaselineErro
     return found, time.perf_counter() - start
 
 
-def _decide(settings: StepSettings, manager: FinetuneManager, name: str, number: int, reason: str | None) -> Decision:
-    """Decide whether a tuned model is used; ``reason`` says why it was not tuned."""
+def _decide(
+    settings: StepSettings,
+    manager: FinetuneManager,
+    name: str,
+    number: int,
+    reason: str | None,
+    unseen: pd.DataFrame,
+) -> Decision:
+    """Decide whether a tuned model is used; ``reason`` says why it was not tuned, ``unseen`` is the lockbox."""
     if reason is not None:
         decision = gate.skipped(name, f"pretrained model kept: {reason}")
     else:
@@ -220,6 +244,7 @@ def _decide(settings: StepSettings, manager: FinetuneManager, name: str, number:
             manager.results[name],
             confidence=settings.plugin.gate_confidence,
             generator=settings.generator("gate", number),
+            unseen=manager.score_unseen(name, unseen),
         )
         if not decision.accepted:
             manager.restore_pretrained(name)

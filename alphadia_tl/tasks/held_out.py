@@ -185,23 +185,29 @@ MIN_CALIBRATION_ROWS = 50
 
 
 @dataclass(frozen=True)
-class LibraryScores:
-    """Scores of the library's own values and of the tuned model: means of each peptide's rows, and the headlines.
+class PairedScores:
+    """Scores of two predictions of the same n rows or peptides, the second the tuned model's, and the headlines.
 
-    The ``peptides`` (p,) are the held-out stripped sequences for which the library has a value.
+    ``peptides`` (n,) are stripped sequences.
     """
 
     peptides: NDArray[np.object_]
-    library: FloatArray
-    tuned: FloatArray
-    metric_library: float
-    metric_tuned: float
+    before: FloatArray
+    after: FloatArray
+    metric_before: float
+    metric_after: float
+
+    @classmethod
+    def none(cls) -> PairedScores:
+        """Return the scores of no rows."""
+        return cls(np.zeros(0, dtype=object), np.zeros(0), np.zeros(0), float("nan"), float("nan"))
 
 
-def score_library_values(task: Task, data: TaskData, result: TuneResult, values: Values) -> LibraryScores:
+def score_library_values(task: Task, data: TaskData, result: TuneResult, values: Values) -> PairedScores:
     """Score the library's values of RT, CCS or MS2 as the tuned model was scored.
 
-    The same rows, the same metric, a calibration of their own.
+    The same rows, the same metric, a calibration of their own. The scores, first the library's, are means of each
+    held-out peptide's rows; peptides for which the library has no value are left out.
     """
     prepared = task.prepare(data)
     library = np.asarray(values(prepared.precursors))
@@ -214,7 +220,7 @@ def score_library_values(task: Task, data: TaskData, result: TuneResult, values:
     held_out = np.isin(prepared.sequences, np.unique(result.test_groups))
     test, rest = np.flatnonzero(held_out & ~unknown), np.flatnonzero(~held_out & ~unknown)
     if len(test) == 0:
-        return LibraryScores(np.zeros(0, dtype=object), np.zeros(0), np.zeros(0), float("nan"), float("nan"))
+        return PairedScores.none()
     if len(rest) < MIN_CALIBRATION_ROWS:
         rest = test
     of_test, of_rest = (library[np.isin(owner, rows)] for rows in (test, rest))
@@ -225,10 +231,10 @@ def score_library_values(task: Task, data: TaskData, result: TuneResult, values:
     tuned = tuned[tuned.index.isin(own.index)]
     average = np.median if task.headline.use_median else np.mean
     both = pd.DataFrame({"library": own.groupby(level=0).mean(), "tuned": tuned.groupby(level=0).mean()}).dropna()
-    return LibraryScores(
+    return PairedScores(
         peptides=both.index.to_numpy(dtype=object),
-        library=both["library"].to_numpy(),
-        tuned=both["tuned"].to_numpy(),
-        metric_library=float(average(own)),
-        metric_tuned=float(average(tuned)),
+        before=both["library"].to_numpy(),
+        after=both["tuned"].to_numpy(),
+        metric_before=float(average(own)),
+        metric_after=float(average(tuned)),
     )

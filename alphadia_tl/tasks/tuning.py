@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,11 +18,12 @@ from alphadia_tl.library.selection import split_by_peptide
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks.base import Evaluation, Task, TaskData
 from alphadia_tl.tasks.encode import as_one_product
-from alphadia_tl.tasks.held_out import TuneResult, held_out_rows
+from alphadia_tl.tasks.held_out import PairedScores, TuneResult, held_out_rows
 from alphadia_tl.tasks.metrics import Calibration
 from alphadia_tl.tasks.modifications import count_peptides
 from alphadia_tl.tasks.predict import choose_dtype
 from alphadia_tl.tasks.sanity import check_pretrained, rows_to_check
+from alphadia_tl.tasks.scalar import ScalarTask
 from alphadia_tl.training.epoch import Learner, infer
 from alphadia_tl.training.examples import Examples
 from alphadia_tl.training.loop import anneal, fit
@@ -198,6 +199,48 @@ def tune(task: Task, network: torch.nn.Module, data: TaskData, settings: TuneSet
             {name: splits[name] for name in SPLITS}, {name: prepared.sequences[r] for name, r in rows.items()}
         ),
         held_out=held_out_rows(task, splits["test"], prepared.precursors.iloc[rows["test"]], before, after),
+    )
+
+
+def score_unseen(
+    task: Task,
+    networks: tuple[torch.nn.Module, torch.nn.Module],
+    data: TaskData,
+    unseen: pd.DataFrame,
+    calibrate_on: Collection[str],
+    settings: TuneSettings,
+) -> PairedScores:
+    """Score the pretrained and the tuned network on rows that tuning on ``data`` has not seen, as `tune` scores them.
+
+    What the headline forgives is fitted on the data's rows of the sequences ``calibrate_on``. ``unseen`` is a table
+    like the data's, of the same fragments; its rows that the model cannot learn from are left out.
+    """
+    if unseen.empty:
+        return PairedScores.none()
+    known = data.precursor_df[data.precursor_df["sequence"].isin(calibrate_on)]
+    table = task.learnable(pd.concat([known, unseen], join="inner", ignore_index=True))
+    prepared = task.prepare(replace(data, precursor_df=table))
+    is_unseen = pd.Series(prepared.sequences).isin(unseen["sequence"]).to_numpy()
+    if not is_unseen.any():
+        return PairedScores.none()
+    device = next(networks[0].parameters()).device
+    rows = {"validation": np.flatnonzero(~is_unseen), "test": np.flatnonzero(is_unseen)}
+    splits = {name: prepared.examples.select(torch.from_numpy(r)).to(device) for name, r in rows.items()}
+    found = []
+    for network, ask in zip(networks, (settings.baseline, None), strict=True):
+        asked = splits if ask is None else {name: ask(examples) for name, examples in splits.items()}
+        dtype = choose_dtype(task, network, asked["test"], settings.precision)
+        scorer = _Scorer(task, network, asked, dtype)
+        calibration = scorer.score("validation")[2] if isinstance(task, ScalarTask) else None
+        found.append(scorer.score("test", calibration)[1])
+    before, after = found
+    name = task.headline.name
+    return PairedScores(
+        peptides=prepared.sequences[rows["test"]],
+        before=before.scores,
+        after=after.scores,
+        metric_before=before.metrics[name],
+        metric_after=after.metrics[name],
     )
 
 

@@ -11,6 +11,7 @@ from alphadia_tl.library.selection import (
     CHARGES,
     impossible_peptidoforms,
     learnable,
+    lockbox_rows,
     possible_rows,
     sample_peptides,
     split_by_peptide,
@@ -181,3 +182,16 @@ def test_what_cannot_be_learnt_is_counted_with_the_first_example(caplog):
     with pytest.raises(DataError, match=r"6 of 6 rows for run 'x' cannot be learnt: charge other than 1 to 10: 4"):
         learnable(df.iloc[1:], "run 'x'", CHARGES, instrument=["LUMOS", "QE"])
     assert len(learnable(df.iloc[:0], "run 'x'", CHARGES)) == 0
+
+
+@pytest.mark.parametrize(
+    ("peptides", "kept"), [(0, 0), (1, 0), (199, 0), (200, 10), (239, 11), (9_999, 499), (10_000, 500), (30_000, 500)]
+)
+def test_one_peptide_in_twenty_is_locked_away_where_that_says_something(peptides, kept):
+    names = np.array([f"PEPTIDE{i}" for i in range(peptides)], dtype=object)
+    sequences = np.concatenate([names, names[::-1]])
+    rows = lockbox_rows(sequences, np.random.default_rng(3))
+    locked = set(sequences[rows])
+    assert len(locked) == kept
+    assert not locked & set(sequences[~rows])
+    assert set(sequences[::-1][lockbox_rows(sequences[::-1], np.random.default_rng(3))]) == locked

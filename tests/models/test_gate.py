@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from alphadia_tl.models import gate
+from alphadia_tl.tasks.held_out import PairedScores
 
 
 @dataclass
@@ -106,6 +107,39 @@ def test_a_tuned_model_that_cannot_be_scored_is_refused():
     decision = _decide(Result(ERRORS, ERRORS * 0.5, after={"error": float("nan")}))
     assert not decision.accepted
     assert "could not be scored" in decision.reason
+
+
+def _unseen(factor, n=400):
+    before, after = ERRORS[:n], ERRORS[:n] * factor
+    peptides = np.array([f"PEPTIDE{i}K" for i in range(n)], dtype=object)
+    return PairedScores(peptides, before, after, float(np.median(before)), float(np.median(after)))
+
+
+WORSE = "better at the gate (error 1.0000 -> 0.5000 on 1 held-out peptides), is worse in the lockbox"
+LOCKBOXES = [
+    ("better there, too", 0.5, _unseen(0.6), True, "on 400 peptides that nothing has seen"),
+    ("the same there", 0.5, _unseen(1.0), True, "on 400 peptides that nothing has seen"),
+    ("worse there", 0.5, _unseen(1.1), False, WORSE),
+    ("no number there", 0.5, _unseen(np.nan), False, "lockbox: could not be scored"),
+    ("worse on a few", 0.5, _unseen(2.0, 9), True, "too few peptides to score what is shipped"),
+    ("nothing kept", 0.5, PairedScores.none(), True, "too few peptides to score what is shipped"),
+    ("refused by the gate", 1.0, _unseen(0.6), False, "it may be chance; lockbox: "),
+]
+
+
+@pytest.mark.parametrize(
+    ("factor", "unseen", "accepted", "told"), [c[1:] for c in LOCKBOXES], ids=[c[0] for c in LOCKBOXES]
+)
+def test_a_model_that_is_worse_on_peptides_that_nothing_has_seen_is_taken_back(factor, unseen, accepted, told):
+    result = Result(ERRORS, ERRORS * factor)
+    decision = gate.decide(result, confidence=0.95, generator=np.random.default_rng(0), unseen=unseen)
+    assert decision.accepted is accepted
+    assert told in decision.reason
+    assert "nan" not in f"{decision.reason} {decision.to_mapping()}".lower()
+    assert decision.lockbox["peptides"] == len(unseen.peptides)
+    assert (decision.lockbox["before"] is None) == (len(unseen.peptides) < 10 or "could not" in told)
+    assert (decision.interval, decision.before) == (_decide(result).interval, 1.0)  # the gate's stay beside
+    assert gate.Decision.from_mapping(decision.to_mapping()) == decision
 
 
 def test_the_same_seed_gives_the_same_interval():

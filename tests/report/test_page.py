@@ -242,3 +242,21 @@ def test_report_that_cannot_be_written_says_so(bundle):
     with pytest.raises(OutputError, match=r"report\.html"):
         write_report(bundle)
     assert {p.name for p in bundle.folder.iterdir()} == before
+
+
+FEW = "Too few peptides to score what is shipped"
+BOXES = [
+    ({"peptides": 405, "before": 0.0241, "after": 0.0099, "interval": [0.011, 0.016]}, "0.0241 → 0.0099", False),
+    ({"peptides": 3, "before": None, "after": None, "interval": None}, "0.0232 → 0.0091", True),
+    (None, "0.0232 → 0.0091", False),
+]
+
+
+@pytest.mark.parametrize(("lockbox", "shown", "few"), BOXES)
+def test_the_table_of_models_cites_the_peptides_that_nothing_has_seen_where_there_are_any(facts, lockbox, shown, few):
+    facts["decisions"][0]["lockbox"] = lockbox
+    text = Page(render_report(facts)).text
+    table = text[text.index("before → after") : text.index("bootstrap interval over peptides")]
+    assert shown in " ".join(table.split())
+    assert (FEW in table) is few
+    assert ("nor any choice has seen" in table) is (lockbox is not None and not few)

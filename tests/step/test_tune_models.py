@@ -14,6 +14,7 @@ from alphadia_tl import host
 from alphadia_tl.bundle import Bundle
 from alphadia_tl.errors import BaselineError
 from alphadia_tl.host.run_facts import FILE_NAME, RunFacts
+from alphadia_tl.library.selection import lockbox_rows
 from alphadia_tl.library.transfer_library import TransferLibrary
 from alphadia_tl.models import gate
 from alphadia_tl.models.manager import FinetuneManager
@@ -21,7 +22,7 @@ from alphadia_tl.models.weights import new_network
 from alphadia_tl.settings import PluginSettings, TrainingSettings
 from alphadia_tl.step.step import run_step, start_manager
 from alphadia_tl.step.step_settings import step_settings
-from alphadia_tl.step.tune_models import BESIDE, read_acquisition, reason_to_skip, without_observed_energy
+from alphadia_tl.step.tune_models import BESIDE, read_acquisition, reason_to_skip, tune_models, without_observed_energy
 from alphadia_tl.tasks import get_task
 from alphadia_tl.tasks.charge import observable_states
 
@@ -317,3 +318,81 @@ def test_peptides_without_a_measured_ccs_do_not_count_for_the_ccs_model(plain_se
     df.loc[:100, "ccs"] = 400.0
     assert "peptides to train on" in reason_to_skip("ccs", plain_settings, df, ALL)
     assert reason_to_skip("ccs", plain_settings, df.assign(ccs=400.0), ALL) is None
+
+
+def _learnable_rt(models, settings, lockbox):
+    """Peptides whose time is the pretrained model's and a share of lysine; in the lockbox ``lockbox`` of that share."""
+    df = make_peptides(600, seed=8)
+    df = df.assign(rt_observed=1.0, proba=0.0, raw_name="a", use_for_ms2=True, precursor_mz=500.0)
+    manager = start_manager(settings)
+    start = manager.predict_rt_array(df)
+    spread = (start - start.mean()) / start.std()
+    share = np.where(_locked(settings, df), lockbox, 1.0)
+    df["rt_norm"] = 0.5 + 0.05 * spread + share * 0.06 * (df["sequence"].str.count("[FILW]") - 2)
+    return TransferLibrary(df, *_no_fragments(df)), manager
+
+
+def _no_fragments(df):
+    values = pd.DataFrame(np.zeros(((df["nAA"] - 1).sum(), 4), dtype=np.float32), columns=TYPES)
+    return values, values >= 0
+
+
+def _locked(settings, df):
+    return lockbox_rows(df["sequence"].to_numpy(dtype=object), settings.generator("lockbox"))
+
+
+def _for_rt(settings, **training):
+    training = replace(settings.training, **{"epochs": 6, "max_lr": 1e-3, **training})
+    return replace(settings, plugin=replace(settings.plugin, models=("rt",)), training=training)
+
+
+@pytest.mark.parametrize(("lockbox", "used"), [(1.0, True), (-1.0, False)])
+def test_a_model_that_passes_the_gate_is_taken_back_where_what_is_shipped_is_worse(models, settings, lockbox, used):
+    settings = _for_rt(settings)
+    library, manager = _learnable_rt(models, settings, lockbox)
+    start = manager.predict_rt_array(library.precursor_df)
+    rt = tune_models(settings, library, manager, [(400.0, 900.0)]).decisions[0]
+    assert rt.interval[0] > 0
+    assert rt.accepted is used
+    assert rt.lockbox["peptides"] == 30
+    assert (rt.lockbox["after"] < rt.lockbox["before"]) is used
+    assert np.array_equal(manager.predict_rt_array(library.precursor_df), start) is not used
+
+
+@pytest.mark.parametrize("fractions", [MANY_HELD_OUT, {}])  # tuned once; several times and averaged
+def test_nothing_of_the_lockbox_reaches_tuning_or_a_choice(models, settings, fractions):
+    settings = _for_rt(settings, train_fraction=0.7, validation_fraction=0.2, test_fraction=0.1, epochs=2)
+    settings = replace(settings, training=replace(settings.training, **fractions))
+    told = []
+    for lockbox in (1.0, -3.0):
+        library, manager = _learnable_rt(models, settings, lockbox)
+        found = tune_models(settings, library, manager, [(400.0, 900.0)])
+        locked = library.precursor_df["sequence"][_locked(settings, library.precursor_df)]
+        result = manager.results["rt"]
+        for sequences in (*result.sequences.values(), result.held_out.rows["sequence"], result.test_groups):
+            assert not set(locked) & set(sequences)
+        weights = manager.score_unseen("rt", library.precursor_df[lambda df, kept=locked: df["sequence"].isin(kept)])
+        told.append((found.decisions[0], found.history, result.scores_after, weights))
+    (first, history, scores, _), (second, other_history, other_scores, _) = told
+    pd.testing.assert_frame_equal(history, other_history)
+    np.testing.assert_array_equal(scores, other_scores)
+    assert (first.before, first.after, first.interval) == (second.before, second.after, second.interval)
+    assert first.lockbox["before"] != second.lockbox["before"]
+
+
+def test_what_is_scored_in_the_lockbox_are_the_weights_that_are_written(settings, tmp_path, models):
+    settings = _for_rt(settings, train_fraction=0.7, validation_fraction=0.2, test_fraction=0.1, epochs=2)
+    library, _ = _learnable_rt(models, settings, 1.0)
+    outcome, written = _run(settings, tmp_path, library)
+    [rt] = [d for d in outcome.decisions if d.model == "rt"]
+    assert rt.accepted
+    shipped = FinetuneManager("cpu", settings.training, models=Bundle(tmp_path / "out").models, precision="fp32")
+    # the mean of several tunings, calibrated on validation peptides: within the calibration's play of what is told
+    df = TransferLibrary.load(tmp_path / "saved.hdf").precursor_df
+    locked, predicted = _locked(settings, df), shipped.predict_rt_array(df)
+    task, rest = get_task("rt"), ~_locked(settings, df)
+    curve = np.polyfit(predicted[rest], df["rt_norm"][rest], 1)
+    error = np.median(np.abs(np.polyval(curve, predicted[locked]) - df["rt_norm"][locked]))
+    assert error == pytest.approx(rt.lockbox["after"], rel=0.35)
+    assert task.headline.name == rt.headline
+    assert next(d for d in written["decisions"] if d["model"] == "rt")["lockbox"] == rt.lockbox

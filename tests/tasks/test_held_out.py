@@ -189,10 +189,10 @@ def test_values_on_another_scale_are_forgiven_as_a_search_calibrates_them(name, 
     target = column({"rt": "rt_norm", "ccs": "ccs"}[name])
     found = score_library_values(get_task(name), DATA, result_of_tuning(), lambda df: scale * target(df))
     assert set(found.peptides) == set(HELD_OUT)
-    np.testing.assert_allclose(found.library, score, atol=2e-3)
-    assert found.metric_library == pytest.approx(score, abs=2e-3)
-    assert found.metric_tuned == 0.5
-    assert (found.tuned == 0.5).all()
+    np.testing.assert_allclose(found.before, score, atol=2e-3)
+    assert found.metric_before == pytest.approx(score, abs=2e-3)
+    assert found.metric_after == 0.5
+    assert (found.after == 0.5).all()
 
 
 @pytest.mark.parametrize("name", ["ccs", "ms2"])
@@ -206,12 +206,12 @@ def test_what_a_network_predicts_is_scored_as_the_network_is(name):
     calibration = task.calibrate(predicted[rest], of_rest) if name == "ccs" else None
     scores = task.evaluate(predicted, prepared.examples, calibration).scores
     expected = dict(zip(prepared.sequences, scores, strict=True))
-    np.testing.assert_allclose(found.library, [expected[p] for p in found.peptides], rtol=1e-5)
+    np.testing.assert_allclose(found.before, [expected[p] for p in found.peptides], rtol=1e-5)
 
 
 def test_the_measured_spectrum_itself_is_perfect_on_any_scale():
     found = score_library_values(get_task("ms2"), DATA, result_of_tuning(), lambda _: 1e5 * MEASURED.to_numpy())
-    np.testing.assert_allclose(found.library, 1, atol=1e-3)
+    np.testing.assert_allclose(found.before, 1, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["rt", "ms2"])
@@ -232,7 +232,7 @@ def test_precursors_without_a_given_value_are_left_out_on_both_sides(name):
 def test_where_nothing_is_given_there_is_nothing_to_compare():
     found = score_library_values(get_task("rt"), DATA, result_of_tuning(), lambda df: np.full(len(df), np.nan))
     assert len(found.peptides) == 0
-    assert np.isnan(found.metric_library)
+    assert np.isnan(found.metric_before)
 
 
 def test_where_all_peptides_were_held_out_the_calibration_is_fitted_on_them():
@@ -240,4 +240,4 @@ def test_where_all_peptides_were_held_out_the_calibration_is_fitted_on_them():
     result = SimpleNamespace(test_groups=TUNED_ON["sequence"].to_numpy(), scores_after=np.full(len(TUNED_ON), 0.5))
     found = score_library_values(get_task("rt"), DATA, result, lambda df: 150 * column("rt_norm")(df) - 20)
     assert len(found.peptides) == TUNED_ON["sequence"].nunique()
-    assert found.metric_library == pytest.approx(0, abs=2e-3)
+    assert found.metric_before == pytest.approx(0, abs=2e-3)
