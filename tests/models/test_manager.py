@@ -9,7 +9,7 @@ from peptdeep.model.rt import AlphaRTModel
 from peptdeep.settings import global_settings
 from tasks.made import MANY_HELD_OUT, fragments_like, make_peptides
 
-from alphadia_tl.errors import OutputError, PredictionError, SettingsError, WeightsError
+from alphadia_tl.errors import DataError, OutputError, PredictionError, SettingsError, WeightsError
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.prediction import PredictedChunks
 from alphadia_tl.models.weights import new_network
@@ -474,3 +474,21 @@ def test_side_by_side_each_model_learns_what_it_learns_alone(folder):
         torch.set_num_threads(before)
     for name, weights in alone.items():
         assert all(torch.equal(w, together[name][key]) for key, w in weights.items()), name
+
+
+@pytest.mark.parametrize("name", ["rt", "ccs", "charge", "ms2"])
+def test_peptides_that_were_kept_out_score_both_models_and_no_others_do(manager, name):
+    rest, kept = PEPTIDES[:100], PEPTIDES[100:]
+    if name == "ms2":
+        manager.finetune_ms2(rest, FRAGMENTS, nce=27.0)  # the pretrained model keeps its 30
+    else:
+        getattr(manager, f"finetune_{name}")(rest)
+    found = manager.score_unseen(name, kept)
+    assert sorted(found.peptides) == sorted(kept["sequence"])
+    assert np.isfinite([found.metric_before, found.metric_after]).all()
+    assert len(manager.score_unseen(name, kept[:0]).peptides) == 0
+    manager.restore_pretrained(name)
+    again = manager.score_unseen(name, kept)
+    np.testing.assert_allclose(again.after, found.before, rtol=1e-5)
+    with pytest.raises(DataError, match=r"1 of the peptides to score the .* model with were given to its tuning"):
+        manager.score_unseen(name, PEPTIDES[99:])
