@@ -113,7 +113,8 @@ def checked_loader(check: Callable[[Any], None]) -> type:
 
     A library that cannot be read raises LibraryError. Rows of a text library that alphabase leaves out are counted in
     the log. Where it would leave out, or stop at, a cell without number or text, that is mended: no gene or protein is
-    an empty text, no mobility and no m/z are 0, as alphabase itself has them, and no intensity is no fragment.
+    an empty text, no mobility and no m/z are 0, as alphabase itself has them, and no intensity is no fragment. Decoys
+    stay decoys.
     """
     import alphadia.libtransform.loader as loader
     import pandas as pd
@@ -129,6 +130,9 @@ def checked_loader(check: Callable[[Any], None]) -> type:
             df[numbers] = df[numbers].apply(pd.to_numeric, errors="coerce")
             empty = dict.fromkeys(df.columns.difference(numbers), "") | dict.fromkeys(_TEXT_ZERO, 0.0)
             self._psm_df = df.fillna(empty)
+
+        def _translate_decoy(self) -> None:
+            """Keep the marks as they are: alphabase knows MaxQuant's alone and would make targets of all others."""
 
         def _get_fragment_intensity(self, lib_df: pd.DataFrame) -> pd.DataFrame:
             whole = dict.fromkeys(lib_df.columns.intersection(list(_TEXT_WHOLE)), "int64")

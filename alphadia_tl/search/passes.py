@@ -31,9 +31,11 @@ from alphadia_tl.step.step_settings import StepSettings, step_settings
 
 logger = logging.getLogger(__name__)
 
-# Nobody needs these results of the first pass; its library is kept for regeneration.
+# Nobody needs these results of the first pass; its library is kept for regeneration. Decoys that a library brings are
+# made anew in both passes: tuned models have learnt its targets only.
 FIRST_PASS_CONFIG: dict[str, Any] = {
     "general": {"save_library": True, "save_mbr_library": False},
+    "library_loading": {"drop_decoys": True},
     "search_output": {"normalization_method": "none"},
     "transfer_library": {"enabled": True},
     "transfer_learning": {"enabled": False},

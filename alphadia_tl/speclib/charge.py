@@ -57,22 +57,17 @@ def rows_to_keep(precursor_df: pd.DataFrame, probability: FloatArray, cutoff: fl
     """Decide which precursors stay in the library, by the probability of each row's own charge (n,).
 
     A target stays if its probability reaches the cut-off or is the highest of its peptidoform. Rows of one elution
-    group and charge (a target, its channels, its decoy) stay or leave together: they stay if one of their targets does.
-    A group without any target is decided by its own rows.
+    group and charge (its channels) stay or leave together: they stay if one of them does.
     """
     n = len(precursor_df)
-    decoy = precursor_df["decoy"].to_numpy() == 1 if "decoy" in precursor_df.columns else np.zeros(n, dtype=bool)
-    peptidoform = precursor_df.groupby(PEPTIDOFORM, sort=False).ngroup().to_numpy() * 2 + decoy
+    peptidoform = precursor_df.groupby(PEPTIDOFORM, sort=False).ngroup().to_numpy()
     best = np.full(peptidoform.max() + 1 if n else 0, -np.inf)
     np.maximum.at(best, peptidoform, probability)
     stays = (probability >= cutoff) | (probability >= best[peptidoform])
     if "elution_group_idx" not in precursor_df.columns:
         return np.asarray(stays)
     unit = precursor_df.groupby(["elution_group_idx", "charge"], sort=False).ngroup().to_numpy()
-    n_units = unit.max() + 1 if n else 0
-    has_target = np.bincount(unit[~decoy], minlength=n_units) > 0
-    decides = ~decoy | ~has_target[unit]
-    unit_stays = np.bincount(unit[decides & stays], minlength=n_units) > 0
+    unit_stays = np.bincount(unit[stays], minlength=unit.max() + 1 if n else 0) > 0
     return np.asarray(unit_stays[unit])
 
 

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 class RegenerationSummary:
     """What the regeneration did.
 
-    Precursors are rows of ``precursor_df``, decoys included; fragments those with an intensity above zero.
+    Precursors are rows of ``precursor_df``, decoys left out; fragments those with an intensity above zero.
     ``charge_cutoff`` is the probability below which charge states were dropped (None: not done),
     ``dropped_charge_states`` the number of precursors dropped per charge. ``correlation`` is with the values replaced:
     Spearman's for ``rt`` and ``ccs``, the median over precursors of Pearson's for ``ms2``; NaN where the old values say
@@ -215,6 +215,7 @@ _APPLY: dict[str, Callable[[_Job], None]] = {
 def _load(path: Path, models: TunedModels) -> _Job:
     job = _Job(storage.load_library(path), models)
     storage.sound_library(job.library, models.accepted)
+    storage.leave_out_decoys(job.library)
     return job
 
 
@@ -236,10 +237,11 @@ def tables_to_predict(library_path: Path, models: TunedModels) -> dict[str, pd.D
 def regenerate(library_path: Path, output_path: Path, models: TunedModels) -> RegenerationSummary:
     """Write the library of the second pass: accepted models predict, the rest stays what the first pass used.
 
-    It is read as alphaDIA saves it in the first pass, dense (``speclib.hdf``); an existing output is replaced in one
-    step. Raises LibraryError if it cannot be read or has precursors that the models cannot represent, PredictionError
-    if predictions are unusable or unrelated to what they replace (nothing is written then), OutputError if it cannot be
-    written.
+    Decoys of its own are left out, as they were not learnt as targets were: the search makes them from the tuned
+    targets. It is read as alphaDIA saves it in the first pass, dense (``speclib.hdf``); an existing output is replaced
+    in one step. Raises LibraryError if it cannot be read or has precursors that the models cannot represent,
+    PredictionError if predictions are unusable or unrelated to what they replace (nothing is written then), OutputError
+    if it cannot be written.
     """
     begin = time.perf_counter()
     job = _load(library_path, models)

@@ -31,6 +31,7 @@ MOBILITY_COLUMNS = ("mobility_library", "mobility", "mobility_pred")
 PROTEIN_COLUMNS = ("proteins", "genes", "uniprot_ids")
 ROWS_AT_ONCE = 200_000
 BEST_COMPRESSION = 0.3
+_NO_DECOY = ("0", "0.0", "false", "", "nan", "none", "<na>")
 _ADVICE = "Each row needs sequence, mods, mod_sites and charge, a time and fragments; see custom_modifications, too."
 
 
@@ -94,7 +95,7 @@ def sound_library(library: SpecLibBase, predicted: Collection[str] = ()) -> None
     Left out are precursors without a charge, a peptidoform that can be read, or a retention time or any fragment, where
     these are not ``predicted`` ("rt", "ms2"). m/z values that are missing are calculated; a column of retention times
     without any gives way to the next. Raises LibraryError where no precursor remains, columns are missing, or
-    fragment rows do not fit the sequences.
+    fragment rows do not fit the sequences, and where all are decoys.
     """
     if len(library._precursor_df) == 0:
         raise LibraryError("The spectral library holds no precursor.", "Give one with precursors.")
@@ -102,6 +103,8 @@ def sound_library(library: SpecLibBase, predicted: Collection[str] = ()) -> None
     if missing:
         raise LibraryError(f"The spectral library lacks the precursor columns {', '.join(missing)}.", _ADVICE)
     df = library._precursor_df = _with_types(library._precursor_df)
+    if "decoy" in df.columns and df["decoy"].all():
+        raise LibraryError("All precursors of the library are decoys.", "Give a library with targets.")
     time = first_of(RT_COLUMNS, df)
     if time is None and "rt" not in predicted:
         raise LibraryError("The spectral library holds no retention times.", "Set library_prediction.enabled: true.")
@@ -122,10 +125,19 @@ def sound_library(library: SpecLibBase, predicted: Collection[str] = ()) -> None
     _mend_precursors(library)
 
 
+def leave_out_decoys(library: SpecLibBase) -> None:
+    """Leave the decoys out of a sound library, in place: a search makes its own of the targets that it is given."""
+    if "decoy" in library._precursor_df.columns:
+        decoy = library._precursor_df["decoy"].to_numpy() != 0
+        _leave_out(library, np.where(decoy, "decoy, made anew from the tuned targets", "").astype(object))
+
+
 def _with_types(df: pd.DataFrame) -> pd.DataFrame:
     numbers = [c for c in ("charge", *RT_COLUMNS, *MOBILITY_COLUMNS, "precursor_mz") if c in df.columns]
     numbers = [c for c in numbers if df[c].dtype.kind not in "iuf"]
     df = df.fillna(dict.fromkeys(PEPTIDOFORM, "")).assign(**{c: pd.to_numeric(df[c], errors="coerce") for c in numbers})
+    if "decoy" in df.columns:  # alphaDIA knows 0 and 1 only, and makes no decoys where it finds anything beside 0
+        df["decoy"] = np.array([str(mark).lower() not in _NO_DECOY for mark in df["decoy"]], dtype=np.uint8)
     return df.drop(columns=[c for c in RT_COLUMNS if c in df.columns and df[c].isna().all()])
 
 

@@ -287,6 +287,15 @@ def test_precursors_of_a_text_library_that_no_search_can_use_are_left_out_and_to
     assert "left out" in caplog.text
 
 
+@pytest.mark.parametrize("column", ["decoy", "Decoy"])
+@pytest.mark.parametrize(("target", "decoy"), [(0, 1), ("false", "true"), (False, True), ("", 1), (0, 2)])
+def test_decoys_of_a_text_library_are_no_targets(tmp_path, column, target, decoy):
+    path = text_library(tmp_path / "library.tsv", column, decoy, rows=lambda t: t.assign(**{column: target}))
+    found = read_as_given(path)
+    assert set(found.loc[found["decoy"] == 1, "sequence"]) == set(PEPTIDES[:2])
+    assert set(found.loc[found["decoy"] == 0, "sequence"]) == set(PEPTIDES[2:])
+
+
 def test_a_precursor_with_a_line_for_each_protein_is_searched_once_with_all(tmp_path):
     path = text_library(tmp_path / "library.tsv", rows=lambda t: pd.concat([t, t.assign(ProteinId="P2")]))
     found = read_as_given(path)
@@ -296,6 +305,7 @@ def test_a_precursor_with_a_line_for_each_protein_is_searched_once_with_all(tmp_
 REFUSED = {
     "empty": ({"rows": lambda t: t.iloc[:0]}, "holds no precursor"),
     "no retention times": ({"rows": lambda t: t.drop(columns="RT")}, "no retention times"),
+    "only decoys": ({"rows": lambda t: t.assign(decoy=1)}, "All precursors of the library are decoys"),
     "no charges": ({"rows": lambda t: t.assign(PrecursorCharge="NA")}, "cannot be read"),
     "no intensities": ({"rows": lambda t: t.drop(columns="RelativeIntensity")}, "fragment_intensity"),
     "no sequences": ({"rows": lambda t: t.drop(columns="ModifiedPeptide")}, "cannot be read"),

@@ -56,34 +56,17 @@ def test_charges_beyond_the_model_cannot_be_ruled_out():
 
 
 def frame(rows):
-    df = pd.DataFrame(rows, columns=["sequence", "charge", "elution_group_idx", "decoy", "probability"])
+    df = pd.DataFrame(rows, columns=["sequence", "charge", "elution_group_idx", "probability"])
     return df.assign(mods="", mod_sites="")
 
 
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        pytest.param([("A", 2, 0, 0, 0.9), ("A", 3, 1, 0, 0.1)], [1, 0], id="below the cut-off leaves"),
-        pytest.param([("A", 2, 0, 0, 0.2), ("A", 3, 1, 0, 0.1)], [1, 0], id="most probable one stays"),
-        pytest.param([("A", 2, 0, 0, 0.9), ("X", 2, 0, 1, 0.1)], [1, 1], id="decoy stays with its target"),
-        pytest.param(
-            [("A", 2, 0, 0, 0.9), ("A", 3, 1, 0, 0.1), ("X", 2, 0, 1, 0.1), ("X", 3, 1, 1, 0.9)],
-            [1, 0, 1, 0],
-            id="decoy leaves with its target",
-        ),
-        pytest.param(
-            [("A", 2, 0, 0, 0.9), ("A", 3, 0, 0, 0.1), ("X", 2, 0, 1, 0.1), ("X", 3, 0, 1, 0.9)],
-            [1, 0, 1, 0],
-            id="one elution group with several charges",
-        ),
-        pytest.param(
-            [("A", 2, 0, 0, 0.9), ("A", 3, 1, 0, 0.1), ("X", 2, 2, 1, 0.9), ("X", 3, 3, 1, 0.1)],
-            [1, 0, 1, 0],
-            id="decoys without a partner by the same rule",
-        ),
-        pytest.param(
-            [("A", 2, 0, 0, 0.9), ("A", 3, 1, 0, 0.1), ("B", 3, 1, 0, 0.9)], [1, 1, 1], id="channels stay together"
-        ),
+        pytest.param([("A", 2, 0, 0.9), ("A", 3, 1, 0.1)], [1, 0], id="below the cut-off leaves"),
+        pytest.param([("A", 2, 0, 0.2), ("A", 3, 1, 0.1)], [1, 0], id="most probable one stays"),
+        pytest.param([("A", 2, 0, 0.9), ("A", 3, 0, 0.1)], [1, 0], id="one elution group with several charges"),
+        pytest.param([("A", 2, 0, 0.9), ("A", 3, 1, 0.1), ("B", 3, 1, 0.9)], [1, 1, 1], id="channels stay together"),
     ],
 )
 def test_which_rows_stay(rows, expected):
@@ -93,15 +76,12 @@ def test_which_rows_stay(rows, expected):
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1))
-def test_every_peptidoform_keeps_a_charge_and_decoys_match_targets(seed, cutoff):
+def test_every_peptidoform_keeps_a_charge(seed, cutoff):
     rng = np.random.default_rng(seed)
-    targets = frame([(f"P{i // 3}", 2 + i % 3, i, 0, rng.random()) for i in range(30)])
-    decoys = targets.assign(sequence="D" + targets["sequence"], decoy=1, probability=rng.random(30))
-    df = pd.concat([targets, decoys], ignore_index=True).sample(frac=1, random_state=seed % 2**31)
+    df = frame([(f"P{i // 3}", 2 + i % 3, i, rng.random()) for i in range(30)])
+    df = df.sample(frac=1, random_state=seed % 2**31)
     kept = df[rows_to_keep(df, df["probability"].to_numpy(), cutoff)]
-    assert set(kept.loc[kept["decoy"] == 0, "sequence"]) == set(targets["sequence"])
-    groups = [sorted(part["elution_group_idx"]) for _, part in kept.groupby("decoy")]
-    assert groups[0] == groups[1]
+    assert set(kept["sequence"]) == set(df["sequence"])
 
 
 def test_renumbering_closes_gaps_and_keeps_order_partners_and_type():

@@ -11,8 +11,11 @@ from alphadia.libtransform.flatten import FlattenLibrary, InitFlatColumns
 from alphadia.libtransform.harmonize import AnnotateFasta, IsotopeGenerator, PrecursorInitializer, RTNormalization
 from alphadia.libtransform.loader import DynamicLoader
 
+from alphadia_tl.bundle import Bundle
 from alphadia_tl.errors import LibraryError, PredictionError
+from alphadia_tl.search.plan import TransferLearningPlan
 from alphadia_tl.speclib.regenerate import TunedModels, regenerate, tables_to_predict
+from alphadia_tl.step.outcome import StepOutcome
 
 from .conftest import FRAG_TYPES, MadePredictor, load, make_library, spectrum
 
@@ -277,6 +280,61 @@ def first_pass(tmp_path):
     return path, fasta
 
 
+def searched_library(plan, name, outcome=None):
+    step = plan.passes.make_step(name, plan.passes.config(name, {}, outcome))
+    step.load_library()
+    return step.spectral_library
+
+
+@pytest.mark.parametrize(
+    ("accepted", "annotated"), [(("rt",), False), (("ms2",), True), (("rt", "ccs", "ms2", "charge"), True)]
+)
+def test_no_pass_searches_decoys_that_a_library_brings_beside_tuned_targets(tmp_path, first_pass, accepted, annotated):
+    given, fasta = first_pass
+    library = DecoyGenerator("pseudo_reverse", mp_process_num=1)(DynamicLoader()(given))
+    brought = library._precursor_df.query("decoy == 1")
+    library.save_hdf(str(given))
+    config = {
+        "alphadia_tl": {"enabled": True},
+        "library_path": str(given),
+        "fasta_paths": [str(fasta)] if annotated else [],
+        "general": {"thread_count": 1, "use_gpu": False},
+    }
+    plan = TransferLearningPlan(str(tmp_path / "out"), config, {})
+    bundle = Bundle(tmp_path / "out" / "transfer")
+    passes = {"first": searched_library(plan, "transfer")}
+    summary = regenerate(
+        bundle.folder / "speclib.hdf", bundle.tuned_library, TunedModels(MadePredictor(), accepted, FRAG_TYPES)
+    )
+    passes["final"] = searched_library(plan, "library", StepOutcome(bundle, regeneration=summary))
+    for flat in passes.values():
+        df = flat.precursor_df.sort_values(["elution_group_idx", "decoy"])
+        targets, decoys = df[df["decoy"] == 0], df[df["decoy"] == 1]
+        assert len(targets) == len(decoys) == len(brought)
+        assert len(set(decoys["sequence"]) & set(brought["sequence"])) == 0
+        for column in ("charge", "rt_library", "mobility_library", "nAA"):
+            np.testing.assert_array_equal(decoys[column], targets[column])
+        for target, decoy in zip(targets.head(20).itertuples(), decoys.head(20).itertuples(), strict=True):
+            spectra = [flat.fragment_df.iloc[p.flat_frag_start_idx : p.flat_frag_stop_idx] for p in (target, decoy)]
+            values = [s.set_index(["type", "charge", "position"])["intensity"].sort_index() for s in spectra]
+            pd.testing.assert_series_equal(*values)
+    times = [
+        p.precursor_df.query("decoy == 0").set_index(PRECURSOR)["rt_library"].sort_index() for p in passes.values()
+    ]
+    assert times[0].equals(times[1]) == ("rt" not in accepted)
+    assert set(passes["first"].precursor_df["proteins"]) == set(passes["final"].precursor_df["proteins"])
+
+
+def test_decoys_of_a_library_given_to_the_models_alone_are_left_out_and_told(tmp_path, library, caplog):
+    library._precursor_df["decoy"] = np.arange(len(library._precursor_df)) % 3 == 0
+    library.save_hdf(str(tmp_path / "speclib.hdf"))
+    summary, after = run(tmp_path / "speclib.hdf", MadePredictor(), ("rt", "ms2"))
+    assert (after._precursor_df["decoy"] == 0).all()
+    assert summary.precursors_before == len(after._precursor_df) == len(library._precursor_df) * 2 // 3
+    assert "decoy, made anew" in caplog.text
+    assert_spectra(after)
+
+
 @pytest.mark.parametrize(("stale", "cutoff"), [(None, None), ("rt", 0.5), ("rt_norm", None), ("irt", None)])
 def test_the_search_sees_the_tuned_predictions(tmp_path, first_pass, stale, cutoff):
     path, fasta = first_pass
@@ -399,12 +457,12 @@ def test_a_ccs_model_is_judged_by_the_precursors_with_a_mobility(tmp_path, predi
     assert (after._precursor_df["mobility_pred"] > 0).all()
 
 
-def test_columns_decoys_and_channels_of_the_library_stay(tmp_path, predictor):
+def test_columns_and_channels_of_the_library_stay(tmp_path, predictor):
     library = make_library()
     library.append(library.copy())
     df = library._precursor_df
     half = len(df) // 2
-    df["decoy"], df["channel"] = np.arange(len(df)) // half, 4
+    df["channel"] = 4 * (np.arange(len(df)) // half)
     df["note"], df["my_score"] = "kept", np.where(np.arange(len(df)) % 2, np.nan, 1.5)
     df["precursor_idx"] = np.arange(len(df))
     library.save_hdf(str(tmp_path / "speclib.hdf"))

@@ -16,7 +16,7 @@ from alphadia_tl.errors import LibraryError, OutputError, QuantificationError
 from alphadia_tl.speclib import storage
 from alphadia_tl.speclib.storage import library_precursors
 
-from .conftest import load
+from .conftest import load, make_library
 
 
 def names(folder):
@@ -310,6 +310,18 @@ def test_decoys_and_channels_are_no_repeats(library, caplog, column):
     storage.sound_library(library)
     assert len(library._precursor_df) == 2 * len(df)
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("target", "decoy"),
+    [(0, 1), (0.0, 1.0), (False, True), (np.nan, 1), (0, 2), (0, -1), ("0", "1"), ("False", "True")],
+)
+def test_every_mark_of_a_decoy_becomes_the_one_that_alphadia_knows(library, target, decoy):
+    library._precursor_df["decoy"] = pd.Series(np.resize([target, target, decoy], len(library._precursor_df)))
+    storage.sound_library(library)
+    assert library._precursor_df["decoy"].tolist() == np.resize([0, 0, 1], len(library._precursor_df)).tolist()
+    storage.leave_out_decoys(library)
+    assert len(library._precursor_df) == len(make_library()._precursor_df) * 2 // 3
 
 
 def test_numbers_shared_by_different_precursors_are_given_up(library, caplog):
