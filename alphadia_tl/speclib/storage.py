@@ -136,7 +136,7 @@ def _with_types(df: pd.DataFrame) -> pd.DataFrame:
     numbers = [c for c in ("charge", *RT_COLUMNS, *MOBILITY_COLUMNS, "precursor_mz") if c in df.columns]
     numbers = [c for c in numbers if df[c].dtype.kind not in "iuf"]
     df = df.fillna(dict.fromkeys(PEPTIDOFORM, "")).assign(**{c: pd.to_numeric(df[c], errors="coerce") for c in numbers})
-    if "decoy" in df.columns:  # alphaDIA knows 0 and 1 only, and makes no decoys where it finds anything beside 0
+    if "decoy" in df.columns and not df["decoy"].isin([0, 1]).all():  # all that alphaDIA knows
         df["decoy"] = np.array([str(mark).lower() not in _NO_DECOY for mark in df["decoy"]], dtype=np.uint8)
     return df.drop(columns=[c for c in RT_COLUMNS if c in df.columns and df[c].isna().all()])
 
