@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from alphadia_tl.comparison.errors import (
     ALL_RUNS,
     Row,
+    between_searches,
+    class_rows_of,
     count_verdicts,
     entrapments_of,
     error_rows,
@@ -26,7 +28,7 @@ from alphadia_tl.comparison.errors import (
     notes_on_errors,
     versus,
 )
-from alphadia_tl.entrapment.database import Entrapment
+from alphadia_tl.entrapment.database import UNKNOWN, Entrapment
 from alphadia_tl.entrapment.levels import LEVELS, PRECURSORS, Level, entrapment_rows
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.host.search_tables import SearchOutput
@@ -140,7 +142,7 @@ class Comparison:
     ``table`` is long: ``level, run, arm, metric, value``, an arm being a search. Run "all" counts each identification
     once. Arm "B vs A" holds what two searches have to do with each other; level "search" holds seconds. ``verdicts``
     say what the figures say, ``notes`` what to know before believing them. ``measured`` tells whether errors were
-    estimated with entrapment.
+    estimated with entrapment. ``between`` tells, by arm, what was kept, gained and lost (`compare_found`).
     """
 
     searches: tuple[str, ...]
@@ -149,6 +151,7 @@ class Comparison:
     verdicts: tuple[str, ...]
     notes: tuple[str, ...]
     measured: bool
+    between: Mapping[str, Mapping[str, Any]]
 
     def value(self, level: str, search: str, metric: str, run: str = ALL_RUNS) -> float | None:
         """Return one value, None where it was not measured."""
@@ -187,14 +190,22 @@ def compare(
                 verdicts += count_verdicts(level, outputs, numbers, matched)
         rows += _pairs(level, outputs, by_run, marked)
         rows += _variations(level, outputs, marked)
+    between = between_searches(outputs, marked)
+    rows += [row for arm, told in between.items() for row in class_rows_of(arm, told)]
+    why = [
+        f"{arm}, errors by decoys: {UNKNOWN}, {told['unknown']['decoys']}."
+        for arm, told in between.items()
+        if "decoys" in told["unknown"]
+    ]
     rows += [(SEARCH_LEVEL, ALL_RUNS, o.name, f"seconds: {k}", float(v)) for o in outputs for k, v in o.seconds.items()]
     return Comparison(
         searches=tuple(names),
         claimed_fdr=tuple(o.claimed_fdr for o in outputs),
         table=pd.DataFrame(rows, columns=list(COLUMNS)),
         verdicts=tuple(verdicts),
-        notes=(*notes, *_notes(outputs), *unknown, *notes_on_errors(outputs, marked)),
+        notes=(*notes, *_notes(outputs), *unknown, *notes_on_errors(outputs, marked), *why),
         measured=any(e is not None for e in marked),
+        between=between,
     )
 
 

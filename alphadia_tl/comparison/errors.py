@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ import pandas as pd
 from alphadia_tl.entrapment.database import UNKNOWN, Entrapment, why_unknown
 from alphadia_tl.entrapment.estimate import Discoveries, FdpEstimate, combined, verdict
 from alphadia_tl.entrapment.levels import PRECURSORS, PROTEIN_GROUPS, Level, discoveries
+from alphadia_tl.entrapment.searches import compare_found
 from alphadia_tl.host.search_tables import SearchOutput
 
 ALL_RUNS = "all"
@@ -166,6 +168,36 @@ def error_rows(
         if match is not None:
             yield (level.name, run, name, "targets_at_matched_fdp", float(match[0]))
             yield (level.name, run, name, "matched_fdp", match[1])
+
+
+def between_searches(outputs: Sequence[SearchOutput], marked: Sequence[Entrapment | None]) -> dict[str, dict[str, Any]]:
+    """Return what each search kept, gained and lost of the first (`compare_found`), by the name of their comparison."""
+    judged = zip(judged_rows(outputs, PRECURSORS), outputs, strict=True)
+    tables = [pd.concat([rows.assign(decoy=0), o.run_decoys]) for rows, o in judged]
+    told = {}
+    for output, table, e in zip(outputs[1:], tables[1:], marked[1:], strict=True):
+        if have_run_in_common(outputs[0], output):
+            runs = set(outputs[0].runs) & set(output.runs) or {*outputs[0].runs, *output.runs}
+            before, after = (rows[rows["run"].isin(runs)] for rows in (tables[0], table))
+            unknown = _why_no_decoys(outputs[0], output)
+            told[versus(output.name, outputs[0].name)] = compare_found(before, after, (marked[0], e), unknown)
+    return told
+
+
+def class_rows_of(arm: str, between: Mapping[str, Any]) -> Iterator[Row]:
+    """Yield the lines of the comparison's table about what was kept, gained and lost."""
+    for name, errors in between["errors"].items():
+        for metric, value in {"precursors": between[name], **errors}.items():
+            ends = ("_low", "_high") if isinstance(value, list) else ("",)
+            for end, number in zip(ends, value if isinstance(value, list) else [value], strict=True):
+                yield (PRECURSORS.name, ALL_RUNS, arm, f"{name}: {metric}{end}", float(number))
+
+
+def _why_no_decoys(first: SearchOutput, second: SearchOutput) -> dict[str, str]:
+    if gone := [o.name for o in (first, second) if o.run_decoys is None]:
+        return {"decoys": f"the tables of the runs are gone in {', '.join(gone)}"}
+    kinds = sorted({str((o.settings.get("fdr") or {}).get("decoy_type")) for o in (first, second)})
+    return {"decoys": f"they are made in two ways (fdr.decoy_type: {', '.join(kinds)})"} if len(kinds) > 1 else {}
 
 
 def matched_prefix(found: Discoveries, ratio: float, limit: float) -> int:

@@ -212,6 +212,29 @@ def estimate_fdp(
     )
 
 
+def decoy_estimate(targets: Array, decoys: Array, *, confidence: float = 0.95) -> tuple[float, float, float]:
+    """Estimate the false discovery proportion of some targets of a list by the decoys that are in it for them.
+
+    A wrong target and a decoy get anywhere with the same probability, so N_D decoys tell of as many wrong ones among
+    N_T targets: N_D / N_T, as alphaDIA itself counts (target-decoy competition, Elias and Gygi, Nat Methods 4, 207
+    (2007)), but in a part of the list. Both arrays hold the stripped sequence of each precursor, at least one target.
+
+    Returns the estimate and both ends of its interval, of which the upper one counts a decoy more than there is; the
+    bootstrap resamples stripped sequences, with all their charge states and runs.
+    """
+    unit, names = pd.factorize(np.concatenate([targets, decoys]))
+    of_peptide = np.zeros((len(names) + 1, 3))
+    np.add.at(of_peptide, (unit, np.repeat([0, 1], [len(targets), len(decoys)])), 1.0)
+    of_peptide[-1, 1] = 1.0  # one more decoy, alone
+    tail, generator = (1 - confidence) / 2, np.random.default_rng(0)
+    ends = []
+    for rows, quantile in ((of_peptide[:-1], tail), (of_peptide, 1 - tail)):
+        patterns, counts = np.unique(rows, axis=0, return_counts=True)
+        n_target, n_decoy, _ = resampled(patterns, counts, generator)
+        ends.append(float(np.quantile(np.minimum(1.0, n_decoy / np.maximum(1.0, n_target)), quantile)))
+    return min(1.0, len(decoys) / len(targets)), ends[0], ends[1]
+
+
 def verdict(estimate: FdpEstimate, claimed_fdr: float) -> Verdict:
     """Say whether a claimed FDR holds.
 

@@ -1,21 +1,22 @@
-"""What two passes found, and what entrapment says of the error of each."""
+"""What two passes found, what the second kept, gained and lost, and what is known of the error of each."""
 
 from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from alphadia_tl.entrapment.database import UNKNOWN, Entrapment, entrapment_of, fastas_of, why_unknown, with_files
-from alphadia_tl.entrapment.estimate import verdict
-from alphadia_tl.entrapment.levels import PRECURSORS, as_discoveries, best_rows, discoveries
+from alphadia_tl.entrapment.estimate import decoy_estimate, verdict
+from alphadia_tl.entrapment.levels import PRECURSORS, as_discoveries, best_rows, discoveries, precursor_keys
 from alphadia_tl.files import write_stats
-from alphadia_tl.host.contract import PRECURSOR
-from alphadia_tl.host.search_output import read_frozen_config, read_run_rows, read_tables, run_tables, targets_at
+from alphadia_tl.host.contract import MBR_LIBRARY_FILE, PRECURSOR
+from alphadia_tl.host.search_output import read_frozen_config, read_run_rows, run_tables, targets_at
 from alphadia_tl.host.search_tables import SEPARATOR, read_rows
 from alphadia_tl.settings import EntrapmentSettings
 
@@ -23,6 +24,10 @@ logger = logging.getLogger(__name__)
 
 FDRBENCH = "fdrbench"
 MAX_FDRBENCH_ROWS = 1_000_000  # it goes through all rows once for each q value
+CLASSES = ("kept", "gained", "lost")
+AFTER_MBR = "match between runs searches only what passed the protein FDR (alphadia-tl compare judges the pass before)"
+NO_DECOYS = "no decoy passes in either search"
+NO_ENTRAPMENT = "the config names no entrapment (alphadia_tl.entrapment.prefix)"
 
 
 def count_before_protein_fdr(folder: Path, *, claimed_fdr: float) -> int | None:
@@ -31,23 +36,82 @@ def count_before_protein_fdr(folder: Path, *, claimed_fdr: float) -> int | None:
     return None if rows is None else len(targets_at(rows, claimed_fdr).drop_duplicates(PRECURSOR))
 
 
-def count_between_passes(first: Path, second: Path) -> dict[str, int] | None:
-    """Count the target precursors, run by run, that two passes have in common and that each has alone."""
+def classes(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the precursors that a second search kept and gained, and those of the first that it lost, run by run.
+
+    Columns ``run``, ``decoy`` and those of a precursor; each has one row in a run.
+    """
+    keys = [pd.MultiIndex.from_arrays([t["run"], t["decoy"], precursor_keys(t)]) for t in (before, after)]
+    before, after = (rows[~key.duplicated()] for rows, key in zip((before, after), keys, strict=True))
+    one, two = (key.unique() for key in keys)
+    kept = two.isin(one)
+    return dict(zip(CLASSES, (after[kept], after[~kept], before[~one.isin(two)]), strict=True))
+
+
+def compare_found(
+    before: pd.DataFrame, after: pd.DataFrame, entrapment: Sequence[Entrapment | None], unknown: Mapping[str, str]
+) -> dict[str, Any]:
+    """Count what the second of two searches kept, gained and lost, run by run, and estimate how much of each is wrong.
+
+    The tables have what is found at the precursor FDR, decoys included, in the runs to compare; each search has its
+    entrapment. ``unknown`` tells why "decoys" or "entrapment" say nothing.
+
+    Returns the numbers of target precursors ``kept``, ``gained`` and ``lost``, and ``errors`` of each: by ``decoys``
+    that were kept, gained or lost themselves (``fdp_decoys``, ``fdp_decoys_interval``, see `decoy_estimate`) and by
+    ``entrapment`` (``fdp``, ``fdp_interval``: the combined estimate, as a twin and its target may be of two classes).
+    What could not be estimated is missing there; ``unknown`` tells why.
+    """
+    if not (before["decoy"].any() or after["decoy"].any()):
+        unknown = {"decoys": NO_DECOYS, **unknown}
+    told: dict[str, Any] = {"errors": {}, "unknown": dict(unknown)}
+    for name, rows in classes(before, after).items():
+        targets, decoys = (rows[rows["decoy"] == kind] for kind in (0, 1))
+        errors: dict[str, Any] = {}
+        if len(targets) and "decoys" not in unknown:
+            value, *interval = decoy_estimate(*(part["sequence"].to_numpy(object) for part in (targets, decoys)))
+            errors |= {"decoys": len(decoys), "fdp_decoys": value, "fdp_decoys_interval": interval}
+        known = entrapment[0 if name == "lost" else 1]
+        if len(targets) and known is not None and "entrapment" not in unknown:
+            errors |= _by_entrapment(targets, known)
+        told[name], told["errors"][name] = len(targets), errors
+    return told
+
+
+def _by_entrapment(rows: pd.DataFrame, entrapment: Entrapment) -> dict[str, Any]:
+    found = [discoveries(of_run, PRECURSORS, entrapment) for _, of_run in rows.groupby("run")]
+    estimate = entrapment.estimate([replace(d, twin_key=None) for d in found])
+    if not estimate.n_target + estimate.n_entrapment:
+        return {}
+    interval = [estimate.interval_low, estimate.interval_high]
+    return {"entrapment": estimate.n_entrapment, "fdp": estimate.combined, "fdp_interval": interval}
+
+
+def compare_passes(
+    first: Path, second: Path, settings: EntrapmentSettings, *, claimed_fdr: float
+) -> dict[str, Any] | None:
+    """Tell what a pass kept, gained and lost of an earlier one, and how much of it is wrong (`compare_found`).
+
+    None where they have no run in common, or the second took its runs from elsewhere. Raises QuantificationError or
+    DataError if a table of precursors or of twins cannot be read.
+    """
     tables = [run_tables(folder, own=True) for folder in (first, second)]
     runs = sorted(tables[0].keys() & tables[1].keys())
-    if not runs:
+    before, after = read_run_rows(first), read_run_rows(second)
+    if not runs or before is None or after is None:
         return None
-    before, after = (
-        _targets(read_tables({run: found[run] for run in runs}, [*PRECURSOR, "decoy"])) for found in tables
-    )
-    kept = len(before.intersection(after))
-    return {"kept": kept, "gained": len(after) - kept, "lost": len(before) - kept}
+    before, after = (rows[rows["run"].isin(runs) & rows["q"].le(claimed_fdr)] for rows in (before, after))
+    config = read_frozen_config(first)
+    entrapment = entrapment_of(with_files(settings, fastas_of(config)), fastas_of(config))
+    why = NO_ENTRAPMENT if entrapment is None else why_unknown(entrapment, pd.concat([before, after]), config)
+    unknown = {"entrapment": why} if why else {}
+    if is_after_mbr(second):
+        unknown = dict.fromkeys(("decoys", "entrapment"), AFTER_MBR)
+    return compare_found(before, after, (entrapment, entrapment), unknown)
 
 
-def _targets(psm: pd.DataFrame) -> pd.MultiIndex:
-    # one type whatever pass wrote it: charges are int8 in one and uint8 in the other
-    targets = psm.loc[psm["decoy"] == 0, ["run", *PRECURSOR]].astype({"charge": "int64"})
-    return pd.MultiIndex.from_frame(targets.drop_duplicates())
+def is_after_mbr(folder: Path) -> bool:
+    """Return whether the results in a folder are those of match between runs."""
+    return Path(str(read_frozen_config(folder).get("library_path"))).name == MBR_LIBRARY_FILE
 
 
 def estimate_pass(folder: Path, settings: EntrapmentSettings, *, claimed_fdr: float) -> dict[str, Any]:
@@ -55,7 +119,8 @@ def estimate_pass(folder: Path, settings: EntrapmentSettings, *, claimed_fdr: fl
 
     The precursors are those before the protein FDR. That takes away entrapment proteins, which have no true precursor
     to hold them, and leaves wrong precursors of true proteins: what is left has fewer entrapments than its error.
-    Settings are completed by what was written beside the FASTA.
+    Settings are completed by what was written beside the FASTA. After match between runs nothing can be said: it
+    searches what the protein FDR has left.
 
     Returns ``fdp`` (paired estimate with twins, else the combined one), ``fdp_lower``, ``fdp_interval``,
     ``fdp_all_runs``, ``entrapment`` (entrapment precursors), ``verdict``, ``design`` and ``estimate``; the verdict
@@ -73,7 +138,7 @@ def estimate_pass(folder: Path, settings: EntrapmentSettings, *, claimed_fdr: fl
     if rows is None:
         rows = read_rows(folder)
         logger.info(f"Entrapment is counted after the protein FDR, and low for that: {folder} has no tables of runs.")
-    why = why_unknown(entrapment, rows, config)
+    why = AFTER_MBR if is_after_mbr(folder) else why_unknown(entrapment, rows, config)
     rows = targets_at(rows, claimed_fdr)
     if rows.empty or why:
         said = f"{UNKNOWN}: {why or f'no precursor at {claimed_fdr:.2%} FDR'}"

@@ -17,6 +17,7 @@ from alphadia_tl.errors import QuantificationError
 from alphadia_tl.files import read_yaml
 from alphadia_tl.host.contract import (
     CONFIG_FILE,
+    LIBRARY_STEP,
     LOG_FILE,
     PEPTIDOFORM,
     PRECURSORS_STEM,
@@ -34,7 +35,7 @@ _FINISHED = re.compile(r"Search step '(\w+)' finished")
 
 def read_provenance(folder: Path) -> dict[str, Any]:
     """Return what the plugin wrote down about a search; empty where it had no part in it."""
-    places = (Bundle(folder / TRANSFER_STEP).provenance, Bundle(folder).provenance)
+    places = [Bundle(place).provenance for place in (folder / TRANSFER_STEP, folder, folder / LIBRARY_STEP)]
     path = next((place for place in places if place.is_file()), None)
     return {} if path is None else read_mapping(path)
 

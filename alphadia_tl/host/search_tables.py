@@ -54,6 +54,7 @@ class SearchOutput:
     folder: Path
     rows: pd.DataFrame
     run_rows: pd.DataFrame | None  # the same before the protein FDR; None where the tables of the runs are gone
+    run_decoys: pd.DataFrame | None  # the decoys that pass with them
     claimed_fdr: float
     mbr: bool  # match between runs was on in the search, whatever step the rows are from
     settings: Mapping[str, Any]  # frozen config of that step
@@ -88,6 +89,7 @@ def read_output(folder: Path, name: str, *, without_mbr: bool = False) -> Search
         folder=folder,
         rows=targets_at(rows, fdr, ("q", "pg_q")),
         run_rows=None if run_rows is None else targets_at(run_rows, fdr),
+        run_decoys=None if run_rows is None else run_rows[run_rows["decoy"].eq(1) & run_rows["q"].le(fdr)],
         claimed_fdr=fdr,
         mbr=mbr,
         settings=settings,

@@ -12,7 +12,7 @@ from alphadia_tl.comparison.compare import SEARCH_LEVEL, Comparison
 from alphadia_tl.comparison.errors import ALL_RUNS, NO_ESTIMATE, versus
 from alphadia_tl.entrapment.levels import LEVELS
 from alphadia_tl.files import write_stats, write_text
-from alphadia_tl.report.facts import DASH, count, duration, number, percent
+from alphadia_tl.report.facts import DASH, class_rows, count, duration, number, percent
 from alphadia_tl.report.page import templates
 
 SECONDS = "seconds: "
@@ -40,7 +40,8 @@ class TextTable:
 
 def comparison_tables(comparison: Comparison) -> list[TextTable]:
     """Return the tables of a comparison; those without anything to show are left out."""
-    tables = [_identified(comparison), _pairs(comparison), _variation(comparison), _times(comparison)]
+    parts = (_identified, _pairs, _classes, _variation, _times)
+    tables = [part(comparison) for part in parts]
     return [table for table in tables if table.rows]
 
 
@@ -113,6 +114,12 @@ def _pairs(c: Comparison) -> TextTable:
     arms = [versus(other, c.searches[0]) for other in c.searches[1:]]
     what = "Gained and lost, and agreement on what both have in the same run"
     return _by_metric(c, f"{what} (targets)" if c.measured else what, arms, PAIR_METRICS)
+
+
+def _classes(c: Comparison) -> TextTable:
+    head = ("search", "class", "precursors", "wrong, by decoys", "wrong, by entrapment")
+    rows = tuple((arm, *told) for arm, between in c.between.items() for told in class_rows(between))
+    return TextTable("Errors of kept, gained and lost, run by run, before the protein FDR", head, rows, 2)
 
 
 def _variation(c: Comparison) -> TextTable:

@@ -12,6 +12,8 @@ import pandas as pd
 import yaml
 
 from alphadia_tl.bundle import Bundle
+from alphadia_tl.entrapment.database import UNKNOWN
+from alphadia_tl.entrapment.searches import CLASSES
 from alphadia_tl.errors import ResultsError
 from alphadia_tl.files import read_yaml
 from alphadia_tl.host.contract import CONFIG_FILE
@@ -49,7 +51,26 @@ def together(values: Sequence[Any], between: str) -> str:
 
 def percent(value: Any) -> str:
     """Write a fraction as a percentage."""
-    return DASH if value is None or math.isnan(value) else f"{100 * value:.2g} %"
+    return DASH if value is None or math.isnan(value) else f"{100 * value:{'.2g' if value < 0.995 else '.0f'}} %"
+
+
+def estimate(found: Mapping[str, Any], name: str) -> str:
+    """Write an estimate with its interval, the value and that of the name with ``_interval``; say where it is missing.
+
+    The upper end of an interval of a share is one at most.
+    """
+    if found.get(name) is None:
+        return UNKNOWN
+    interval = found.get(f"{name}_interval")
+    ends = f" ({percent(interval[0])} to {percent(min(interval[1], 1.0))})" if interval else ""
+    return percent(found[name]) + ends
+
+
+def class_rows(between: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Return what was kept, gained and lost: name, number, and the error by decoys and by entrapment in words."""
+    errors = between.get("errors") or {}
+    known = [(name, errors.get(name) or {}) for name in CLASSES]
+    return [(name, count(between.get(name)), estimate(of, "fdp_decoys"), estimate(of, "fdp")) for name, of in known]
 
 
 def change(before: Any, after: Any) -> str:
@@ -130,7 +151,7 @@ class Facts(TypedDict, total=False):
     training: Mapping[str, Mapping[str, Any]]  # how it went, by model; those that were not trained are missing
     history: pd.DataFrame  # epoch, property, data_split, metric_name, value; epoch -1 is before training
     identified: Mapping[str, Mapping[str, Any] | None]  # first_pass and second_pass; None where there is no table
-    between_passes: Mapping[str, int]  # precursors, run by run: kept, gained, lost
+    between_passes: Mapping[str, Any]  # as `entrapment.searches.compare_found` gives it
     runs: Sequence[str]
     transfer_library: Mapping[str, Any]  # counts, shown as they are
     regeneration: Mapping[str, Any] | None  # None where no library was written

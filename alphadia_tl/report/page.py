@@ -23,7 +23,9 @@ from alphadia_tl.report.facts import (
     FILTERS,
     Facts,
     change,
+    class_rows,
     count,
+    estimate,
     model_name,
     percent,
     plain,
@@ -116,7 +118,8 @@ def headline(decisions: Sequence[Mapping[str, Any]], *passes: Mapping[str, Any] 
     before, after = ((found or {}).get("precursors") for found in passes)
     if before is None or after is None:
         return used
-    found = f"{count(after)} precursors in the second pass, {count(before)} in the first"
+    where = "after match between runs" if (passes[1] or {}).get("match_between_runs") else "in the second pass"
+    found = f"{count(after)} precursors {where}, {count(before)} in the first"
     return f"{found}: {change(before, after)}. {used}"
 
 
@@ -135,9 +138,6 @@ def _pass_rows(facts: Facts) -> list[dict[str, str]]:
         for key, name in QUANTITIES
         if key in {*one, *two, "precursors", "proteins"}
     ]
-    if between := facts.get("between_passes"):
-        lost, gained, kept = (f"{count(between.get(k))} {k}" for k in ("lost", "gained", "kept"))
-        rows.insert(1, row("run by run", lost, gained, kept))
     if _judged(one, two):
         estimates, verdicts = zip(*(_error(p) for p in (one, two)), strict=True)
         rows += [row("Estimated FDP", *estimates), row("Claimed FDR holds?", *verdicts)]
@@ -150,12 +150,15 @@ def _judged(*passes: Mapping[str, Any] | None) -> bool:
 
 
 def _error(found: Mapping[str, Any]) -> tuple[str, str]:
-    """Return estimate with interval, and verdict, of a pass."""
-    if found.get("fdp") is None:
-        return NOT_MEASURED, found.get("verdict") or DASH
-    interval = found.get("fdp_interval")
-    ends = f" ({percent(interval[0])} to {percent(interval[1])})" if interval else ""
-    return percent(found["fdp"]) + ends, found.get("verdict") or DASH
+    """Return estimate with interval, and verdict, of a pass; why there is none stands elsewhere."""
+    verdict = (found.get("verdict") or DASH).partition(":")[0]
+    return (NOT_MEASURED if found.get("fdp") is None else estimate(found, "fdp")), verdict
+
+
+def _why_unknown(between: Mapping[str, Any], *passes: Mapping[str, Any] | None) -> list[str]:
+    """Return why the error of a pass, or of what was kept, gained and lost, cannot be said."""
+    verdicts = [str((found or {}).get("verdict") or "").partition(": ")[2] for found in passes]
+    return [why for why in dict.fromkeys([*verdicts, *(between.get("unknown") or {}).values()]) if why]
 
 
 def _models(facts: Facts, drawings: Mapping[str, Sequence[Drawing]]) -> list[dict[str, Any]]:
@@ -208,13 +211,16 @@ def render_report(facts: Facts, drawings: Mapping[str, Sequence[Drawing]]) -> st
     models = _models(facts, drawings)
     seconds = facts.get("seconds", {})
     provenance = facts.get("provenance", {})
+    between = facts.get("between_passes") or {}
     return environment.get_template("page.html").render(
         policy=POLICY,
         plotly_js=Markup(get_plotlyjs()) if any(m["figures"] for m in models) else None,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         headline=headline(facts.get("decisions", ()), first, second),
         pass_rows=_pass_rows(facts),
-        between_passes=facts.get("between_passes"),
+        classes=class_rows(between) if between else (),
+        unknown=_why_unknown(between, first, second),
+        after_mbr=bool((second or {}).get("match_between_runs")),
         claimed_fdr=percent(provenance.get("fdr")),
         fdp_measured=_judged(first, second),
         models=models,

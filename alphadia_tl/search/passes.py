@@ -15,7 +15,7 @@ from typing import Any
 
 from alphadia_tl import host
 from alphadia_tl.entrapment.database import UNKNOWN
-from alphadia_tl.entrapment.searches import count_before_protein_fdr, count_between_passes, estimate_pass
+from alphadia_tl.entrapment.searches import compare_passes, count_before_protein_fdr, estimate_pass, is_after_mbr
 from alphadia_tl.errors import DataError, QuantificationError
 from alphadia_tl.host.plan import HostPlan
 from alphadia_tl.host.search_output import count_identifications
@@ -41,6 +41,7 @@ FIRST_PASS_CONFIG: dict[str, Any] = {
     "transfer_learning": {"enabled": False},
 }
 BEFORE_PROTEIN_FDR = "precursors_before_protein_fdr"
+BEFORE_MBR = "Match between runs has not ended: what is told of the second pass is of the pass before it."
 FEWER = 0.95  # of the precursors: about what searches with other random states differ by, and some
 
 
@@ -151,16 +152,18 @@ class Passes:
         whole = host.deep_merge(self.plan.user_config, self.plan.command_line, config)
         return host.deep_merge(config, done.second_pass_config(self.final_folder, whole, config))
 
-    def finish(self, outcome: StepOutcome, searched: int) -> StepOutcome:
+    def finish(self, outcome: StepOutcome, searched: int, step: str) -> StepOutcome:
         """Write what is known only after the final pass: what both passes found, and the report.
 
-        ``searched`` is the number of runs that the first pass searched.
+        ``searched`` is the number of runs that the first pass searched, ``step`` the last one that has ended.
         """
         runs = len(self.plan.raw_paths)
         if searched < runs:
             note = f"The first pass searched {searched} of {runs} runs: its numbers are of these."
             outcome = outcome.with_warnings(note)
-        return finish_search(outcome, self.final_folder)
+        if step != self.plan.steps[-1]:
+            outcome = outcome.with_warnings(BEFORE_MBR)
+        return finish_search(outcome, self.plan.step_folder(step))
 
     def _models_to_start_from(self, folder: Path) -> dict[str, Any]:
         """Name the models for alphaDIA's own prediction in the way that it understands."""
@@ -242,20 +245,23 @@ def finish_search(outcome: StepOutcome, final_folder: Path) -> StepOutcome:
     """
     folders = [outcome.bundle.folder, final_folder]
     counts = [count_identifications(folder) for folder in folders]
+    if counts[1] is not None and is_after_mbr(final_folder):
+        counts[1]["match_between_runs"] = True
     warnings: list[str] = []
     with _warned(warnings, "Precursors before the protein FDR were not counted"):
         warnings += _look_before_protein_fdr(folders, counts, outcome.provenance.get("fdr"))
     provenance = dict(outcome.provenance)
-    with _warned(warnings, "Precursors that were gained and lost were not counted"):
-        provenance["between_passes"] = count_between_passes(*folders)
     entrapment = EntrapmentSettings.from_mapping((provenance.get("alphadia_tl") or {}).get("entrapment"))
+    fdr = provenance["fdr"]
+    with _warned(warnings, "Precursors that were kept, gained and lost were not counted"):
+        provenance["between_passes"] = compare_passes(folders[0], final_folder, entrapment, claimed_fdr=fdr)
     if entrapment.prefix is None:
         logger.info("No error estimate: the config names no entrapment (alphadia_tl.entrapment.prefix).")
     else:
         for folder, count in ((f, c) for f, c in zip(folders, counts, strict=True) if c is not None):
             with _warned(warnings, f"No error estimate for {folder}"):
                 count["verdict"] = UNKNOWN
-                count |= estimate_pass(folder, entrapment, claimed_fdr=provenance["fdr"])
+                count |= estimate_pass(folder, entrapment, claimed_fdr=fdr)
     for warning in warnings:
         logger.warning(warning)
     outcome = replace(outcome, provenance=provenance).with_warnings(*warnings)

@@ -118,19 +118,18 @@ class TransferLearningPlan(HostPlan):
             self._search(output_directory, extra_config, step_name)
 
     def _search(self, output_directory: Path, extra_config: dict[str, Any], step_name: str) -> None:
-        """Run a pass after transfer learning as alphaDIA does; the report follows the final pass."""
-        if step_name != host.LIBRARY_STEP or self._outcome is None:  # match between runs
-            with host.missing_runs_are_searched() if self.plugin.tuning_runs else nullcontext():
-                super().run_step(output_directory, self.merged(step_name, extra_config), step_name)
-            return
+        """Run a pass after transfer learning as alphaDIA does; the report follows it, and match between runs again."""
         started, outcome = time.perf_counter(), self._outcome
-        config = self.passes.final_pass(extra_config, outcome)
-        with host.missing_runs_are_searched():
+        config, reuses = self.merged(step_name, extra_config), bool(self.plugin.tuning_runs)
+        if step_name == host.LIBRARY_STEP and outcome is not None:
+            config, reuses = self.passes.final_pass(extra_config, outcome), True
+        with host.missing_runs_are_searched() if reuses else nullcontext():
             super().run_step(output_directory, config, step_name)
+        if outcome is None:  # no transfer learning
+            return
         outcome = outcome.with_seconds(f"{step_name} step", time.perf_counter() - started)
-        outcome = outcome.with_provenance(fdr_classifier_starts=len(self._classifier_starts))
-        searched = len(self.passes.tuning_runs(self.raw_paths))
-        self._outcome = self.passes.finish(outcome, searched)
+        self._outcome = outcome.with_provenance(fdr_classifier_starts=len(self._classifier_starts))
+        self.passes.finish(self._outcome, len(self.passes.tuning_runs(self.raw_paths)), step_name)
 
     def _search_with_ready_models(self, extra_config: dict[str, Any]) -> None:
         """Run the one search of ``tune: false``."""

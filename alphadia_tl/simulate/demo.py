@@ -15,14 +15,15 @@ from alphadia_tl.errors import ResultsError
 from alphadia_tl.files import Manifest, read_yaml, write_yaml
 from alphadia_tl.host import deep_merge
 from alphadia_tl.simulate.experiment import DEMO, RECORD, RENDERED, Experiment, Preset, make_experiment
-from alphadia_tl.simulate.truth import Score, score_search
+from alphadia_tl.simulate.truth import Score, score_classes, score_search
 
 
 @dataclass(frozen=True)
 class SearchResult:
     """One search of the demo: exit code and wall time of its command, what was found, seconds of the plugin's stages.
 
-    There is no score where the search failed, and there are no stages without the plugin.
+    There is no score where the search failed, and there are no stages without the plugin. ``classes`` are what a search
+    of two passes kept, gained and lost.
     """
 
     title: str
@@ -30,6 +31,7 @@ class SearchResult:
     seconds: float
     score: Score | None
     stages: dict[str, float] = field(default_factory=dict)
+    classes: dict[str, Score] = field(default_factory=dict)
 
 
 def run_search(
@@ -51,14 +53,16 @@ def run_search(
             command, env=experiment.environment(), stdout=log, stderr=subprocess.STDOUT, check=False
         ).returncode
     seconds = time.perf_counter() - started
-    score = score_search(output, experiment.read_truth()) if code == 0 else None
-    provenance = output / "transfer" / "alphadia_tl.yaml"
+    truth, first = experiment.read_truth(), output / "transfer"
+    score = score_search(output, truth) if code == 0 else None
+    classes = score_classes(first, output, truth) if code == 0 and first.is_dir() else {}
+    provenance = first / "alphadia_tl.yaml"
     stages = read_yaml(provenance, error=ResultsError).get("seconds") if provenance.is_file() else None
-    return SearchResult(title, code, seconds, score, stages or {})
+    return SearchResult(title, code, seconds, score, stages or {}, classes)
 
 
 def format_table(results: list[SearchResult]) -> str:
-    """Return the results as a text table, and the stages of each search below it."""
+    """Return the results as a text table; below it what was kept, gained and lost, and the stages of each search."""
     rows = [("search", "precursors", "true", "true FDP", "proteins", "true", "seconds")]
     for r in results:
         cells = ("failed", "", "", "", "")
@@ -71,7 +75,13 @@ def format_table(results: list[SearchResult]) -> str:
         for title, *cells in rows
     ]
     lines.insert(1, "  ".join("-" * w for w in (first, *others)))
-    told = [f"{r.title}: " + ", ".join(f"{k} {v:.0f} s" for k, v in r.stages.items()) for r in results if r.stages]
+    counted = ("reported", "true", "unrelated", "relative", "misplaced")
+    told = [
+        f"{r.title}, {name}: " + ", ".join(f"{s.to_mapping()[c]:,} {c}" for c in counted)
+        for r in results
+        for name, s in r.classes.items()
+    ]
+    told += [f"{r.title}: " + ", ".join(f"{k} {v:.0f} s" for k, v in r.stages.items()) for r in results if r.stages]
     return "\n".join([*lines, *told])
 
 

@@ -10,12 +10,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from alphadia_tl.entrapment.searches import classes
 from alphadia_tl.errors import DataError
 from alphadia_tl.host.contract import PRECURSOR
 from alphadia_tl.host.search_output import read_tables, run_tables
 from alphadia_tl.simulate.sample import ABSENT_PREFIX
 
 _COLUMNS = {f"precursor.{c}": c for c in [*PRECURSOR, "qval", "rt.observed"]} | {"pg.proteins": "proteins"}
+_RUN_COLUMNS = {c: f"precursor.{c}" for c in [*PRECURSOR, "qval"]}
+_RUN_COLUMNS |= {"rt_observed": "precursor.rt.observed", "proteins": "pg.proteins"}
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,9 @@ def score_precursors(
     found = found[found["qval"] <= max_q_value].astype({"charge": np.int64})
     found[["mods", "mod_sites"]] = found[["mods", "mod_sites"]].fillna("")
     truth = truth_df[[*PRECURSOR, "rt_seconds"]].astype({"charge": np.int64})
-    classes = error_classes(found, truth, tolerance_seconds)
+    kinds = error_classes(found, truth, tolerance_seconds)
     groups = pd.Series(found["proteins"].unique(), dtype=object)
-    counts = {name: int((classes == name).sum()) for name in ("true", "unrelated", "relative", "misplaced")}
+    counts = {name: int((kinds == name).sum()) for name in ("true", "unrelated", "relative", "misplaced")}
     reported = len(found)
     return Score(
         reported=reported,
@@ -107,10 +110,19 @@ def score_runs(output: Path, truth_df: pd.DataFrame) -> Score:
 
     With some sixty proteins one decoy protein decides whether a dozen proteins and their precursors are reported.
     """
+    return score_precursors(_precursors_of_runs(output).rename(columns=_RUN_COLUMNS), truth_df)
+
+
+def score_classes(first: Path, second: Path, truth_df: pd.DataFrame) -> dict[str, Score]:
+    """Score what a second search kept, gained and lost of a first one, run by run, before the protein FDR."""
+    found = classes(_precursors_of_runs(first), _precursors_of_runs(second))
+    return {name: score_precursors(rows.rename(columns=_RUN_COLUMNS), truth_df) for name, rows in found.items()}
+
+
+def _precursors_of_runs(output: Path) -> pd.DataFrame:
     tables = run_tables(output)
     if not tables:
         raise DataError(f"No tables of runs in '{output / 'quant'}'.", "Did the search end without an error?")
-    names = {"rt_observed": "precursor.rt.observed", "proteins": "pg.proteins"}
-    names |= {c: f"precursor.{c}" for c in [*PRECURSOR, "qval"]}
-    found = read_tables(tables, [*names, "decoy"])
-    return score_precursors(found[found["decoy"] == 0].rename(columns=names), truth_df)
+    found = read_tables(tables, [*_RUN_COLUMNS, "decoy"])
+    found[["mods", "mod_sites"]] = found[["mods", "mod_sites"]].fillna("")
+    return found[found["decoy"] == 0]

@@ -17,6 +17,7 @@ from alphadia_tl.models import gate
 from alphadia_tl.models.gate import Decision
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.provenance import describe_training, find_start_bundle, model_hashes
+from alphadia_tl.report.facts import class_rows
 from alphadia_tl.report.page import write_report
 from alphadia_tl.speclib.regenerate import RegenerationSummary
 from alphadia_tl.step.step_settings import StepSettings
@@ -146,8 +147,14 @@ def finish(
     write_report(outcome.bundle)
     for name, counts in identified.items():
         if counts:
-            label = name.replace("_", " ")
+            label = "match between runs" if counts.get("match_between_runs") else name.replace("_", " ")
             logger.info(f"{label:<20}: {counts['precursors']:,} precursors, {counts['proteins']:,} protein groups")
+    if between := outcome.provenance.get("between_passes"):
+        for name, number, by_decoys, by_entrapment in class_rows(between):
+            wrong = f"wrong by decoys {by_decoys}, by entrapment {by_entrapment}"
+            logger.info(f"{name:<20}: {number} precursors, {wrong}")
+        for why in dict.fromkeys(between["unknown"].values()):
+            logger.info(f"Cannot be said: {why}.")
     logger.info(f"Report of transfer learning: {outcome.bundle.report}")
     return outcome
 

@@ -262,5 +262,6 @@ def report(plan: JobPlan) -> None:
         label = "first pass" if step == host.TRANSFER_STEP else f"{step} step"
         jobs = [r.get("seconds", 0.0) for r in _receipts(plan, step).values()]
         outcome = outcome.with_seconds(f"{label}, all jobs", float(sum(jobs)))
-    outcome = plan.passes.finish(outcome, len(_receipts(plan, host.TRANSFER_STEP)))
+    step = plan.steps[-1] if plan.layout.combined(plan.steps[-1]).is_file() else host.LIBRARY_STEP
+    outcome = plan.passes.finish(outcome, len(_receipts(plan, host.TRANSFER_STEP)), step)
     write_receipt(plan.layout.reported, {"report": str(outcome.bundle.report.relative_to(plan.layout.folder))})

@@ -229,7 +229,7 @@ def test_a_search_of_the_same_database_that_found_no_entrapment_is_judged(tmp_pa
     ]
     _, said = compare(*found, "-o", tmp_path / "out")
     assert "precursor, b: estimated FDP 0.00%" in said
-    assert "cannot be said" not in said
+    assert "the error cannot be said" not in said
 
 
 def test_the_recorded_ratio_counts_and_a_file_beside_the_fasta_counts_before_it(tmp_path):

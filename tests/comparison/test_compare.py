@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from made_outputs import precursors, write_output, write_runs
@@ -134,6 +135,60 @@ FASTAS = [
 ]
 
 
+def decoys(numbers):
+    return precursors(numbers, **{"precursor.decoy": 1})
+
+
+def test_errors_of_what_was_gained_are_told_apart_from_those_of_what_was_kept(tmp_path):
+    """By decoys, and by entrapment with the twins of another class: one of ten gained is wrong, of 990 kept none."""
+    one = [precursors(range(990)), decoys(range(4000, 4002))]
+    two = [precursors(range(500, 1100)), precursors(range(5000, 5010), proteins=FALSE), decoys(range(4001, 4012))]
+    for arm, parts in (("off", one), ("on", two)):
+        targets = [p for p in parts if not p["precursor.decoy"].any()]
+        write_runs(write_output(tmp_path / arm, *targets), *parts)
+    c = compare([read_output(tmp_path / arm, arm) for arm in ("off", "on")], ENTRAPMENT)
+
+    def values(metric):
+        return [c.value("precursor", "on vs off", f"{name}: {metric}") for name in ("kept", "gained", "lost")]
+
+    assert values("precursors") == [490, 120, 500]
+    assert values("decoys") == [1, 10, 1]
+    assert values("fdp_decoys") == [1 / 490, 10 / 120, 1 / 500]
+    assert values("entrapment") == [0, 10, 0]
+    assert values("fdp") == [0, 20 / 120, 0]
+    ends = zip(values("fdp_decoys_interval_low"), values("fdp_decoys"), values("fdp_decoys_interval_high"), strict=True)
+    assert all(low <= value < high for low, value, high in ends)
+
+
+@pytest.mark.parametrize(
+    ("runs", "kinds", "why"),
+    [
+        (([], []), ("diann", "diann"), "the tables of the runs are gone in off, on"),
+        ((["targets", "decoys"], []), ("diann", "diann"), "the tables of the runs are gone in on"),
+        ((["targets"], ["targets"]), ("diann", "diann"), "no decoy passes in either search"),
+        ((["targets", "decoys"],) * 2, ("diann", "pseudo_reverse"), "fdr.decoy_type: diann, pseudo_reverse"),
+        ((["targets", "decoys"],) * 2, ("diann", "diann"), None),
+        ((["targets", "decoys"], ["targets"]), ("diann", "diann"), None),
+    ],
+)
+def test_where_decoys_say_nothing_it_is_said_why(tmp_path, runs, kinds, why):
+    tables = {"targets": precursors(range(100)), "decoys": decoys(range(4000, 4002))}
+    for arm, parts, kind in zip(("off", "on"), runs, kinds, strict=True):
+        write_output(tmp_path / arm, tables["targets"], fdr=0.01)
+        config = yaml.safe_load((tmp_path / arm / "frozen_config.yaml").read_text())
+        config["fdr"]["decoy_type"] = kind
+        (tmp_path / arm / "frozen_config.yaml").write_text(yaml.safe_dump(config))
+        if parts:
+            write_runs(tmp_path / arm, *(tables[part] for part in parts))
+    c = compare([read_output(tmp_path / arm, arm) for arm in ("off", "on")])
+    said = [note for note in c.notes if "errors by decoys: cannot be said" in note]
+    assert c.value("precursor", "on vs off", "kept: precursors") == 100
+    assert (c.value("precursor", "on vs off", "kept: fdp_decoys") is None) == (why is not None)
+    assert c.value("precursor", "on vs off", "gained: fdp_decoys") is None  # nothing was gained
+    assert len(said) == (why is not None)
+    assert why is None or why in said[0]
+
+
 @pytest.mark.parametrize(("text", "reason"), [f[1:] for f in FASTAS], ids=[f[0] for f in FASTAS])
 def test_no_entrapment_found_says_something_only_where_some_was_searched(tmp_path, text, reason):
     """Else a mistyped prefix, with tables of any FASTA, would show a search without errors."""
@@ -152,7 +207,7 @@ def test_no_entrapment_found_says_something_only_where_some_was_searched(tmp_pat
     assert any("8,000 against 8,000 (+0.0%) targets before the first entrapment" in v for v in c.verdicts) == (
         not reason
     )
-    assert [n for n in c.notes if "cannot be said" in n] == [
+    assert [n for n in c.notes if "the error cannot be said" in n] == [
         f"{a}: the error cannot be said: {reason}." for a in ("off", "on") if reason
     ]
 

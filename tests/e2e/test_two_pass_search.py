@@ -8,6 +8,7 @@ import pytest
 from alphabase.spectral_library.base import SpecLibBase
 from markupsafe import escape
 
+from alphadia_tl.simulate.truth import score_classes
 from e2e.support import ON, ONLY_RT
 
 pytestmark = pytest.mark.slow
@@ -128,6 +129,17 @@ def test_without_the_flag_alphadia_runs_as_ever(flag_off, stock):
     assert flag_off.score().reported == pytest.approx(stock.score().reported, rel=0.03)
 
 
+def test_of_what_was_kept_gained_and_lost_the_error_is_estimated(flag_on):
+    written = flag_on.provenance()["between_passes"]
+    truth = score_classes(flag_on.folder / "transfer", flag_on.folder, flag_on.truth)
+    for name, score in truth.items():
+        assert written[name] == score.reported
+        assert written["errors"][name]["entrapment"] == score.entrapment
+        assert written["errors"][name]["fdp_decoys"] == written["errors"][name]["decoys"] / score.reported
+        assert re.search(rf"{name} +: {score.reported:,} precursors, wrong by decoys [\d.]+ %", flag_on.log)
+    assert written["errors"]["gained"]["fdp"] > written["errors"]["kept"]["fdp"]
+
+
 ODD_NAME = "Ångström <b>&amp; \"run\" 'n°2' 100%"
 
 
@@ -159,6 +171,17 @@ def test_two_formats_a_library_and_mbr_work_together(two_files):
     runs = pd.read_parquet(two_files.folder / "precursors.parquet", columns=["raw.name"])["raw.name"]
     assert set(runs) == {"run_1", ODD_NAME}
     assert (two_files.folder / "library" / "precursors.parquet").exists()
+
+
+def test_the_report_is_of_the_tables_after_match_between_runs(two_files):
+    key = "precursor.mod_seq_charge_hash"
+    final, before = (pd.read_parquet(two_files.folder / f / "precursors.parquet")[key] for f in (".", "library"))
+    told = json.loads((two_files.folder / "transfer" / "report.json").read_text())["identified"]["second_pass"]
+    assert told["precursors"] == final.nunique() != before.nunique()
+    assert f"match between runs  : {final.nunique():,} precursors" in two_files.log
+    assert "after match between runs" in (two_files.folder / "transfer" / "report.html").read_text()
+    assert "mbr step" in two_files.provenance()["seconds"]
+    assert "Match between runs has not ended" not in " ".join(two_files.provenance()["warnings"])
 
 
 def test_a_raw_file_with_an_odd_name_is_searched_learnt_from_and_reported(two_files):

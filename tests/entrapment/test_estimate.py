@@ -9,6 +9,7 @@ from alphadia_tl.entrapment.estimate import (
     Discoveries,
     FdpEstimate,
     combined,
+    decoy_estimate,
     estimate_fdp,
     group_patterns,
     lower_bound,
@@ -351,3 +352,25 @@ def test_a_twin_of_each_charge_state_is_drawn_with_the_peptide():
     assert counts.tolist() == [1]
     assert patterns[0, :2].tolist() == [2, 2]
     assert group_patterns([rows], 1)[1].sum() == 2
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.3])
+def test_decoys_tell_how_much_of_a_part_of_a_list_is_wrong(share):
+    """Three charge states and runs of a peptide are wrong together, as those of a decoy pass together."""
+    draw = np.random.default_rng(7)
+    covered = []
+    for _ in range(60):
+        targets = np.array([f"T{i // 3}" for i in range(1200)])
+        decoys = np.array([f"D{i // 3}" for i in range(3 * draw.poisson(share * 400))])
+        value, low, high = decoy_estimate(targets, decoys)
+        assert value == pytest.approx(len(decoys) / len(targets))
+        covered.append(low <= share <= high)
+    assert np.mean(covered) > 0.88
+
+
+@pytest.mark.parametrize(("targets", "decoys", "value"), [(["A"] * 300, [], 0.0), (["A"], ["B", "C"], 1.0)])
+def test_few_decoys_or_targets_leave_an_estimate_within_bounds(targets, decoys, value):
+    found, low, high = decoy_estimate(np.array(targets, object), np.array(decoys, object))
+    assert found == value
+    assert 0 <= low <= high <= 1
+    assert high > 0

@@ -6,7 +6,14 @@ import pytest
 import yaml
 from made_outputs import precursors, write_output
 
-from alphadia_tl.entrapment.searches import count_before_protein_fdr, estimate_pass
+from alphadia_tl.entrapment.searches import (
+    CLASSES,
+    NO_DECOYS,
+    NO_ENTRAPMENT,
+    compare_passes,
+    count_before_protein_fdr,
+    estimate_pass,
+)
 from alphadia_tl.errors import QuantificationError
 from alphadia_tl.settings import EntrapmentSettings
 
@@ -285,3 +292,34 @@ def test_fdrbench_gets_no_file_that_it_could_not_work_off(folder, caplog, monkey
     estimate_pass(folder, EntrapmentSettings(prefix=PREFIX, design="foreign"), claimed_fdr=0.01)
     assert "FDRBench is not made for 1,008 rows" in caplog.text
     assert not list(folder.glob("fdrbench*"))
+
+
+def test_a_pass_that_took_its_runs_from_elsewhere_is_not_compared(tmp_path):
+    first = write_search(tmp_path / "out" / "transfer", {"quant/a": psm("AB")}, raw_paths=["/data/a.raw"])
+    general = {"reuse_quant_from": [str(first / "quant")]}
+    second = write_search(tmp_path / "out", {}, general=general, raw_paths=["/data/a.raw"])
+    assert compare_passes(first, second, EntrapmentSettings(), claimed_fdr=0.01) is None
+
+
+def test_kept_gained_and_lost_are_told_run_by_run_whatever_type_the_charges_have(tmp_path):
+    """The second pass has a run more, which is not compared; a precursor found in the other run alone is gained."""
+    first = {"quant/a": psm("ABC").astype({"charge": "int8"}), "quant/b": psm("D").astype({"charge": "int8"})}
+    second = {"quant/a": psm("BCD").astype({"charge": "uint8"}), "quant/b": psm("D"), "quant/c": psm("XYZ")}
+    folders = [write_search(tmp_path / str(i), runs) for i, runs in enumerate((first, second))]
+    told = compare_passes(*folders, EntrapmentSettings(), claimed_fdr=0.01)
+    assert [told[name] for name in CLASSES] == [3, 1, 1]
+    assert told["errors"] == {name: {} for name in CLASSES}
+    assert told["unknown"] == {"decoys": NO_DECOYS, "entrapment": NO_ENTRAPMENT}
+
+
+def test_a_twin_counts_as_wrong_in_its_class_whichever_class_its_target_is_in(tmp_path):
+    """The combined estimate: the paired one would take the twin of a kept target for one that was found alone."""
+    (tmp_path / "db.twins.tsv").write_text("twin_peptide\ttarget_peptide\nCAAK\tACAK\n")
+    first = write_search(tmp_path / "1", {"quant/a": psm(["ACAK", "LLLK"])})
+    second = write_search(tmp_path / "2", {"quant/a": psm(["ACAK", "LLLK", "CAAK", "VVVK"], false=["CAAK"])})
+    settings = EntrapmentSettings(prefix=PREFIX, twins=str(tmp_path / "db.twins.tsv"), ratio=1.0)
+    errors = compare_passes(first, second, settings, claimed_fdr=0.01)["errors"]
+    assert errors["gained"]["fdp"] == 1.0  # 1 (1 + 1 / 1) / 2
+    assert errors["kept"]["fdp"] == 0
+    assert errors["kept"]["fdp_interval"][1] > 0
+    assert errors["lost"] == {}

@@ -23,7 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from alphadia_tl.entrapment.searches import estimate_pass
+from alphadia_tl.entrapment.searches import compare_passes, estimate_pass
 from alphadia_tl.files import Manifest, read_yaml
 from alphadia_tl.host import deep_merge
 from alphadia_tl.settings import EntrapmentSettings
@@ -67,6 +67,7 @@ def run_arm(cell: Cell, arm: str, state: int, work: Path) -> dict[str, Any]:
     if result.score is None:
         return row | {"error": last_error(output.with_suffix(".log"))}
     stages = {k: round(v, 1) for k, v in result.stages.items()}
+    row |= {"classes": {name: asdict(score) for name, score in result.classes.items()}}
     return row | measured(output, experiment.read_truth()) | {"stages": stages}
 
 
@@ -111,10 +112,12 @@ def measured(output: Path, truth_df: Any) -> dict[str, Any]:
     What alphaDIA reports is what is left after its protein FDR. In a proteome of sixty proteins a single decoy decides
     there about a dozen proteins, so searches are compared by their precursors at 1 % FDR.
     """
-    told = estimate_pass(output, ENTRAPMENT, claimed_fdr=0.01)
+    told, first = estimate_pass(output, ENTRAPMENT, claimed_fdr=0.01), output / "transfer"
+    between = compare_passes(first, output, ENTRAPMENT, claimed_fdr=0.01) if first.is_dir() else None
     return asdict(score_runs(output, truth_df)) | {
         "after_protein_fdr": asdict(score_search(output, truth_df)),
         "estimate": {k: told[k] for k in ("fdp", "fdp_interval", "verdict")},
+        "between_passes": between,
     }
 
 

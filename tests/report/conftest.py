@@ -51,7 +51,14 @@ def made_facts():
             "first_pass": {"precursors": 16412, "proteins": 2310},
             "second_pass": {"precursors": 18950, "proteins": 2498},
         },
-        "between_passes": {"kept": 15020, "gained": 4011, "lost": 1392},
+        "between_passes": {
+            "kept": 15020, "gained": 4011, "lost": 1392, "unknown": {"entrapment": "no entrapment is known"},
+            "errors": {
+                "kept": {"decoys": 0, "fdp_decoys": 0.0, "fdp_decoys_interval": [0.0, 0.00031]},
+                "gained": {"decoys": 213, "fdp_decoys": 0.053, "fdp_decoys_interval": [0.039, 1.2]},
+                "lost": {},
+            },
+        },
         "runs": ["lab_1.hdf", "lab_2.hdf"],
         "transfer_library": {"runs": 2, "runs_left_out": 1, "observations": 18750, "precursors": 12700,
                              "peptides": 11604, "masked_fraction": 0.1873, "charges": {2: 11000, 3: 6500, 4: 1250}},

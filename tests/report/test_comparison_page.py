@@ -53,7 +53,7 @@ def test_with_entrapment_estimates_stand_beside_the_counts(comparison):
 def test_columns_are_aligned(comparison):
     for block in render_text(comparison(n_runs=2)).split("\n\n"):
         title, *table = block.splitlines()
-        if table and set(table[1]) == {"-", " "}:
+        if len(table) > 1 and set(table[1]) == {"-", " "}:
             ends = [i for i, (a, b) in enumerate(zip(table[1], table[1][1:] + " ", strict=True)) if a == "-" != b]
             assert all(len(line) <= ends[-1] + 1 for line in table), title
 

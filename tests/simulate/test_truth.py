@@ -7,7 +7,7 @@ import pytest
 
 from alphadia_tl.errors import DataError
 from alphadia_tl.simulate.demo import SearchResult, format_table
-from alphadia_tl.simulate.truth import Score, score_precursors, score_runs, score_search
+from alphadia_tl.simulate.truth import Score, score_classes, score_precursors, score_runs, score_search
 
 TRUTH = pd.DataFrame(
     {
@@ -79,30 +79,46 @@ def test_search_folder_is_scored_and_an_empty_one_is_an_error(tmp_path: Path):
 
 
 def test_table_shows_each_search_and_its_stages():
+    gained = {"gained": Score(210, 190, 8, 2, 10, 4, 20 / 210, 9, 9)}
     text = format_table(
         [
             SearchResult("off", 0, 61.4, Score(1000, 950, 30, 10, 10, 20, 0.05, 90, 88), {}),
-            SearchResult("on", 0, 200.0, Score(1200, 1170, 10, 10, 10, 10, 0.025, 95, 94), {"tuning": 55.0}),
+            SearchResult("on", 0, 200.0, Score(1200, 1170, 10, 10, 10, 10, 0.025, 95, 94), {"tuning": 55.0}, gained),
             SearchResult("broken", 1, 2.0, None, {}),
         ]
     ).splitlines()
     assert text[2].split() == ["off", "1,000", "950", "5.00%", "90", "88", "61"]
     assert text[3].split()[3] == "2.50%"
     assert "failed" in text[4]
-    assert text[5] == "on: tuning 55 s"
+    assert text[5] == "on, gained: 210 reported, 190 true, 8 unrelated, 2 relative, 10 misplaced"
+    assert text[6] == "on: tuning 55 s"
+
+
+def write_runs(folder, **runs):
+    """Write what each run has before the protein FDR, with a decoy of each and the same beyond the FDR."""
+    for run, rows in runs.items():
+        table = found(*rows).rename(columns=lambda c: c.removeprefix("precursor."))
+        table = table.rename(columns={"rt.observed": "rt_observed", "pg.proteins": "proteins"})
+        table = table.assign(proba=0.1, decoy=0)
+        (folder / "quant" / run).mkdir(parents=True)
+        parts = [table, table.assign(decoy=1), table.assign(qval=0.02, sequence=table["sequence"] + "K")]
+        pd.concat(parts).to_parquet(folder / "quant" / run / "psm.parquet")
+    return folder
 
 
 def test_precursors_of_runs_are_counted_before_the_protein_fdr(tmp_path):
-    reported = found(TRUE)
-    runs = reported.rename(columns=lambda c: c.removeprefix("precursor."))
-    runs = runs.rename(columns={"rt.observed": "rt_observed", "pg.proteins": "proteins"}).assign(proba=0.1, decoy=0)
-    decoy = runs.assign(decoy=1)
-    beyond = runs.assign(qval=0.02)
-    for run in ("a", "b"):
-        folder = tmp_path / "quant" / run
-        folder.mkdir(parents=True)
-        pd.concat([runs, decoy, beyond]).to_parquet(folder / "psm.parquet")
+    write_runs(tmp_path, a=[TRUE], b=[TRUE])
     assert score_runs(tmp_path, TRUTH).true == 2
     assert score_runs(tmp_path, TRUTH).reported == 2
     with pytest.raises(DataError, match="No tables of runs"):
         score_runs(tmp_path / "absent", TRUTH)
+
+
+def test_what_was_kept_gained_and_lost_is_counted_against_the_truth_run_by_run(tmp_path):
+    first = write_runs(tmp_path / "1", a=[TRUE, MISPLACED], b=[MODIFIED])
+    second = write_runs(tmp_path / "2", a=[TRUE, WRONG_CHARGE, ENTRAPMENT], b=[MODIFIED, TRUE])
+    assert score_classes(first, second, TRUTH) == {
+        "kept": Score(2, 2, 0, 0, 0, 0, 0.0, 2, 2),
+        "gained": Score(3, 1, 1, 1, 0, 1, 1 - 1 / 3, 2, 1),
+        "lost": Score(1, 0, 0, 0, 1, 0, 1.0, 1, 1),
+    }
