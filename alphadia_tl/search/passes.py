@@ -255,9 +255,7 @@ def finish_search(outcome: StepOutcome, final_folder: Path) -> StepOutcome:
     fdr = provenance["fdr"]
     with _warned(warnings, "Precursors that were kept, gained and lost were not counted"):
         provenance["between_passes"] = compare_passes(folders[0], final_folder, entrapment, claimed_fdr=fdr)
-    if entrapment.prefix is None:
-        logger.info("No error estimate: the config names no entrapment (alphadia_tl.entrapment.prefix).")
-    else:
+    if entrapment.prefix is not None:
         for folder, count in ((f, c) for f, c in zip(folders, counts, strict=True) if c is not None):
             with _warned(warnings, f"No error estimate for {folder}"):
                 count["verdict"] = UNKNOWN

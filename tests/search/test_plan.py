@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from made_inputs import searchable
 from alphadia_tl import host
 from alphadia_tl.bundle import Bundle
 from alphadia_tl.models.gate import Decision
+from alphadia_tl.search import passes
 from alphadia_tl.search.plan import TransferLearningPlan
 from alphadia_tl.speclib.regenerate import RegenerationSummary
 from alphadia_tl.step.outcome import StepOutcome
@@ -149,3 +151,16 @@ def test_jobs_get_the_configs_that_alphadia_hands_from_step_to_step(tmp_path, mo
     for step in plan.steps:
         assert handed[step] == (plan.step_folder(step), plan.step_config(step))
     assert handed["library"][1]["search"]["target_ms2_tolerance"] == 8.0
+
+
+def test_the_report_follows_each_step_and_is_of_the_last_one(tmp_path, monkeypatch):
+    """A search that fails in match between runs has the report of the pass before it, which says so."""
+    plan, outcome = made_plan(tmp_path, own={"general": {"mbr_step_enabled": True}})
+    plan._outcome, told = replace(outcome, provenance={"fdr": 0.01}), []
+    monkeypatch.setattr(SearchPlan, "run_step", lambda *_: None)
+    monkeypatch.setattr(passes, "finish_search", lambda outcome, folder: told.append((folder, outcome)))
+    for step in ("library", "mbr"):
+        plan.run_step(plan.step_folder(step), {}, step)
+    assert [folder for folder, _ in told] == [tmp_path / "library", tmp_path]
+    assert [passes.BEFORE_MBR in outcome.warnings for _, outcome in told] == [True, False]
+    assert {"library step", "mbr step"} <= told[1][1].seconds.keys()
