@@ -14,6 +14,7 @@ from alphadia_tl.entrapment.database import UNKNOWN, Entrapment, why_unknown
 from alphadia_tl.entrapment.estimate import Discoveries, FdpEstimate, combined, verdict
 from alphadia_tl.entrapment.levels import PRECURSORS, PROTEIN_GROUPS, Level, discoveries
 from alphadia_tl.entrapment.searches import compare_found
+from alphadia_tl.host.contract import TRANSFER_STEP
 from alphadia_tl.host.search_tables import SearchOutput
 
 ALL_RUNS = "all"
@@ -196,8 +197,16 @@ def class_rows_of(arm: str, between: Mapping[str, Any]) -> Iterator[Row]:
 def _why_no_decoys(first: SearchOutput, second: SearchOutput) -> dict[str, str]:
     if gone := [o.name for o in (first, second) if o.run_decoys is None]:
         return {"decoys": f"the tables of the runs are gone in {', '.join(gone)}"}
-    kinds = sorted({str((o.settings.get("fdr") or {}).get("decoy_type")) for o in (first, second)})
-    return {"decoys": f"they are made in two ways (fdr.decoy_type: {', '.join(kinds)})"} if len(kinds) > 1 else {}
+    kinds = sorted({_decoys_of(o) for o in (first, second)})
+    return {"decoys": f"they may be made in two ways ({', '.join(kinds)})"} if len(kinds) > 1 else {}
+
+
+def _decoys_of(output: SearchOutput) -> str:
+    """Return where the decoys of a search come from: a library that it was given may bring its own."""
+    library, loading = output.settings.get("library_path"), output.settings.get("library_loading") or {}
+    if library and not loading.get("drop_decoys") and not Path(library).is_relative_to(output.folder / TRANSFER_STEP):
+        return str(library)
+    return f"fdr.decoy_type: {(output.settings.get('fdr') or {}).get('decoy_type')}"
 
 
 def matched_prefix(found: Discoveries, ratio: float, limit: float) -> int:

@@ -166,7 +166,10 @@ def test_errors_of_what_was_gained_are_told_apart_from_those_of_what_was_kept(tm
         (([], []), ("diann", "diann"), "the tables of the runs are gone in off, on"),
         ((["targets", "decoys"], []), ("diann", "diann"), "the tables of the runs are gone in on"),
         ((["targets"], ["targets"]), ("diann", "diann"), "no decoy passes in either search"),
-        ((["targets", "decoys"],) * 2, ("diann", "pseudo_reverse"), "fdr.decoy_type: diann, pseudo_reverse"),
+        ((["targets", "decoys"],) * 2, ("diann", "pseudo"), "fdr.decoy_type: diann, fdr.decoy_type: pseudo"),
+        ((["targets", "decoys"],) * 2, ("diann", "given.hdf"), "given.hdf"),
+        ((["targets", "decoys"],) * 2, ("given.hdf", "given.hdf"), None),
+        ((["targets", "decoys"],) * 2, ("diann", "transfer/speclib.tuned.hdf"), None),
         ((["targets", "decoys"],) * 2, ("diann", "diann"), None),
         ((["targets", "decoys"], ["targets"]), ("diann", "diann"), None),
     ],
@@ -176,7 +179,9 @@ def test_where_decoys_say_nothing_it_is_said_why(tmp_path, runs, kinds, why):
     for arm, parts, kind in zip(("off", "on"), runs, kinds, strict=True):
         write_output(tmp_path / arm, tables["targets"], fdr=0.01)
         config = yaml.safe_load((tmp_path / arm / "frozen_config.yaml").read_text())
-        config["fdr"]["decoy_type"] = kind
+        config["fdr"]["decoy_type"] = kind.replace("given.hdf", "diann").replace("transfer/speclib.tuned.hdf", "diann")
+        if kind.endswith(".hdf"):
+            config["library_path"] = str(tmp_path / kind) if kind == "given.hdf" else str(tmp_path / arm / kind)
         (tmp_path / arm / "frozen_config.yaml").write_text(yaml.safe_dump(config))
         if parts:
             write_runs(tmp_path / arm, *(tables[part] for part in parts))
