@@ -10,6 +10,7 @@ import torch
 
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.tasks.metrics import charge_cross_entropy, fit_calibration, spectral_similarity
+from alphadia_tl.tasks.scalar import mobility_per_ccs
 from finetuning.domains import Domain, Split, Table
 
 N_BOOTSTRAP = 1000
@@ -28,7 +29,7 @@ class Scores:
     headline, tail : float
         The headline (median; mean for charge) and the 95th percentile (5th for MS2).
     raw : float
-        Median error without calibration (RT only, else equal to the headline).
+        Median error without calibration (RT and CCS, else equal to the headline).
     """
 
     rows: np.ndarray
@@ -60,10 +61,12 @@ class Scorer:
         return np.abs(curve(predicted) - target), np.abs(predicted - target)
 
     def _ccs(self) -> tuple[np.ndarray, np.ndarray]:
-        df = self.split.test.df
-        target = df["ccs"].to_numpy()
-        error = np.abs(self.ours.predict_ccs_array(df) - target) / target
-        return error, error
+        known, test = self.split.calibration.df, self.split.test.df
+        scale = mobility_per_ccs(known)
+        curve = fit_calibration(self.ours.predict_ccs_array(known) * scale, known["ccs"].to_numpy() * scale)
+        predicted, target = self.ours.predict_ccs_array(test), test["ccs"].to_numpy()
+        scale = mobility_per_ccs(test)
+        return np.abs(curve(predicted * scale) / scale - target) / target, np.abs(predicted - target) / target
 
     def _charge(self) -> tuple[np.ndarray, np.ndarray]:
         forms, observed = charge_states(self.split.test)

@@ -14,9 +14,11 @@ from finetuning.cells import Cell, cell_of
 
 HIGHER = {"ms2"}
 NOT_RUN = "–"
+#: Key of rows of alphaDIA's MS2 tuner that were measured while it was taught zeros for what was not measured.
+ZEROS, MARK = "unmeasured_as_zeros", " †"
 UNIT = {
     "rt": "median (95th percentile) of the absolute error after calibration, in thousandths of the gradient",
-    "ccs": "median (95th percentile) of the relative error, in per mille",
+    "ccs": "median (95th percentile) of the relative error after calibration of the mobility, in per mille",
     "ms2": "median (5th percentile) spectral angle, in thousandths",
     "charge": "mean cross entropy, in thousandths",
 }
@@ -40,6 +42,7 @@ def report(rows: list[dict[str, Any]], cells: Iterable[Cell], page: Path) -> Non
         print("There are no results yet.")
         return
     frame["model"] = frame["domain"].str.split("/").str[0]
+    frame[ZEROS] = frame[ZEROS].eq(True) if ZEROS in frame else False
     missing = sorted(wanted - {cell_of(r) for r in rows})
     text = "\n\n".join(
         part for part in (sizes_table(frame), never_worse(frame), noise_table(frame), sweep_table(frame)) if part
@@ -94,7 +97,7 @@ def _size_line(domain: str, size: int, stock: pd.DataFrame, ours: pd.DataFrame, 
         str(size or "all"),
         str(len(ours)),
         f"{1000 * ours['pretrained'].iloc[0]:.1f}",
-        _spread(stock["tuned"]) if len(stock) else NOT_RUN,
+        _spread(stock["tuned"]) + MARK * bool(stock[ZEROS].any()) if len(stock) else NOT_RUN,
         *([] if other is None else [_spread(other) if len(other) else NOT_RUN]),
         _spread(ours["shipped"]),
         f"{100 * change:+.0f} %" if len(stock) else NOT_RUN,

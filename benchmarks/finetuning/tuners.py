@@ -24,6 +24,7 @@ from finetuning.domains import DATA, FRAG_TYPES, Domain, Table
 NCE, INSTRUMENT = 30.0, "Lumos"
 DEVICE = "gpu" if torch.cuda.is_available() else "cpu"
 CONFIDENCE = 0.95
+UNMEASURED = -1.0
 STOCK_KEYS = (
     "batch_size",
     "max_lr",
@@ -127,9 +128,10 @@ def stock_settings() -> dict[str, Any]:
 def tune_stock(domain: Domain, table: Table, seed: int, *, of_class: bool = False) -> Tuned:
     """Tune with alphaDIA's own manager and defaults: those of its config, or with ``of_class`` those of the class.
 
-    It is helped in two things: its random numbers are seeded, which it does not do itself, and the
-    weights of the benchmark are the ones it finds installed. Where it fails, the message is kept and
-    the pretrained model counts as its result.
+    It is helped in three things: its random numbers are seeded, which it does not do itself, the
+    weights of the benchmark are the ones it finds installed, and fragments that were not measured
+    count for nothing (`leave_out_unmeasured`). Where it fails, the message is kept and the
+    pretrained model counts as its result.
     """
     import alphadia.reporting.reporting  # noqa: F401  gives loggers the level that the tuner logs at
     from alphadia.transferlearning.train import FinetuneManager as StockManager
@@ -144,7 +146,8 @@ def tune_stock(domain: Domain, table: Table, seed: int, *, of_class: bool = Fals
     started = time.perf_counter()
     try:
         if domain.model == "ms2":
-            stock.finetune_ms2(df, table.fragments.copy())  # type: ignore[union-attr]
+            leave_out_unmeasured(stock)
+            stock.finetune_ms2(df, table.fragments.where(table.mask, UNMEASURED))  # type: ignore[union-attr]
         else:
             getattr(stock, f"finetune_{domain.model}")(df)
     except Exception as e:  # what fails in the other tuner is a result, not an error of the benchmark
@@ -153,6 +156,32 @@ def tune_stock(domain: Domain, table: Table, seed: int, *, of_class: bool = Fals
     network = getattr(stock, f"{domain.model}_model").model
     state = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
     return Tuned(state, state, seconds, len(epochs), "always used")
+
+
+def measured_loss(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return the mean absolute error, alphaDIA's loss, of the fragments that were measured."""
+    measured = target >= 0
+    return torch.nn.functional.l1_loss(predicted[measured], target[measured])
+
+
+def leave_out_unmeasured(stock: Any) -> None:
+    """Let alphaDIA's tuner neither learn from targets below 0 nor stop by them.
+
+    It validates predictions of which the highest peak of each spectrum is 1: here the highest measured one.
+    """
+    evaluate = stock._evaluate_metrics
+    stock.ms2_model.loss_func = measured_loss
+
+    def evaluate_measured(test_input: dict[str, Any], *args: Any) -> Any:
+        measured = test_input["target"].to_numpy() >= 0
+        df, predicted = test_input["psm_df"], test_input["predicted"].where(measured, 0.0)
+        start, stop = df["frag_start_idx"].to_numpy(), df["frag_stop_idx"].to_numpy()
+        apex = np.maximum.reduceat(predicted.to_numpy().max(axis=1), start)
+        predicted = predicted.div(np.repeat(np.where(apex > 0, apex, 1), stop - start), axis=0)
+        target = test_input["target"].where(measured, 0.0)
+        return evaluate({"psm_df": df, "predicted": predicted, "target": target}, *args)
+
+    stock._evaluate_metrics = evaluate_measured
 
 
 @contextlib.contextmanager

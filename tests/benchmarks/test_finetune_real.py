@@ -81,3 +81,26 @@ def test_stock_gets_the_settings_that_its_config_gives_it():
 
     assert stock_settings()["max_lr"] == 1e-4
     assert stock_settings()["batch_size"] == 2000
+
+
+def test_alphadias_tuner_neither_learns_nor_stops_by_what_was_not_measured():
+    import torch
+    from finetuning.tuners import UNMEASURED, leave_out_unmeasured
+
+    class Stock:
+        ms2_model = type("Model", (), {})()
+
+        def _evaluate_metrics(self, test_input, *args):
+            return test_input
+
+    stock = Stock()
+    leave_out_unmeasured(stock)
+    target = torch.tensor([1.0, UNMEASURED, 0.25])
+    losses = [stock.ms2_model.loss_func(torch.tensor([0.5, wild, 0.25]), target) for wild in (0.0, 9.0)]
+    assert losses == [0.25, 0.25]
+    df = pd.DataFrame({"frag_start_idx": [0, 2], "frag_stop_idx": [2, 3]})
+    target = pd.DataFrame({"b_z1": [UNMEASURED, 0.5, 1.0], "y_z1": [1.0, 0.0, UNMEASURED]})
+    predicted = pd.DataFrame({"b_z1": [1.0, 0.25, 0.5], "y_z1": [0.5, 0.125, 1.0]})
+    seen = stock._evaluate_metrics({"psm_df": df, "predicted": predicted, "target": target}, 1)
+    assert seen["target"].to_numpy().tolist() == [[0, 1], [0.5, 0], [1, 0]]
+    assert seen["predicted"].to_numpy().tolist() == [[0, 1], [0.5, 0.25], [1, 0]]
