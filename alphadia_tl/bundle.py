@@ -41,6 +41,8 @@ class Bundle:
     provenance = Inside("alphadia_tl.yaml")
     # Spectral library of the second pass.
     tuned_library = Inside("speclib.tuned.hdf")
+    # Precursors of the final pass that have positional isomers in the library, and which sites are ambiguous.
+    sites = Inside("sites.transfer.tsv")
     # What was learnt about each modification.
     modifications = Inside("modifications.transfer.tsv")
     # Held-out rows of all models with what was predicted before and after; a few spectra, fragment by fragment.

@@ -30,6 +30,7 @@ LIBRARY_STEP = "library"
 MBR_STEP = "mbr"
 QUANT_FOLDER = "quant"
 PSM_FILE = "psm.parquet"
+ISOMERS_FILE = "isomers.parquet"  # of the plugin, beside it
 TRANSFER_FRAGMENTS_FILE = "frag.transfer.parquet"
 SPECLIB_FILE = "speclib.hdf"
 MBR_LIBRARY_FILE = "speclib.mbr.hdf"

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from alphadia_tl.errors import LibraryError, TransferLearningError
-from alphadia_tl.host.contract import PRECURSOR
+from alphadia_tl.files import write_table
+from alphadia_tl.host.contract import ISOMERS_FILE, PRECURSOR
 
 if TYPE_CHECKING:
     import numpy as np
@@ -239,3 +240,62 @@ def classifiers_that_fail_start_again() -> Iterator[list[int]]:
 
     with replaced(alphadia.fdr.fdr, "perform_fdr", perform_until_it_separates):
         yield starts
+
+
+def isomer_groups(precursor_df: pd.DataFrame) -> pd.Series:
+    """Number the precursors that differ in the sites of their modifications alone; the others are left out.
+
+    Modifications are the same whatever residue they are on: Phospho@S and Phospho@T. Decoys are left out.
+    """
+    df = precursor_df[(precursor_df["mods"].fillna("") != "") & (precursor_df["decoy"] == 0)]
+    mods = df["mods"].astype(object)
+    kinds = {m: ";".join(sorted(name.rpartition("@")[0] for name in m.split(";"))) for m in mods.unique()}
+    same = ["sequence", "charge", "channel"]
+    df = df[[*same, "mods", "mod_sites"]].assign(kinds=mods.map(kinds))
+    df = df[df.duplicated([*same, "kinds"], keep=False)]
+    return df.groupby([*same, "kinds"], sort=False).ngroup()
+
+
+@contextmanager
+def isomers_are_noted() -> Iterator[None]:
+    """Let searches leave beside what they found in a run also what spoke for its positional isomers there.
+
+    Fragment competition removes the worse of two isomers at the same time. The table holds all candidates of the
+    precursors found and of their isomers, with the probability (low is good) that the FDR classifier gives each.
+    """
+    import alphadia.fdr.fdr
+    import pandas as pd
+    from alphadia.workflow.peptidecentric.peptidecentric import PeptideCentricWorkflow
+
+    extract = PeptideCentricWorkflow.extraction
+
+    def extract_and_note(workflow: Any) -> Any:
+        path = Path(workflow.path) / ISOMERS_FILE
+        path.unlink(missing_ok=True)
+        library = workflow.spectral_library.precursor_df
+        groups = isomer_groups(library)
+        known = library.loc[groups.index, ["precursor_idx", *PRECURSOR]].assign(group=groups)
+        noted: list[pd.DataFrame] = []
+        perform = alphadia.fdr.fdr.perform_fdr
+
+        def perform_and_note(classifier: Any, columns: list[str], psm_df: Any, *arguments: Any, **more: Any) -> Any:
+            scored = perform(classifier, columns, psm_df, *arguments, **more)
+            rows = psm_df[psm_df["precursor_idx"].isin(known["precursor_idx"])]
+            rows = rows[rows[columns].notna().all(axis=1)]
+            if len(rows) and classifier.fitted:
+                proba = classifier.predict_proba(rows[columns].to_numpy())[:, 1]
+                noted.append(rows[["precursor_idx", "rt_observed", "fwhm_rt"]].assign(proba=proba))
+            return scored
+
+        if known.empty:
+            return extract(workflow)
+        with replaced(alphadia.fdr.fdr, "perform_fdr", perform_and_note):
+            found = extract(workflow)
+        if noted:
+            table = pd.concat(noted).merge(known, on="precursor_idx").drop(columns="precursor_idx")
+            there = known.loc[known["precursor_idx"].isin(found[0]["precursor_idx"]), "group"]
+            write_table(path, table[table["group"].isin(there)].reset_index(drop=True))
+        return found
+
+    with replaced(PeptideCentricWorkflow, "extraction", extract_and_note):
+        yield

@@ -19,6 +19,7 @@ from alphadia_tl.host.run_facts import read_run_facts
 from alphadia_tl.library import fragments, runs, selection
 from alphadia_tl.library.fragments import Bools, Floats
 from alphadia_tl.library.retention import RunTimes, normalize, run_times, to_unit
+from alphadia_tl.library.sites import without_ambiguous
 from alphadia_tl.library.transfer_library import TransferLibrary
 from alphadia_tl.settings import TransferLibrarySettings
 
@@ -136,7 +137,7 @@ def _distinct(folders: Sequence[str | Path]) -> list[Path]:
 
 def _add_run(best: BestObservations, folder: Path, settings: TransferLibrarySettings, wanted: Wanted, salt: str) -> str:
     """Merge one run; return why it was left out, or an empty text."""
-    new_df = runs.read_precursors(folder, fdr=wanted.fdr)
+    new_df = without_ambiguous(runs.read_precursors(folder, fdr=wanted.fdr), folder)
     new_df[selection.KEY_COLUMN] = selection.precursor_keys(new_df)
     if len(new_df) < 2:
         found = "only one precursor" if len(new_df) else "no precursor"

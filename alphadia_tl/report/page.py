@@ -71,6 +71,7 @@ def _scores(rows: pd.DataFrame) -> dict[str, Any]:
 QUANTITIES = (
     ("precursors", "Precursors"),
     ("precursors_before_protein_fdr", "before the protein FDR"),
+    ("ambiguous_sites", "with ambiguous sites"),
     ("proteins", "Protein groups"),
 )
 NOT_MEASURED = "not measured"

@@ -17,8 +17,10 @@ from alphadia_tl import host
 from alphadia_tl.entrapment.database import UNKNOWN
 from alphadia_tl.entrapment.searches import compare_passes, count_before_protein_fdr, estimate_pass, is_after_mbr
 from alphadia_tl.errors import DataError, QuantificationError
+from alphadia_tl.host.contract import PRECURSOR
 from alphadia_tl.host.plan import HostPlan
 from alphadia_tl.host.search_output import count_identifications
+from alphadia_tl.library.sites import read_sites, write_sites
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.weights import prediction_config
 from alphadia_tl.search import done
@@ -41,6 +43,7 @@ FIRST_PASS_CONFIG: dict[str, Any] = {
     "transfer_learning": {"enabled": False},
 }
 BEFORE_PROTEIN_FDR = "precursors_before_protein_fdr"
+AMBIGUOUS_SITES = "ambiguous_sites"
 BEFORE_MBR = "Match between runs has not ended: what is told of the second pass is of the pass before it."
 FEWER = 0.95  # of the precursors: about what searches with other random states differ by, and some
 
@@ -251,6 +254,13 @@ def finish_search(outcome: StepOutcome, final_folder: Path) -> StepOutcome:
     with _warned(warnings, "Precursors before the protein FDR were not counted"):
         warnings += _look_before_protein_fdr(folders, counts, outcome.provenance.get("fdr"))
     provenance = dict(outcome.provenance)
+    for folder, count in zip(folders, counts, strict=True):
+        with _warned(warnings, f"Ambiguous sites were not counted for {folder}"):
+            sites = read_sites(folder, provenance.get("fdr") or 1.0)
+            if folder == final_folder:
+                write_sites(outcome.bundle.sites, sites)
+            if count is not None and sites is not None:
+                count[AMBIGUOUS_SITES] = len(sites[sites["site_ambiguous"]].drop_duplicates(PRECURSOR))
     entrapment = EntrapmentSettings.from_mapping((provenance.get("alphadia_tl") or {}).get("entrapment"))
     fdr = provenance["fdr"]
     with _warned(warnings, "Precursors that were kept, gained and lost were not counted"):

@@ -95,7 +95,11 @@ class TransferLearningPlan(HostPlan):
             return
         try:
             check_search(host.deep_merge(self._written, self.command_line), self.folder)
-            with the_only_search(self.folder), host.classifiers_that_fail_start_again() as self._classifier_starts:
+            with (
+                the_only_search(self.folder),
+                host.isomers_are_noted(),
+                host.classifiers_that_fail_start_again() as self._classifier_starts,
+            ):
                 if self.force:
                     forget(self.folder)
                 super().run_plan()

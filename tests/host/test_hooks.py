@@ -15,7 +15,10 @@ from alphadia_tl.host.hooks import (
     MAX_NEW_STARTS,
     checked_loader,
     classifiers_that_fail_start_again,
+    isomer_groups,
+    isomers_are_noted,
     prediction_class,
+    replaced,
     separates,
 )
 from alphadia_tl.models.manager import FinetuneManager
@@ -118,6 +121,73 @@ def test_a_classifier_failed_where_many_share_the_best_probability_whoever_they_
     scored = pd.DataFrame({"proba": proba, "qval": 0.02})
     scored["decoy"] = (np.arange(len(scored)) < decoys * len(scored)).astype(int)
     assert separates(scored) is expected
+
+
+def forms(*rows):
+    """Make a library of precursors: sequence, mods, sites, and what is not charge 2, channel 0 and a target."""
+    made = [dict(zip(("sequence", "mods", "mod_sites"), row, strict=False)) | {"charge": 2} for row in rows]
+    given = [row[3] if len(row) > 3 else {} for row in rows]
+    table = pd.DataFrame([{"channel": 0, "decoy": 0, **row, **more} for row, more in zip(made, given, strict=True)])
+    return table.assign(precursor_idx=np.arange(len(table)))
+
+
+P, T = ("ASTSK", "Phospho@S", "2"), ("ASTSK", "Phospho@T", "3")
+
+
+@pytest.mark.parametrize(
+    ("library", "rows"),
+    [
+        pytest.param(forms(P, T, ("GGK", "", "")), [0, 1], id="on_another_residue"),
+        pytest.param(forms(P, ("ASTSK", "Phospho@S", "4"), T), [0, 1, 2], id="three"),
+        pytest.param(forms(("AMGMK", "Oxidation@M", "2"), ("AMGMK", "Oxidation@M", "4")), [0, 1], id="oxidation"),
+        pytest.param(forms(("AKGKR", "GlyGly@K", "2"), ("AKGKR", "GlyGly@K", "4")), [0, 1], id="ubiquitin"),
+        pytest.param(forms(P, (*T, {"charge": 3})), [], id="another_charge"),
+        pytest.param(forms(P, (*T, {"channel": 4})), [], id="another_channel"),
+        pytest.param(forms(P, (*T, {"decoy": 1})), [], id="a_decoy"),
+        pytest.param(forms(P, ("ASTSK", "Acetyl@K", "5")), [], id="another_modification"),
+        pytest.param(forms(P, ("ASTSK", "", "")), [], id="unmodified"),
+        pytest.param(forms(("ASTSK", None, None), P), [], id="missing_text"),
+    ],
+)
+def test_isomers_differ_in_the_sites_of_the_same_modifications_alone(library, rows):
+    groups = isomer_groups(library)
+    assert groups.index.tolist() == rows
+    assert groups.nunique() == bool(rows)
+
+
+@pytest.mark.parametrize("isomers", [True, False])
+def test_a_search_leaves_what_speaks_for_the_isomers_of_what_it_found(candidates, tmp_path, isomers):
+    from alphadia.workflow.peptidecentric.peptidecentric import PeptideCentricWorkflow
+
+    columns = {"sequence": "ASTSK", "mods": "Phospho@S", "charge": 2}
+    library = candidates[["precursor_idx", "decoy", "channel"]].assign(**columns)
+    library["sequence"] = [f"A{i}" for i in range(len(library))]
+    library["mod_sites"] = "2"
+    if isomers:
+        library.loc[1, ["sequence", "mod_sites"]] = ["A0", "4"]
+        library.loc[1998:1999, "sequence"] = "A1998"
+
+    class Workflow:
+        path = tmp_path
+        spectral_library = type("Library", (), {"precursor_df": library})
+
+    def extraction(workflow):
+        scored = perform(Stuck(0), candidates.assign(rt_observed=9.0, fwhm_rt=4.0))
+        return scored[scored["qval"] < 0.01], None
+
+    (tmp_path / "isomers.parquet").write_text("of an earlier call")
+    with replaced(PeptideCentricWorkflow, "extraction", extraction):
+        with isomers_are_noted(), classifiers_that_fail_start_again():
+            found, _ = PeptideCentricWorkflow.extraction(Workflow)
+        assert PeptideCentricWorkflow.extraction is extraction
+    pd.testing.assert_frame_equal(found, extraction(None)[0])
+    assert (tmp_path / "isomers.parquet").exists() == isomers
+    if isomers:
+        noted = pd.read_parquet(tmp_path / "isomers.parquet")
+        assert noted["sequence"].tolist() == ["A0", "A0"]
+        assert sorted(noted["mod_sites"]) == ["2", "4"]
+        assert len(set(noted["group"])) == 1
+        np.testing.assert_allclose(noted["proba"], found.set_index("precursor_idx")["proba"].loc[[0, 1]], rtol=1e-5)
 
 
 KEY = ["sequence", "mods", "mod_sites", "charge"]
