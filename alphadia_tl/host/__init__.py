@@ -11,7 +11,7 @@ from alphadia_tl.host.contract import (
     TRANSFER_STEP, check_host, default_config, host_version, tolerated_keys,
 )
 from alphadia_tl.host.hooks import (
-    as_user_error, classifiers_that_fail_start_again, isomers_are_noted, parse_command_line, run_command_line,
+    as_user_error, classifiers_that_fail_start_again, one_isomer_explains_a_peak, parse_command_line, run_command_line,
     start_logging, user_error_class,
 )
 from alphadia_tl.host.steps import (
@@ -23,8 +23,8 @@ from alphadia_tl.host.steps import (
 __all__ = [
     "EXIT_USER_ERROR", "EXIT_WRONG_FLAG", "LIBRARY_STEP", "MBR_STEP", "PROGRESS_LEVEL", "QUANT_FOLDER",
     "SPECLIB_FILE", "TRANSFER_STEP", "as_user_error", "check_host", "classifiers_that_fail_start_again",
-    "combine_runs", "config_of", "deep_merge", "default_config", "effective_config", "host_version",
-    "isomers_are_noted", "make_library", "make_step", "missing_runs_are_searched", "parse_command_line",
+    "combine_runs", "config_of", "deep_merge", "default_config", "effective_config", "host_version", "make_library",
+    "make_step", "missing_runs_are_searched", "one_isomer_explains_a_peak", "parse_command_line",
     "precursors_to_predict", "quant_folder", "register_modifications", "reuse_quantification", "run_command_line",
     "run_first_pass", "run_search", "search_only", "search_run", "start_logging", "tolerated_keys",
     "user_error_class", "with_absolute_paths",

@@ -245,23 +245,41 @@ def classifiers_that_fail_start_again() -> Iterator[list[int]]:
 def isomer_groups(precursor_df: pd.DataFrame) -> pd.Series:
     """Number the precursors that differ in the sites of their modifications alone; the others are left out.
 
-    Modifications are the same whatever residue they are on: Phospho@S and Phospho@T. Decoys are left out.
+    Modifications are the same whatever residue they are on: Phospho@S and Phospho@T. Decoys have groups of their own.
     """
-    df = precursor_df[(precursor_df["mods"].fillna("") != "") & (precursor_df["decoy"] == 0)]
+    df = precursor_df[precursor_df["mods"].fillna("") != ""]
     mods = df["mods"].astype(object)
     kinds = {m: ";".join(sorted(name.rpartition("@")[0] for name in m.split(";"))) for m in mods.unique()}
-    same = ["sequence", "charge", "channel"]
+    same = ["sequence", "charge", "channel", "decoy"]
     df = df[[*same, "mods", "mod_sites"]].assign(kinds=mods.map(kinds))
     df = df[df.duplicated([*same, "kinds"], keep=False)]
     return df.groupby([*same, "kinds"], sort=False).ngroup()
 
 
-@contextmanager
-def isomers_are_noted() -> Iterator[None]:
-    """Let searches leave beside what they found in a run also what spoke for its positional isomers there.
+def best_of_isomers(found_df: pd.DataFrame, groups: pd.Series, width: float) -> NDArray[np.bool_]:
+    """Return which precursors stay (n,): none of their isomers, found not farther away than ``width``, fits better.
 
-    Fragment competition removes the worse of two isomers at the same time. The table holds all candidates of the
-    precursors found and of their isomers, with the probability (low is good) that the FDR classifier gives each.
+    ``found_df`` has precursor_idx, rt_observed (s, as the width) and proba (low is good); ``groups`` has the number of
+    `isomer_groups` by precursor_idx. Of equal ones the first in the library stays.
+    """
+    import numpy as np
+
+    rows = found_df[["precursor_idx", "rt_observed", "proba"]].assign(row=np.arange(len(found_df)))
+    rows = rows.assign(group=rows["precursor_idx"].map(groups)).dropna(subset=["group"])
+    pairs = rows.merge(rows, on="group", suffixes=("", "_isomer"))
+    tied, better = pairs["proba_isomer"] == pairs["proba"], pairs["proba_isomer"] < pairs["proba"]
+    better |= tied & (pairs["precursor_idx_isomer"] < pairs["precursor_idx"])
+    near = (pairs["rt_observed"] - pairs["rt_observed_isomer"]).abs() <= width
+    return ~np.isin(np.arange(len(found_df)), pairs.loc[better & near, "row"])
+
+
+@contextmanager
+def one_isomer_explains_a_peak() -> Iterator[None]:
+    """Let searches report of positional isomers in one peak the best, and leave what spoke for the others beside it.
+
+    alphaDIA's fragment competition removes the worse of two within 3 s; here they are as far apart as a peak is wide at
+    half height (the median of the run's candidates), targets and decoys alike. The table holds all candidates of the
+    target precursors found and of their isomers, with the probability (low is good) that the FDR classifier gives each.
     """
     import alphadia.fdr.fdr
     import pandas as pd
@@ -269,12 +287,12 @@ def isomers_are_noted() -> Iterator[None]:
 
     extract = PeptideCentricWorkflow.extraction
 
-    def extract_and_note(workflow: Any) -> Any:
+    def extract_and_keep_the_best(workflow: Any) -> Any:
         path = Path(workflow.path) / ISOMERS_FILE
         path.unlink(missing_ok=True)
         library = workflow.spectral_library.precursor_df
         groups = isomer_groups(library)
-        known = library.loc[groups.index, ["precursor_idx", *PRECURSOR]].assign(group=groups)
+        known = library.loc[groups.index, ["precursor_idx", "decoy", *PRECURSOR]].assign(group=groups)
         noted: list[pd.DataFrame] = []
         perform = alphadia.fdr.fdr.perform_fdr
 
@@ -290,12 +308,17 @@ def isomers_are_noted() -> Iterator[None]:
         if known.empty:
             return extract(workflow)
         with replaced(alphadia.fdr.fdr, "perform_fdr", perform_and_note):
-            found = extract(workflow)
+            found, fragments = extract(workflow)
         if noted:
-            table = pd.concat(noted).merge(known, on="precursor_idx").drop(columns="precursor_idx")
-            there = known.loc[known["precursor_idx"].isin(found[0]["precursor_idx"]), "group"]
-            write_table(path, table[table["group"].isin(there)].reset_index(drop=True))
-        return found
+            table = pd.concat(noted).merge(known, on="precursor_idx")
+            stays = best_of_isomers(found, known.set_index("precursor_idx")["group"], float(table["fwhm_rt"].median()))
+            logger.info(f"{(~stays).sum():,} of {len(stays):,} precursors gave way to a positional isomer in one peak.")
+            found = found[stays]
+            fragments = fragments[fragments["precursor_idx"].isin(found["precursor_idx"])]
+            there = known.loc[known["precursor_idx"].isin(found["precursor_idx"]), "group"]
+            table = table[table["group"].isin(there) & (table["decoy"] == 0)].drop(columns=["precursor_idx", "decoy"])
+            write_table(path, table.reset_index(drop=True))
+        return found, fragments
 
-    with replaced(PeptideCentricWorkflow, "extraction", extract_and_note):
+    with replaced(PeptideCentricWorkflow, "extraction", extract_and_keep_the_best):
         yield

@@ -25,7 +25,7 @@ from alphadia_tl.host.hooks import (
     Predictor,
     checked_loader,
     classifiers_that_fail_start_again,
-    isomers_are_noted,
+    one_isomer_explains_a_peak,
     prediction_class,
     replaced,
     with_charges,
@@ -366,7 +366,7 @@ def search_run(step: Any, raw_path: str, *, first_pass: bool) -> Failure | None:
     with (
         first_pass_search() if first_pass else nullcontext(),
         classifiers_that_fail_start_again(),
-        isomers_are_noted(),
+        one_isomer_explains_a_peak(),
         replaced(alphadia.search_step, "SearchPlanOutput", NoTables),
         replaced(alphadia.search_step, "_log_exception_event", note),
     ):

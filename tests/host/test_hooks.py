@@ -13,10 +13,11 @@ from alphadia_tl import host
 from alphadia_tl.errors import LibraryError, WeightsError
 from alphadia_tl.host.hooks import (
     MAX_NEW_STARTS,
+    best_of_isomers,
     checked_loader,
     classifiers_that_fail_start_again,
     isomer_groups,
-    isomers_are_noted,
+    one_isomer_explains_a_peak,
     prediction_class,
     replaced,
     separates,
@@ -144,6 +145,7 @@ P, T = ("ASTSK", "Phospho@S", "2"), ("ASTSK", "Phospho@T", "3")
         pytest.param(forms(P, (*T, {"charge": 3})), [], id="another_charge"),
         pytest.param(forms(P, (*T, {"channel": 4})), [], id="another_channel"),
         pytest.param(forms(P, (*T, {"decoy": 1})), [], id="a_decoy"),
+        pytest.param(forms((*P, {"decoy": 1}), (*T, {"decoy": 1})), [0, 1], id="two_decoys"),
         pytest.param(forms(P, ("ASTSK", "Acetyl@K", "5")), [], id="another_modification"),
         pytest.param(forms(P, ("ASTSK", "", "")), [], id="unmodified"),
         pytest.param(forms(("ASTSK", None, None), P), [], id="missing_text"),
@@ -153,6 +155,25 @@ def test_isomers_differ_in_the_sites_of_the_same_modifications_alone(library, ro
     groups = isomer_groups(library)
     assert groups.index.tolist() == rows
     assert groups.nunique() == bool(rows)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "proba", "stays"),
+    [
+        pytest.param([9, 12], [0.1, 0.2], [0], id="the_worse_gives_way"),
+        pytest.param([9, 14], [0.1, 0.2], [0, 1], id="another_peak"),
+        pytest.param([9, 9], [0.1, 0.1], [0], id="equal_ones"),
+        pytest.param([9, 10, 11], [0.3, 0.1, 0.2], [1], id="the_best_of_three"),
+        pytest.param([9, 12, 15], [0.1, 0.2, 0.3], [0], id="a_chain"),
+        pytest.param([9, 9], [np.nan, 0.1], [0, 1], id="without_a_score"),
+        pytest.param([], [], [], id="nothing_found"),
+    ],
+)
+def test_of_isomers_in_one_peak_the_best_is_reported(seconds, proba, stays):
+    found = pd.DataFrame({"precursor_idx": range(len(seconds)), "rt_observed": seconds, "proba": proba}, dtype=float)
+    groups = pd.Series(7, index=range(len(seconds)))
+    assert np.flatnonzero(best_of_isomers(found, groups, 4.0)).tolist() == stays
+    assert best_of_isomers(found, groups.iloc[:0], 4.0).all()
 
 
 @pytest.mark.parametrize("isomers", [True, False])
@@ -173,21 +194,28 @@ def test_a_search_leaves_what_speaks_for_the_isomers_of_what_it_found(candidates
 
     def extraction(workflow):
         scored = perform(Stuck(0), candidates.assign(rt_observed=9.0, fwhm_rt=4.0))
-        return scored[scored["qval"] < 0.01], None
+        found = scored[scored["qval"] < 0.01]
+        return found, found[["precursor_idx"]].merge(pd.DataFrame({"number": [1, 2]}), how="cross")
 
     (tmp_path / "isomers.parquet").write_text("of an earlier call")
     with replaced(PeptideCentricWorkflow, "extraction", extraction):
-        with isomers_are_noted(), classifiers_that_fail_start_again():
-            found, _ = PeptideCentricWorkflow.extraction(Workflow)
+        with one_isomer_explains_a_peak(), classifiers_that_fail_start_again():
+            found, fragments = PeptideCentricWorkflow.extraction(Workflow)
         assert PeptideCentricWorkflow.extraction is extraction
-    pd.testing.assert_frame_equal(found, extraction(None)[0])
+    everything = extraction(None)[0]
+    gone = set(everything["precursor_idx"]) - set(found["precursor_idx"])
+    worse = everything.set_index("precursor_idx")["proba"].loc[[0, 1]].idxmax()
+    assert gone == ({worse} if isomers else set())
+    assert set(fragments["precursor_idx"]) == set(found["precursor_idx"])
     assert (tmp_path / "isomers.parquet").exists() == isomers
     if isomers:
         noted = pd.read_parquet(tmp_path / "isomers.parquet")
         assert noted["sequence"].tolist() == ["A0", "A0"]
         assert sorted(noted["mod_sites"]) == ["2", "4"]
         assert len(set(noted["group"])) == 1
-        np.testing.assert_allclose(noted["proba"], found.set_index("precursor_idx")["proba"].loc[[0, 1]], rtol=1e-5)
+        np.testing.assert_allclose(
+            noted["proba"], everything.set_index("precursor_idx")["proba"].loc[[0, 1]], rtol=1e-5
+        )
 
 
 KEY = ["sequence", "mods", "mod_sites", "charge"]
