@@ -82,8 +82,9 @@ def _by_entrapment(rows: pd.DataFrame, entrapment: Entrapment) -> dict[str, Any]
     estimate = entrapment.estimate([replace(d, twin_key=None) for d in found])
     if not estimate.n_target + estimate.n_entrapment:
         return {}
-    interval = [estimate.interval_low, estimate.interval_high]
-    return {"entrapment": estimate.n_entrapment, "fdp": estimate.combined, "fdp_interval": interval}
+    # of a few, mostly wrong ones the formula gives more than all
+    value, *interval = (min(1.0, v) for v in (estimate.combined, estimate.interval_low, estimate.interval_high))
+    return {"entrapment": estimate.n_entrapment, "fdp": value, "fdp_interval": interval}
 
 
 def compare_passes(

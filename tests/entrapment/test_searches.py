@@ -320,6 +320,9 @@ def test_a_twin_counts_as_wrong_in_its_class_whichever_class_its_target_is_in(tm
     settings = EntrapmentSettings(prefix=PREFIX, twins=str(tmp_path / "db.twins.tsv"), ratio=1.0)
     errors = compare_passes(first, second, settings, claimed_fdr=0.01)["errors"]
     assert errors["gained"]["fdp"] == 1.0  # 1 (1 + 1 / 1) / 2
+    few = EntrapmentSettings(prefix=PREFIX, twins=settings.twins, ratio=0.2)
+    gained = compare_passes(first, second, few, claimed_fdr=0.01)["errors"]["gained"]
+    assert gained["fdp"] == gained["fdp_interval"][1] == 1.0  # not 1 (1 + 1 / 0.2) / 2
     assert errors["kept"]["fdp"] == 0
     assert errors["kept"]["fdp_interval"][1] > 0
     assert errors["lost"] == {}
