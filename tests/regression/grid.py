@@ -79,11 +79,11 @@ class Arm:
 #: In the order in which they are run: `on` finds the window of others.
 ARMS = {
     "off": Arm("one pass"),
-    "on": Arm("tuned, RT window", {"alphadia_tl": {"enabled": True}}),
+    "on": Arm("tuned, window", {"alphadia_tl": {"enabled": True}}),
     "on_wide": Arm("tuned", {"alphadia_tl": {"enabled": True, "rt_tolerance": None}}),
-    "off_near": Arm("one pass, RT window", window=True),
-    "oracle_near": Arm("perfect library, RT window", oracle=True, window=True),
-    "stock": Arm("alphaDIA's transfer step", {"general": {"transfer_step_enabled": True}}),
+    "off_near": Arm("one pass, window", window=True),
+    "oracle_near": Arm("perfect library, window", oracle=True, window=True),
+    "stock": Arm("transfer step", {"general": {"transfer_step_enabled": True}}),
     "memorised": Arm("wrong on purpose", memorised=True),
 }
 CELLS = [

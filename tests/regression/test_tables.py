@@ -33,8 +33,8 @@ def test_a_kind_of_search_has_a_line_with_the_classes_of_its_errors_over_all_ran
     rows = [row("off", 94), row("off", 194, state=2, estimate=0.04), row("on", 194), row("no longer", 5), FAILED]
     assert main_table(rows).splitlines()[2:] == [
         "| measured | one pass | 144 | 1.5/0.8/2.2 | 3.0 (1.0–8.0) |",
-        "|  | tuned, RT window | 194 | 1.0/0.5/1.5 | 2.0 (1.0–4.0) |",
-        "|  | alphaDIA's transfer step | failed | – | – |",
+        "|  | tuned, window | 194 | 1.0/0.5/1.5 | 2.0 (1.0–4.0) |",
+        "|  | transfer step | failed | – | – |",
     ]
 
 
@@ -89,5 +89,5 @@ def test_each_search_is_told_with_what_made_it_and_a_failed_one_with_its_error(t
     done = row("off", 100) | made | {"entrapment": 2, "seconds": 60.4}
     write_page(tmp_path / "page.md", [done, FAILED | made])
     text = (tmp_path / "page.md").read_text()
-    assert "| measured | one pass | 1 | 100 | 2 | 1 | 3 | 2 | inconclusive | 60 | abc, AVX2 |" in text
-    assert "| measured | alphaDIA's transfer step | 1 | no space |  |  |  |  | – | 3 | abc, AVX2 |" in text
+    assert "| measured | one pass | 1 | 106 | 100 | 2 | 1 | 3 | 2 | 5.66% | inconclusive | 60 | abc, AVX2 |" in text
+    assert "| measured | transfer step | 1 | no space |  |  |  |  |  |  | – | 3 | abc, AVX2 |" in text
