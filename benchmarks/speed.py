@@ -2,7 +2,7 @@
 
     python benchmarks/speed.py                # all stages, about two hours on two cores
     python benchmarks/speed.py predict        # one of: startup, collect, predict, storage, tune, search, memory, floor,
-                                              # or a part of one: passes, tune-ms2
+                                              # or a part of one: passes, tune-ms2, tune-small
     python benchmarks/speed.py --table        # run nothing
 
 The tables of all results so far are written to ``results/speed.md``.
@@ -38,7 +38,11 @@ STAGES: dict[str, Callable[[], Iterator[Row]]] = {
     "floor": floor,
 }
 # Parts of "search" and "tune".
-QUICKER: dict[str, Callable[[], Iterator[Row]]] = {"passes": passes, "tune-ms2": partial(tune, ("ms2",))}
+QUICKER: dict[str, Callable[[], Iterator[Row]]] = {
+    "passes": passes,
+    "tune-ms2": partial(tune, ("ms2",)),
+    "tune-small": partial(tune, ("rt", "ccs", "charge"), 1000),
+}
 
 
 def main() -> int:

@@ -108,7 +108,7 @@ class Task(ABC):
     weight_decay: float = 0.0  # an optimizer step shrinks the weights by this, times the learning rate
     last_epochs: int = 0  # most epochs of annealing on training and validation rows
     averages_folds: bool = True  # whether the weights of all folds are averaged where a small set took several
-    averaged_rows: int = 0  # folds are tuned for their mean alone until they have this many rows in all
+    averaged_rows: int = 0  # with fewer, two or three folds are tuned for their mean alone
     wanted_peptides: int = 100  # held-out peptides with which one can tell whether tuning helped
     epoch_rows: int = 1000  # an epoch goes over this many rows, or over a quarter of them where that is more
     max_batch: int = 128  # upper limit of the automatic batch size

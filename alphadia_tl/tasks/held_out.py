@@ -15,6 +15,7 @@ from alphadia_tl.tasks.base import Evaluation, Headline, Task, TaskData, as_nump
 from alphadia_tl.tasks.metrics import FloatArray
 from alphadia_tl.tasks.ms2 import Ms2Task
 from alphadia_tl.training.examples import Examples
+from alphadia_tl.training.loop import FitResult
 from alphadia_tl.training.schedule import StopReason
 
 KINDS = ("typical", "best gained", "worst")
@@ -169,6 +170,7 @@ class TuneResult:
     best_epoch: int = -1  # restored; -1: the start weights
     epochs: int = 0
     last_epochs: int = 0  # of annealing on training and validation rows after those
+    fitted: FitResult | None = None  # what further folds are trained by
     seconds: float = 0.0
     folds: int = 1  # how often the model was tuned, each time with other test peptides, to score it
     # Charge: probabilities of the states observed in the validation rows, from the weights of the best epoch, which had

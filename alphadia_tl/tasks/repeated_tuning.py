@@ -23,6 +23,7 @@ from alphadia_tl.training.epoch import infer
 logger = logging.getLogger(__name__)
 
 MAX_FOLDS = 5
+MOST_AVERAGED = 3
 ENOUGH_IF_CLEAR = 50
 CLEAR = 3.0
 IN_DOUBT = 2.0
@@ -32,7 +33,8 @@ ENOUGH_IN_DOUBT = 500
 def tune_in_folds(task: Task, network: torch.nn.Module, data: TaskData, settings: TuneSettings) -> TuneResult:
     """Tune a network, and copies of it with other peptides held out where the set is small or the gain in doubt.
 
-    The network is left with the weights of the first fold or the mean of all; the result has the held-out rows of all.
+    The first finds out how fast and how long to train; the others start alike and need not search. The network is left
+    with the weights of the first fold or the mean of all; the result has the held-out rows of all.
     """
     start = copy.deepcopy(network)
     networks: list[torch.nn.Module] = []
@@ -40,13 +42,16 @@ def tune_in_folds(task: Task, network: torch.nn.Module, data: TaskData, settings
 
     def tune_fold(fold: int) -> TuneResult:
         networks.append(copy.deepcopy(start) if networks else network)
-        result = tune(task, networks[-1], data, settings, fold=fold)
+        result = tune(task, networks[-1], data, settings, fold=fold, fitted=first.fitted if fold else None)
         held_out.append(result.sequences["test"])
         return result
 
+    first = tune_fold(0)
+    if first.best_epoch < 0:
+        return first
     # a collision energy was chosen on the test peptides of further folds
     wanted = task.wanted_peptides if settings.baseline is None else 0
-    result = add_folds(tune_fold(0), tune_fold, wanted, task.averaged_rows)
+    result = add_folds(first, tune_fold, wanted, task.averaged_rows)
     if len(networks) > 1 and task.averages_folds:
         average_folds(task, networks, data, held_out)
     return result
@@ -65,28 +70,22 @@ def add_folds(
 
     What the folds tell together is whether tuning on this data, with these settings, helps peptides that it has
     not seen. ``tune_again`` tunes the start weights once more, in the fold given, whose test peptides no other has.
-    ``wanted`` held-out peptides are enough to tell; 0 where those of further folds are not unseen. With fewer than
-    ``averaged_rows`` rows in all, folds are tuned for the mean of their weights alone.
+    ``wanted`` held-out peptides are enough to tell, and fewer where the gain is clear; 0 where those of further folds
+    are not unseen. With fewer than ``averaged_rows`` rows in all, two or three folds are tuned for the mean of their
+    weights alone.
     """
     held_out, peptides = first.n_peptides["test"], sum(first.n_peptides.values())
     results = [first]
 
-    def until(folds: int, why: str) -> None:
-        if folds > len(results):
-            logger.info(
-                "%s: %s; tuning %d more times with other peptides held out",
-                first.name.upper(),
-                why,
-                folds - len(results),
-            )
-        results.extend(tune_again(fold) for fold in range(len(results), folds))
+    def until(folds: int, why: str, enough: float = ENOUGH_IF_CLEAR) -> None:
+        while len(results) < folds and not (len(results) * held_out >= enough and is_clear(pooled(results))):
+            logger.info("%s: %s; tuning once more with other peptides held out", first.name.upper(), why)
+            results.append(tune_again(len(results)))
 
-    if held_out < ENOUGH_IF_CLEAR or not is_clear(first):
-        until(n_folds(held_out, peptides, wanted), f"{held_out} held-out peptides are few to tell whether it helps")
-    rows = sum(first.n_rows.values())
-    if averaged_rows // max(1, rows) > 1:
-        folds = min(n_folds(held_out, peptides, peptides), averaged_rows // max(1, rows))
-        until(folds, f"of {rows} rows the mean of several models is better than one")
+    rows = max(1, sum(first.n_rows.values()))
+    folds = min(n_folds(held_out, peptides, peptides), MOST_AVERAGED, math.ceil(averaged_rows / rows))
+    until(folds, f"of {rows} rows the mean of several models is better than one", math.inf)
+    until(n_folds(held_out, peptides, wanted), "held-out peptides are few to tell whether it helps")
     if wanted and is_in_doubt(pooled(results)):
         until(n_folds(held_out, peptides, ENOUGH_IN_DOUBT), "it seems to help, but that may be chance")
     return pooled(results) if len(results) > 1 else first
@@ -180,14 +179,9 @@ def average_folds(
     limit = float(np.mean([loss(n, rows) for n, rows in zip(networks, unseen, strict=True)]))
     of_mean = loss(mean, np.arange(len(prepared.sequences)))
     fits = of_mean <= limit
-    logger.info(
-        "%s: mean weights of %d tunings: loss %.5f, that of each on its held-out peptides %.5f: %s",
-        task.title,
-        len(networks),
-        of_mean,
-        limit,
-        "the mean is used" if fits else "the first is used",
-    )
+    losses = f"loss {of_mean:.5f}, that of each on its held-out peptides {limit:.5f}"
+    used = "the mean is used" if fits else "the first is used"
+    logger.info(f"{task.title}: mean weights of {len(networks)} tunings: {losses}: {used}")
     if fits:
         networks[0].load_state_dict(mean.state_dict())
     return fits

@@ -47,9 +47,10 @@ class ScalarTask(Task):
 
     max_lr = 1e-3
     last_epochs = 8
-    averaged_rows = 4000
+    averaged_rows = 2000
     epoch_rows = 2000
     max_batch = 256
+    dropout = False
     warm_starts = True
     reduced_precision = False
     relative_error: bool
@@ -167,6 +168,7 @@ class CcsTask(ScalarTask):
     name = "ccs"
     title = "CCS"
     headline = Headline("median_relative_abs_error_calibrated", higher_is_better=False)
+    max_lr = 5e-4
     epochs = 12
     weight_decay = 0.1
     relative_error = True

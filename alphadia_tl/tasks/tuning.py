@@ -26,14 +26,13 @@ from alphadia_tl.tasks.sanity import check_pretrained, rows_to_check
 from alphadia_tl.tasks.scalar import ScalarTask
 from alphadia_tl.training.epoch import Learner, infer
 from alphadia_tl.training.examples import Examples
-from alphadia_tl.training.loop import anneal, fit
+from alphadia_tl.training.loop import FitResult, anneal, fit
 from alphadia_tl.training.schedule import FitSettings, auto_batch_size, auto_epoch_rows, auto_passes
 from alphadia_tl.training.state import Checkpoint, History, identity_of
 
 logger = logging.getLogger(__name__)
 
-#: A learning rate that is lower than the model's own gets at most this many times its epochs.
-MOST_TIMES_THE_EPOCHS = 3
+MOST_TIMES_THE_EPOCHS = 3  # is what a learning rate gets that is lower than the model's own
 
 
 def fit_settings_of(task: Task, settings: TrainingSettings, n_rows: int) -> FitSettings:
@@ -63,9 +62,9 @@ def most_epochs(task: Task, settings: TrainingSettings) -> int:
     return round(task.epochs * min(MOST_TIMES_THE_EPOCHS, max(1.0, slower)))
 
 
+FALLING = 2.0  # times the highest learning rate that served is where one begins that falls to zero from the start on
 SPLITS = ("train", "validation", "test")
-#: Validation rows that are looked at after each epoch.
-WATCHED_ROWS = 600
+WATCHED_ROWS = 600  # of the validation rows are looked at after each epoch
 
 
 @dataclass(frozen=True)
@@ -104,10 +103,19 @@ class TuneSettings:
     checkpoints: Path | None = None
 
 
-def tune(task: Task, network: torch.nn.Module, data: TaskData, settings: TuneSettings, *, fold: int = 0) -> TuneResult:
+def tune(
+    task: Task,
+    network: torch.nn.Module,
+    data: TaskData,
+    settings: TuneSettings,
+    *,
+    fold: int = 0,
+    fitted: FitResult | None = None,
+) -> TuneResult:
     """Tune ``network`` (the ``model`` of peptdeep's interface), on its device, in place on ``data``.
 
-    Folds of one seed have different test peptides. Raises DataError where the data cannot be used or a split gets no
+    Folds of one seed have different test peptides; further ones are trained at once by what the first found, its
+    ``fitted``, on all other rows. Raises DataError where the data cannot be used or a split gets no
     peptide, BaselineError where the network's predictions are unusable or unrelated to the data before any training.
     """
     seed, baseline = settings.seed, settings.baseline
@@ -131,49 +139,47 @@ def tune(task: Task, network: torch.nn.Module, data: TaskData, settings: TuneSet
         checked = rows_to_check(rows["validation"], rows["train"])
         examples = prepared.examples.select(torch.from_numpy(checked)).to(device)
         check_pretrained(task, network, examples, prepared.sequences[checked], loss=val_loss, dtype=dtype)
-    fit_settings = fit_settings_of(task, settings.training, len(splits["train"]))
+    train = splits["train"]
+    fit_settings = fit_settings_of(task, settings.training, len(train))
     _log_settings(task, settings.training, fit_settings, splits, dtype)
     started = time.perf_counter()
     start_weights = {k: v.clone() for k, v in network.state_dict().items()}
     if task.warm_starts:
-        outputs, _ = infer(network, splits["train"], task.forward, dtype=dtype)
-        task.warm_start(network, outputs, splits["train"])
-    start_loss = scorer.score("watched")[0] if task.warm_starts or baseline is not None else val_loss
+        task.warm_start(network, infer(network, train, task.forward, dtype=dtype)[0], train)
 
     def validate() -> tuple[float, dict[str, float]]:
         loss, evaluation, _ = scorer.score("watched")
         return loss, evaluation.metrics
 
     learner = Learner(network, task.forward, task.loss, torch.Generator().manual_seed(seed), dtype)
-    checkpoint = None
-    if settings.checkpoints is not None:
-        identity = identity_of(network, splits["train"], splits["watched"], fit_settings, task.name, seed, dtype)
-        checkpoint = Checkpoint(settings.checkpoints / f"{task.name}_{fold}.pt", identity)
-    with as_one_product(network):
-        result = fit(
-            learner,
-            splits["train"],
-            validate,
-            fit_settings,
-            history=history,
-            start_loss=start_loss,
-            checkpoint=checkpoint,
-        )
-    improved = result.best_loss <= val_loss
-    if not improved:
-        network.load_state_dict(start_weights)
+    improved, most_last_epochs = True, task.last_epochs
+    if fitted is not None:
+        most_last_epochs = most_last_epochs or fitted.best_epoch + 1 - fitted.epochs_given_up
+        fitted = replace(fitted, highest_lr=FALLING * fitted.highest_lr)
+    else:
+        checkpoint = None
+        if settings.checkpoints is not None:
+            identity = identity_of(network, train, splits["watched"], fit_settings, task.name, seed, dtype)
+            checkpoint = Checkpoint(settings.checkpoints / f"{task.name}_{fold}.pt", identity)
+        start_loss = scorer.score("watched")[0] if task.warm_starts or baseline is not None else val_loss
+        with as_one_product(network):
+            fitted = fit(
+                learner, train, validate, fit_settings, history=history, start_loss=start_loss, checkpoint=checkpoint
+            )
+        improved = fitted.best_loss <= val_loss
+        if not improved:
+            network.load_state_dict(start_weights)
     _, tuned, _ = scorer.score("validation")
     last_epochs = 0
     if improved:
-        learnt = torch.from_numpy(np.concatenate([rows["train"], rows["validation"]]))
+        both = torch.from_numpy(np.concatenate([rows["train"], rows["validation"]]))
+        learnt = prepared.examples.select(both).to(device)
         with as_one_product(network):
-            last_epochs = anneal(
-                learner, prepared.examples.select(learnt).to(device), fit_settings, result, task.last_epochs
-            )
+            last_epochs = anneal(learner, learnt, fit_settings, fitted, most_last_epochs)
     seconds = time.perf_counter() - started
     _, _, calibration = scorer.score("validation")
     _, after, _ = scorer.score("test", calibration)
-    history.add(max(0, result.epochs + last_epochs - 1), "test", after.metrics)
+    history.add(max(0, fitted.epochs + last_epochs - 1), "test", after.metrics)
     _log_metrics(f"{task.title} model tested on test dataset", after.metrics)
     return TuneResult(
         name=task.name,
@@ -189,10 +195,11 @@ def tune(task: Task, network: torch.nn.Module, data: TaskData, settings: TuneSet
         sequences={name: np.unique(prepared.sequences[r]) for name, r in rows.items()},
         n_peptides={name: len(set(prepared.sequences[r])) for name, r in rows.items()},
         n_rows={name: len(r) for name, r in rows.items()},
-        stop_reason=result.stop_reason,
-        best_epoch=result.best_epoch if improved else -1,
-        epochs=result.epochs,
+        stop_reason=fitted.stop_reason,
+        best_epoch=fitted.best_epoch if improved else -1,
+        epochs=fitted.epochs,
         last_epochs=last_epochs,
+        fitted=fitted,
         seconds=seconds,
         observed={"validation": tuned.observed, "test": after.observed},
         measured=_measured(
@@ -292,12 +299,10 @@ def _log_settings(
         fraction = getattr(settings, f"{name}_fraction")
         word = name.capitalize()
         logger.info("%s fraction: %.2f  %s size: %d", word, fraction, word, len(splits[name]))
+    rows, precision = fit_settings.rows(len(splits["train"])), "fp32" if dtype is None else "bf16"
     logger.info(
-        "Batch size: %d  Rows per epoch: %d  Max lr: %.5f  Precision: %s",
-        fit_settings.batch_size,
-        fit_settings.rows(len(splits["train"])),
-        fit_settings.max_lr,
-        "fp32" if dtype is None else "bf16",
+        f"Batch size: {fit_settings.batch_size}  Rows per epoch: {rows}  Max lr: {fit_settings.max_lr:.5f}  "
+        f"Precision: {precision}"
     )
 
 

@@ -157,9 +157,9 @@ def training_steps(
     full: list[list[Tensor]] = []
     rests: list[Tensor] = []
     for bucket in _by_length(examples.lengths, chosen):
-        batches = torch.split(bucket, batch_size)
-        full += [[b] for b in batches if len(b) == batch_size]
-        rests += [b for b in batches if len(b) < batch_size]
+        batches = torch.tensor_split(bucket, max(1, round(len(bucket) / batch_size)))
+        full += [[b] for b in batches if 2 * len(b) > batch_size]
+        rests += [b for b in batches if 2 * len(b) <= batch_size]
     steps = full + _packed([rests[i] for i in torch.randperm(len(rests), generator=generator)], batch_size)
     for i in torch.randperm(len(steps), generator=generator).tolist():
         yield steps[i]

@@ -34,15 +34,16 @@ _BACK_OFF_LINE = "Epoch %d: the validation loss left its best by far; back to ep
 class FitResult:
     """How a training went.
 
-    ``best_epoch`` is the one whose weights were restored, with its validation loss and learning rate; -1 when no epoch
-    was better than the start. ``epochs_given_up`` of the ``epochs`` came before the training started over.
+    ``best_epoch`` is the one whose weights were restored, with its validation loss; -1 when no epoch was better than
+    the start. ``highest_lr`` is the highest learning rate that served. ``epochs_given_up`` of the ``epochs`` came
+    before the training started over.
     """
 
     best_epoch: int
     epochs: int
     stop_reason: StopReason
     best_loss: float
-    best_lr: float = 0.0
+    highest_lr: float = 0.0
     epochs_given_up: int = 0
 
 
@@ -88,7 +89,8 @@ def fit(
     best = state.best
     learner.network.load_state_dict(best.weights)
     learner.network.eval()
-    return FitResult(best.epoch, state.epochs, state.reason, best.loss, best.lr, state.epochs_given_up)
+    highest = state.scheduler.highest()
+    return FitResult(best.epoch, state.epochs, state.reason, best.loss, highest, state.epochs_given_up)
 
 
 def _train_epoch(
@@ -109,7 +111,7 @@ def _train_epoch(
     if finite:
         with state.averaged.applied():
             val_loss, metrics = validate()
-            state.best.see(epoch, val_loss, lr, state.network)
+            state.best.see(epoch, val_loss, state.network)
         state.history.add(epoch, "validation", {"val_loss": val_loss, **metrics})
     logger.info(_EPOCH_LINE, epoch, lr, state.train_loss, val_loss)
     too_fast = _too_fast(val_loss, state.best.loss) and state.back_offs < MAX_BACK_OFFS
@@ -137,8 +139,8 @@ def anneal(learner: Learner, examples: Examples, settings: FitSettings, fitted: 
 
     Early stopping has found how fast and how long to train; what it held back for that is now learnt
     from as well: ``examples`` are training and validation rows. At most ``epochs`` epochs are trained, and at most
-    twice as many as led to the best one, from the learning rate that it had; none where no epoch had been better than
-    the start. Where the loss is not finite the weights are put back, and it counts as none.
+    twice as many as led to the best one, from the highest learning rate that served; none where no epoch had been
+    better than the start. Where the loss is not finite the weights are put back, and it counts as none.
     """
     network = learner.network
     n_epochs = min(epochs, 2 * (fitted.best_epoch + 1 - fitted.epochs_given_up))
@@ -153,7 +155,7 @@ def anneal(learner: Learner, examples: Examples, settings: FitSettings, fitted: 
         nonlocal step
         fraction = max(0.0, min((step + 1) / per_epoch, 1 - step / total))
         for group in optimizer.param_groups:
-            group["lr"] = fitted.best_lr * fraction
+            group["lr"] = fitted.highest_lr * fraction
         step += 1
 
     set_lr()
@@ -166,10 +168,6 @@ def anneal(learner: Learner, examples: Examples, settings: FitSettings, fitted: 
                 network.load_state_dict(before)
                 return 0
     network.eval()
-    logger.info(
-        "%d last epochs on training and validation rows, learning rate %.5f falling to 0: training loss %.4f",
-        n_epochs,
-        fitted.best_lr,
-        train_loss,
-    )
+    told = f"learning rate {fitted.highest_lr:.5f} falling to 0: training loss {train_loss:.4f}"
+    logger.info(f"{n_epochs} last epochs on training and validation rows, {told}")
     return n_epochs

@@ -61,8 +61,8 @@ def auto_batch_size(n_rows: int, cap: int = 256, min_steps: int = MIN_STEPS) -> 
 
 
 def auto_passes(n_rows: int, batch_size: int) -> int:
-    """Choose how often an epoch goes over the rows, so that it has at least 30 steps."""
-    return math.ceil(MIN_STEPS / math.ceil(n_rows / batch_size))
+    """Choose how often an epoch goes over the rows, so that it has about 30 steps or more."""
+    return max(1, round(MIN_STEPS / math.ceil(n_rows / batch_size)))
 
 
 class CustomScheduler:

@@ -101,12 +101,11 @@ class Best:
     loss: float
     weights: dict[str, Any]
     epoch: int = -1
-    lr: float = 0.0
 
-    def see(self, epoch: int, loss: float, lr: float, network: torch.nn.Module) -> None:
+    def see(self, epoch: int, loss: float, network: torch.nn.Module) -> None:
         """Keep the network's weights if the loss is the lowest yet."""
         if loss < self.loss:
-            self.epoch, self.loss, self.lr = epoch, loss, lr
+            self.epoch, self.loss = epoch, loss
             self.weights = copy.deepcopy(network.state_dict())
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from alphadia_tl.step.step_settings import usable_processors
 from timing.measure import Row, row
 
-ROWS = {"rt": 5000, "ms2": 1000, "ccs": 1000, "charge": 1000}
+ROWS = {"rt": (300, 1000, 5000), "ms2": (1000,), "ccs": (300, 1000), "charge": (300, 1000)}
 SEED = 0
 
 
@@ -38,9 +38,9 @@ def watched() -> Iterator[Epochs]:
 
     epochs, original = Epochs(), Best.see
 
-    def see(self: Best, epoch: int, loss: float, lr: float, network: Any) -> None:
+    def see(self: Best, epoch: int, loss: float, network: Any) -> None:
         epochs.see(network)
-        original(self, epoch, loss, lr, network)
+        original(self, epoch, loss, network)
 
     Best.see = see  # type: ignore[method-assign]
     try:
@@ -49,8 +49,8 @@ def watched() -> Iterator[Epochs]:
         Best.see = original  # type: ignore[method-assign]
 
 
-def tune(models: Collection[str] = tuple(ROWS)) -> Iterator[Row]:
-    """Tune each model on measured data with both tuners."""
+def tune(models: Collection[str] = tuple(ROWS), most_rows: int = 5000) -> Iterator[Row]:
+    """Tune each model on measured data of each size with both tuners."""
     import torch
     from finetuning.domains import DATA, DOMAINS, load, sample
     from finetuning.scoring import HIGHER_IS_BETTER, Scorer
@@ -64,21 +64,22 @@ def tune(models: Collection[str] = tuple(ROWS)) -> Iterator[Row]:
         split, ours = load(domain), manager()
         pretrained = state_of(ours, domain.model)
         scorer = Scorer(domain, split, ours)
-        table = sample(split.pool, domain.model, ROWS[domain.model], SEED)
-        theirs = tune_stock(domain, table, SEED)
-        goal = scorer(theirs.state or pretrained).headline
-        with watched() as epochs:
-            tuned = tune_ours(domain, table, SEED)
-        better = (lambda a, b: a >= b) if HIGHER_IS_BETTER[domain.model] else (lambda a, b: a <= b)
-        measured = ((seconds, scorer(state).headline) for seconds, state in epochs.seen)
-        reached = next(((i, seconds) for i, (seconds, m) in enumerate(measured, 1) if better(m, goal)), None)
         start = scorer(pretrained).headline
-        told = f"pretrained {start:.4f}, alphaDIA's end {goal:.4f} after {theirs.epochs} epochs"
-        stage = f"tuning {domain.key}"
-        if reached is not None:
-            note = f"{told}; reached in epoch {reached[0]}"
-            yield row(f"{stage}, to alphaDIA's end", ROWS[domain.model], [reached[1]], [theirs.seconds], note)
-        note = f"{told}; ours {scorer(tuned.state or pretrained).headline:.4f} after {tuned.epochs}"
-        note += "" if reached is not None else "; alphaDIA's end was not reached"
-        yield row(f"{stage}, each to its own end", ROWS[domain.model], [tuned.seconds - epochs.copying],
-                  [theirs.seconds], note)  # fmt: skip
+        for size in (n for n in ROWS[domain.model] if n <= most_rows):
+            table = sample(split.pool, domain.model, size, SEED)
+            theirs = tune_stock(domain, table, SEED)
+            goal = scorer(theirs.state or pretrained).headline
+            with watched() as epochs:
+                tuned = tune_ours(domain, table, SEED)
+            better = (lambda a, b: a >= b) if HIGHER_IS_BETTER[domain.model] else (lambda a, b: a <= b)
+            measured = ((seconds, scorer(state).headline) for seconds, state in epochs.seen)
+            reached = next(((i, seconds) for i, (seconds, m) in enumerate(measured, 1) if better(m, goal)), None)
+            told = f"pretrained {start:.4f}, alphaDIA's end {goal:.4f} after {theirs.epochs} epochs"
+            stage = f"tuning {domain.key}"
+            if reached is not None:
+                note = f"{told}; reached in epoch {reached[0]}"
+                yield row(f"{stage}, to alphaDIA's end", size, [reached[1]], [theirs.seconds], note)
+            note = f"{told}; ours {scorer(tuned.state or pretrained).headline:.4f} after {tuned.epochs}"
+            note += "" if reached is not None else "; alphaDIA's end was not reached"
+            yield row(f"{stage}, each to its own end", size, [tuned.seconds - epochs.copying],
+                      [theirs.seconds], note)  # fmt: skip

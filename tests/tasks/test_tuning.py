@@ -322,9 +322,9 @@ def test_no_test_peptide_is_learnt_from_not_even_in_the_last_epochs():
         ("ms2", 1000, 8, 125, False),
         ("ms2", 40_000, 80, 125, False),
         ("ms2", 100_000, 128, 196, False),
-        ("ms2", 100, 8, 39, False),
-        ("rt", 1000, 33, 31, True),
-        ("ccs", 40_000, 256, 40, True),
+        ("ms2", 100, 8, 26, False),
+        ("rt", 1000, 33, 31, False),
+        ("ccs", 40_000, 256, 40, False),
         ("charge", 1000, 33, 31, True),
     ],
 )
