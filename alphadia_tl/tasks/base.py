@@ -107,6 +107,7 @@ class Task(ABC):
     epochs: int  # default of the most epochs
     weight_decay: float = 0.0  # an optimizer step shrinks the weights by this, times the learning rate
     last_epochs: int = 0  # most epochs of annealing on training and validation rows
+    falling_lr: float = 2.0  # where further folds start, times the highest learning rate that served in the first
     averages_folds: bool = True  # whether the weights of all folds are averaged where a small set took several
     averaged_rows: int = 0  # with fewer, two or three folds are tuned for their mean alone
     wanted_peptides: int = 100  # held-out peptides with which one can tell whether tuning helped

@@ -168,7 +168,9 @@ class CcsTask(ScalarTask):
     name = "ccs"
     title = "CCS"
     headline = Headline("median_relative_abs_error_calibrated", higher_is_better=False)
-    max_lr = 5e-4
+    max_lr = 7e-4
+    falling_lr = 1.5
+    last_epochs = 6
     epochs = 12
     weight_decay = 0.1
     relative_error = True

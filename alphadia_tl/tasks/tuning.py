@@ -62,7 +62,6 @@ def most_epochs(task: Task, settings: TrainingSettings) -> int:
     return round(task.epochs * min(MOST_TIMES_THE_EPOCHS, max(1.0, slower)))
 
 
-FALLING = 2.0  # times the highest learning rate that served is where one begins that falls to zero from the start on
 SPLITS = ("train", "validation", "test")
 WATCHED_ROWS = 600  # of the validation rows are looked at after each epoch
 
@@ -155,7 +154,8 @@ def tune(
     improved, most_last_epochs = True, task.last_epochs
     if fitted is not None:
         most_last_epochs = most_last_epochs or fitted.best_epoch + 1 - fitted.epochs_given_up
-        fitted = replace(fitted, highest_lr=FALLING * fitted.highest_lr)
+        last = most_last_epochs + fitted.epochs_given_up
+        fitted = replace(fitted, highest_lr=task.falling_lr * fitted.highest_lr, best_epoch=last)
     else:
         checkpoint = None
         if settings.checkpoints is not None:
