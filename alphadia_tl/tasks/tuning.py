@@ -153,9 +153,10 @@ def tune(
     learner = Learner(network, task.forward, task.loss, torch.Generator().manual_seed(seed), dtype)
     improved, most_last_epochs = True, task.last_epochs
     if fitted is not None:
-        most_last_epochs = most_last_epochs or fitted.best_epoch + 1 - fitted.epochs_given_up
-        last = most_last_epochs + fitted.epochs_given_up
-        fitted = replace(fitted, highest_lr=task.falling_lr * fitted.highest_lr, best_epoch=last)
+        found = task.last_epochs or fitted.best_epoch + 1 - fitted.epochs_given_up
+        most_last_epochs = min(found, 2 * fit_settings.epochs)
+        rate = task.falling_lr * fitted.highest_lr
+        fitted = replace(fitted, highest_lr=rate, best_epoch=most_last_epochs, epochs_given_up=0)
     else:
         checkpoint = None
         if settings.checkpoints is not None:
@@ -296,9 +297,8 @@ def _log_settings(
 ) -> None:
     logger.info("Fine-tuning %s model with the following settings:", task.title)
     for name in SPLITS:
-        fraction = getattr(settings, f"{name}_fraction")
-        word = name.capitalize()
-        logger.info("%s fraction: %.2f  %s size: %d", word, fraction, word, len(splits[name]))
+        share, word = getattr(settings, f"{name}_fraction"), name.capitalize()
+        logger.info(f"{word} fraction: {share:.2f}  {word} size: {len(splits[name])}")
     rows, precision = fit_settings.rows(len(splits["train"])), "fp32" if dtype is None else "bf16"
     logger.info(
         f"Batch size: {fit_settings.batch_size}  Rows per epoch: {rows}  Max lr: {fit_settings.max_lr:.5f}  "

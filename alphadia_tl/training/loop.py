@@ -19,7 +19,6 @@ from alphadia_tl.training.state import Checkpoint, History, TrainingState
 
 logger = logging.getLogger(__name__)
 
-
 Validate = Callable[[], tuple[float, Mapping[str, float]]]
 
 BACK_OFF_ABOVE = 1.1
@@ -86,10 +85,9 @@ def fit(
             bar.update()
             if checkpoint is not None:
                 checkpoint.save(state.to_mapping, finished=state.reason is not None)
-    best = state.best
+    best, highest = state.best, state.scheduler.highest()
     learner.network.load_state_dict(best.weights)
     learner.network.eval()
-    highest = state.scheduler.highest()
     return FitResult(best.epoch, state.epochs, state.reason, best.loss, highest, state.epochs_given_up)
 
 
