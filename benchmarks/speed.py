@@ -2,7 +2,7 @@
 
     python benchmarks/speed.py                # all stages, about two hours on two cores
     python benchmarks/speed.py predict        # one of: startup, collect, predict, storage, tune, search, memory, floor,
-                                              # or a part of one: passes, tune-ms2, tune-small
+                                              # or a part of one: passes, tune-rt, tune-ccs, tune-charge, tune-ms2
     python benchmarks/speed.py --table        # run nothing
 
 The tables of all results so far are written to ``results/speed.md``.
@@ -25,7 +25,7 @@ from timing.libraries import collect, predict, startup, storage
 from timing.measure import Row, here, key, table
 from timing.memory import memory
 from timing.searches import passes, search
-from timing.tuning import tune
+from timing.tuning import ROWS, tune
 
 STAGES: dict[str, Callable[[], Iterator[Row]]] = {
     "startup": startup,
@@ -37,11 +37,10 @@ STAGES: dict[str, Callable[[], Iterator[Row]]] = {
     "memory": memory,
     "floor": floor,
 }
-# Parts of "search" and "tune".
+# Parts of "search" and, up to 1,000 rows, of "tune".
 QUICKER: dict[str, Callable[[], Iterator[Row]]] = {
     "passes": passes,
-    "tune-ms2": partial(tune, ("ms2",)),
-    "tune-small": partial(tune, ("rt", "ccs", "charge"), 1000),
+    **{f"tune-{model}": partial(tune, (model,), 1000) for model in ROWS},
 }
 
 
