@@ -71,8 +71,7 @@ def add_folds(
     What the folds tell together is whether tuning on this data, with these settings, helps peptides that it has
     not seen. ``tune_again`` tunes the start weights once more, in the fold given, whose test peptides no other has.
     ``wanted`` held-out peptides are enough to tell, and fewer where the gain is clear; 0 where those of further folds
-    are not unseen. With fewer than ``averaged_rows`` rows in all, two or three folds are tuned for the mean of their
-    weights alone.
+    are not unseen. With fewer than ``averaged_rows`` rows two or three folds are tuned for the mean of their weights.
     """
     held_out, peptides = first.n_peptides["test"], sum(first.n_peptides.values())
     results = [first]

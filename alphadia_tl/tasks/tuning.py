@@ -151,12 +151,11 @@ def tune(
         return loss, evaluation.metrics
 
     learner = Learner(network, task.forward, task.loss, torch.Generator().manual_seed(seed), dtype)
-    improved, most_last_epochs = True, task.last_epochs
+    improved, most = True, task.last_epochs
     if fitted is not None:
-        found = task.last_epochs or fitted.best_epoch + 1 - fitted.epochs_given_up
-        most_last_epochs = min(found, 2 * fit_settings.epochs)
+        most = min(most or fitted.best_epoch + 1 - fitted.epochs_given_up, 2 * fit_settings.epochs)
         rate = task.falling_lr * fitted.highest_lr
-        fitted = replace(fitted, highest_lr=rate, best_epoch=most_last_epochs, epochs_given_up=0)
+        fitted = replace(fitted, highest_lr=rate, best_epoch=most, epochs_given_up=0)
     else:
         checkpoint = None
         if settings.checkpoints is not None:
@@ -176,7 +175,7 @@ def tune(
         both = torch.from_numpy(np.concatenate([rows["train"], rows["validation"]]))
         learnt = prepared.examples.select(both).to(device)
         with as_one_product(network):
-            last_epochs = anneal(learner, learnt, fit_settings, fitted, most_last_epochs)
+            last_epochs = anneal(learner, learnt, fit_settings, fitted, most)
     seconds = time.perf_counter() - started
     _, _, calibration = scorer.score("validation")
     _, after, _ = scorer.score("test", calibration)
