@@ -27,6 +27,7 @@ from alphadia_tl.files import absolute_path, read_yaml
 Rule = Mapping[str, Any]
 #: Meaning and rule of each key of the plugin, by section; under "alphaDIA", rules for its keys.
 KEYS: Mapping[str, Mapping[str, Any]] = read_yaml(Path(__file__).with_suffix(".yaml"))
+SCOUTED, SCOUTED_RUNS = 3_000, 6  # precursors to tune on, in at most so many runs
 LIMITS = {
     "least": (operator.ge, "at least"), "above": (operator.gt, "above"),
     "most": (operator.le, "at most"), "below": (operator.lt, "below"),
@@ -45,7 +46,7 @@ def expected(default: object, rule: Rule) -> str:
     elif "pair" in rule:
         text = f"two {number}s{limits}, the first {'below' if 'apart' in rule else 'not above'} the second"
     elif _is_number(default, rule):
-        text = f"{rule['or']}, a {number}{limits}" if "or" in rule else f"a {number}{limits}"
+        text = f"{', '.join(rule.get('or', ()))}, a {number}{limits}".removeprefix(", ")
     elif isinstance(default, list | tuple):
         text = f"a list of {', '.join(rule['each'])}, none twice" if "each" in rule else "a list"
     else:
@@ -78,7 +79,7 @@ def fits(value: Any, default: object, rule: Rule) -> bool:
     if not _is_number(default, rule):
         return isinstance(value, str) and ("filled" not in rule or bool(value.strip()))
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return "or" in rule and value == rule["or"]
+        return value in rule.get("or", ())
     if ("exact" in rule and not isinstance(value, int)) or ("whole" in rule and value % 1):
         return False
     return all(within(value, rule[key]) for key, (within, _) in LIMITS.items() if key in rule)
@@ -213,7 +214,8 @@ class PluginSettings(Section):
 
     enabled: bool = False
     tune: bool = True
-    tuning_runs: int | None = None
+    tuning_runs: str | int | None = "auto"
+    scout: str | int = "auto"
     models: tuple[str, ...] = MODEL_NAMES
     min_training_peptides: int = 100
     max_training_precursors: int = 20_000
@@ -223,6 +225,18 @@ class PluginSettings(Section):
     rt_tolerance: str | float | None = "auto"
     entrapment: EntrapmentSettings = field(default_factory=EntrapmentSettings)
     precision: str = "auto"
+
+    @property
+    def first_pass_runs(self) -> int | None:
+        """Runs that the first pass searches; None for all."""
+        if self.tuning_runs == "auto":
+            return None if self.scout == "all" else SCOUTED_RUNS
+        return None if self.tuning_runs is None else int(self.tuning_runs)
+
+    @property
+    def scout_precursors(self) -> int | None:
+        """Precursors that the first pass is to find in a part of the library; None where it searches all of it."""
+        return None if self.scout == "all" else SCOUTED if self.scout == "auto" else int(self.scout)
 
     def __post_init__(self) -> None:
         super().__post_init__()

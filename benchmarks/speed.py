@@ -1,7 +1,7 @@
 """Speed of this package's stages against alphaDIA's, on the same inputs, threads and machine, in one run.
 
     python benchmarks/speed.py                # all stages, about two hours on two cores
-    python benchmarks/speed.py predict        # one of: startup, collect, predict, storage, tune, search, memory, floor,
+    python benchmarks/speed.py predict        # startup, collect, predict, storage, tune, search, memory, floor, busy,
                                               # or a part of one: passes, tune-rt, tune-ccs, tune-charge, tune-ms2
     python benchmarks/speed.py --table        # run nothing
 
@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from pages import write_tables
+from timing.busy import busy
 from timing.floors import floor
 from timing.libraries import collect, predict, startup, storage
 from timing.measure import Row, here, key, table
@@ -36,6 +37,7 @@ STAGES: dict[str, Callable[[], Iterator[Row]]] = {
     "search": search,
     "memory": memory,
     "floor": floor,
+    "busy": busy,
 }
 # Parts of "search" and, up to 1,000 rows, of "tune".
 QUICKER: dict[str, Callable[[], Iterator[Row]]] = {

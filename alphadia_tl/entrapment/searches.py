@@ -14,10 +14,20 @@ import pandas as pd
 from alphadia_tl.entrapment.database import UNKNOWN, Entrapment, entrapment_of, fastas_of, why_unknown, with_files
 from alphadia_tl.entrapment.estimate import decoy_estimate, verdict
 from alphadia_tl.entrapment.levels import PRECURSORS, as_discoveries, best_rows, discoveries, precursor_keys
+from alphadia_tl.errors import QuantificationError
 from alphadia_tl.files import write_stats
-from alphadia_tl.host.contract import MBR_LIBRARY_FILE, PRECURSOR
-from alphadia_tl.host.search_output import read_frozen_config, read_run_rows, run_tables, targets_at
+from alphadia_tl.host import decoy_sequences
+from alphadia_tl.host.contract import DIGEST_FILES, MBR_LIBRARY_FILE, PRECURSOR
+from alphadia_tl.host.search_output import (
+    first_pass_folders,
+    read_frozen_config,
+    read_provenance,
+    read_run_rows,
+    run_tables,
+    targets_at,
+)
 from alphadia_tl.host.search_tables import SEPARATOR, read_rows
+from alphadia_tl.library.selection import Slice
 from alphadia_tl.settings import EntrapmentSettings
 
 logger = logging.getLogger(__name__)
@@ -30,9 +40,15 @@ NO_DECOYS = "no decoy passes in either search"
 NO_ENTRAPMENT = "the config names no entrapment (alphadia_tl.entrapment.prefix)"
 
 
-def count_before_protein_fdr(folder: Path, *, claimed_fdr: float) -> int | None:
-    """Count the precursors that a pass finds at the precursor FDR, in any run; None where it has no tables of runs."""
-    rows = read_run_rows(folder)
+def run_rows(folders: Sequence[Path]) -> pd.DataFrame | None:
+    """Read the precursors of all runs of searches, as `read_run_rows`; None where there are no tables."""
+    tables = [rows for folder in folders if (rows := read_run_rows(folder)) is not None]
+    return pd.concat(tables, ignore_index=True) if tables else None
+
+
+def count_before_protein_fdr(*folders: Path, claimed_fdr: float) -> int | None:
+    """Count the precursors that passes find at the precursor FDR, in any run; None where they have no tables."""
+    rows = run_rows(folders)
     return None if rows is None else len(targets_at(rows, claimed_fdr).drop_duplicates(PRECURSOR))
 
 
@@ -46,6 +62,23 @@ def classes(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, pd.DataFrame
     one, two = (key.unique() for key in keys)
     kept = two.isin(one)
     return dict(zip(CLASSES, (after[kept], after[~kept], before[~one.isin(two)]), strict=True))
+
+
+def searched_in_first(first: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return those of the rows of a later pass, decoys among them, whose precursors the first pass searched, too.
+
+    All but where it searched a part of the library. Raises QuantificationError where that cannot be told any more.
+    """
+    scout, digest = read_provenance(first).get("scout"), first / DIGEST_FILES[0]
+    if not scout:
+        return rows
+    if not digest.is_file():
+        raise QuantificationError(f"{digest} is gone: which part of the library was searched first is not known.")
+    library = pd.read_parquet(digest, columns=["sequence"])["sequence"].unique()
+    targets = library[Slice(scout["key"], 0.0, scout["stop"]).rows(library)]
+    decoys = decoy_sequences(targets, read_frozen_config(first)["fdr"]["decoy_type"])
+    among = [rows["sequence"].isin(names) & rows["decoy"].eq(kind) for kind, names in ((0, targets), (1, decoys))]
+    return rows[among[0] | among[1]]
 
 
 def compare_found(
@@ -92,15 +125,17 @@ def compare_passes(
 ) -> dict[str, Any] | None:
     """Tell what a pass kept, gained and lost of an earlier one, and how much of it is wrong (`compare_found`).
 
-    None where they have no run in common, or the second took its runs from elsewhere. Raises QuantificationError or
-    DataError if a table of precursors or of twins cannot be read.
+    Where the earlier one searched a part of the library, that is of its precursors. None where they have no run in
+    common, or the second took its runs from elsewhere. Raises QuantificationError or DataError if a table of precursors
+    or of twins cannot be read.
     """
     tables = [run_tables(folder, own=True) for folder in (first, second)]
     runs = sorted(tables[0].keys() & tables[1].keys())
-    before, after = read_run_rows(first), read_run_rows(second)
+    before, after = run_rows(first_pass_folders(first)), read_run_rows(second)
     if not runs or before is None or after is None:
         return None
     before, after = (rows[rows["run"].isin(runs) & rows["q"].le(claimed_fdr)] for rows in (before, after))
+    after = searched_in_first(first, after)
     config = read_frozen_config(first)
     entrapment = entrapment_of(with_files(settings, fastas_of(config)), fastas_of(config))
     why = NO_ENTRAPMENT if entrapment is None else why_unknown(entrapment, pd.concat([before, after]), config)

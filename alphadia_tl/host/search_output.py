@@ -23,6 +23,7 @@ from alphadia_tl.host.contract import (
     PRECURSORS_STEM,
     PSM_FILE,
     QUANT_FOLDER,
+    SLICE,
     TRANSFER_STEP,
     change_paths,
 )
@@ -38,6 +39,12 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     places = [Bundle(place).provenance for place in (folder / TRANSFER_STEP, folder, folder / LIBRARY_STEP)]
     path = next((place for place in places if place.is_file()), None)
     return {} if path is None else read_mapping(path)
+
+
+def first_pass_folders(folder: Path) -> list[Path]:
+    """Return the output folder of a first pass, and those in which it searched further parts of the library."""
+    parts = (read_provenance(folder).get("scout") or {}).get("searches", 1)
+    return [folder, *(folder / f"{SLICE}{number}" for number in range(2, parts + 1))]
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -173,12 +180,13 @@ def read_precursors(folder: Path, columns: Sequence[str]) -> pd.DataFrame | None
     return pd.read_csv(tsv, sep="\t", usecols=list(columns))[list(columns)] if tsv.exists() else None
 
 
-def count_identifications(folder: Path) -> dict[str, Any] | None:
-    """Count ``precursors`` (distinct peptidoform and charge) and ``proteins`` of a search; None without a table."""
+def count_identifications(*folders: Path) -> dict[str, Any] | None:
+    """Count ``precursors`` (distinct peptidoform and charge) and ``proteins`` of searches; None without a table."""
     columns = ["precursor.mod_seq_charge_hash", "pg.name", "precursor.decoy"]
-    df = read_precursors(folder, columns)
-    if df is None:
+    tables = [table for folder in folders if (table := read_precursors(folder, columns)) is not None]
+    if not tables:
         return None
+    df = pd.concat(tables)
     df = df[df["precursor.decoy"] == 0]
     return {"precursors": int(df[columns[0]].nunique()), "proteins": int(df[columns[1]].nunique())}
 

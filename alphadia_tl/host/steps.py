@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from alphadia_tl.files import absolute_path
 from alphadia_tl.host.contract import (
+    DIGEST_FILES,
     FLAT_LIBRARY_FILE,
     FRAGMENT_COLUMNS,
     QUANT_FOLDER,
@@ -32,7 +33,9 @@ from alphadia_tl.host.hooks import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
@@ -261,12 +264,15 @@ def register_modifications(config: Mapping[str, Any]) -> None:
         add_user_defined_modifications()
 
 
-DIGEST_FILES = ("digest.precursors.parquet", "digest.proteins.parquet")
+Part = Callable[["pd.Series[str]"], "NDArray[np.bool_]"]
 
 
 @contextmanager
-def _digested_once(folder: Path) -> Iterator[None]:
-    """Let alphaDIA's digest leave what it makes in a folder, or take it from there where it has done so before."""
+def digested_once(folder: Path, part: Part | None = None) -> Iterator[None]:
+    """Let alphaDIA's digest leave what it makes in a folder, or take it from there where it has done so before.
+
+    ``part`` is what a search takes of it: a function from stripped sequences to rows; all is left in the folder.
+    """
     import alphadia.search_step
     import pandas as pd
     from alphabase.peptide.fragment import get_charged_frag_types
@@ -283,48 +289,67 @@ def _digested_once(folder: Path) -> Iterator[None]:
                 library = SpecLibFasta(get_charged_frag_types(["b", "y"], 2), decoy=None)
                 library._precursor_df, library.protein_df = map(pd.read_parquet, files)
                 logger.info(f"Taken from {folder}: the digest, {len(library._precursor_df):,} precursors")
-                return library
-            library = super().forward(input)
-            for file, table in zip(files, (library._precursor_df, library.protein_df), strict=True):
-                write_table(file, table.reset_index(drop=True))
+            else:
+                library = super().forward(input)
+                for file, table in zip(files, (library._precursor_df, library.protein_df), strict=True):
+                    write_table(file, table.reset_index(drop=True))
+            if part is not None:
+                df = library._precursor_df
+                library._precursor_df = df[part(df["sequence"])].reset_index(drop=True)
             return library
 
     with replaced(alphadia.search_step, "FastaDigest", Digest):
         yield
 
 
-def precursors_to_predict(step: Any, predictor: Predictor, digest: Path) -> pd.DataFrame:
-    """Return the precursors whose properties a step not run yet would let a predictor predict, nothing predicted yet.
+def digest(step: Any, folder: Path, part: Part | None = None) -> Any:
+    """Return the library that a step not run yet would digest its FASTA files to, nothing predicted yet.
 
-    The predictor predicts charge states, where the config asks for it. The digest is left in its folder for the next
-    call, or found there.
+    It is left in a folder, or found there; ``part`` as in `digested_once`.
     """
     import alphadia.search_step
     from alphadia.workflow.config import MODIFICATIONS_DELIM
 
     config = step.config["library_prediction"]
-    if step.library_path is not None:
-        library = step.library_loader()(step.library_path)
-    else:
-        names = ("enzyme", "max_var_mod_num", "missed_cleavages", "precursor_len", "precursor_charge", "precursor_mz")
-        kinds = ("fixed_modifications", "variable_modifications")
-        modifications = {kind: [m for m in config[kind].split(MODIFICATIONS_DELIM) if m] for kind in kinds}
-        with _digested_once(digest):
-            digested = alphadia.search_step.FastaDigest(**{name: config[name] for name in names}, **modifications)
-            library = digested(step.fasta_path_list)
+    names = ("enzyme", "max_var_mod_num", "missed_cleavages", "precursor_len", "precursor_charge", "precursor_mz")
+    kinds = ("fixed_modifications", "variable_modifications")
+    modifications = {kind: [m for m in config[kind].split(MODIFICATIONS_DELIM) if m] for kind in kinds}
+    with digested_once(folder, part):
+        digested = alphadia.search_step.FastaDigest(**{name: config[name] for name in names}, **modifications)
+        return digested(step.fasta_path_list)
+
+
+def decoy_sequences(sequences: Iterable[str], decoy_type: str) -> set[str]:
+    """Return the stripped sequences of the decoys that alphaDIA makes of targets."""
+    from alphabase.spectral_library.base import SpecLibBase
+    from alphabase.spectral_library.decoy import decoy_lib_provider
+
+    decoys = decoy_lib_provider.get_decoy_lib(decoy_type, SpecLibBase()).generator
+    return set(map(decoys._decoy, sequences))
+
+
+def precursors_to_predict(step: Any, predictor: Predictor, folder: Path, part: Part | None = None) -> pd.DataFrame:
+    """Return the precursors whose properties a step not run yet would let a predictor predict, nothing predicted yet.
+
+    The predictor predicts charge states, where the config asks for it. The digest is left in its folder for the next
+    call, or found there; ``part`` as in `digested_once`.
+    """
+    config, given = step.config["library_prediction"], step.library_path
+    library = digest(step, folder, part) if given is None else step.library_loader()(given)
     df = library.precursor_df
     return with_charges(df, predictor, config["min_charge_probability"]) if config["predict_charge"] else df
 
 
-def make_library(step: Any, predictor: Predictor | None, digest: Path) -> list[Path]:
+def make_library(step: Any, predictor: Predictor | None, folder: Path, part: Part | None = None) -> list[Path]:
     """Make the library of a step not run yet, as far as all of its searches share it: digested, predicted, with decoys.
 
     None as predictor leaves the prediction to alphaDIA. The digest is left in its folder for the next call, or found
-    there. Returns the files in the step's output folder: the library, and the flat one with decoys that searches load.
+    there; ``part`` as in `digested_once`. Returns the files in the step's output folder: the library, and the flat one
+    with decoys that searches load.
     """
     step.config["general"]["save_library"] = True
     step.config["general"]["save_flat_library"] = True
-    with _digested_once(digest), predicted_by(predictor):
+    with digested_once(folder, part), predicted_by(predictor):
         step.load_library()
     return [Path(step.output_folder) / name for name in (SPECLIB_FILE, FLAT_LIBRARY_FILE)]
 

@@ -1,9 +1,11 @@
-"""Which observations are kept, and which of them are trained on, validated and tested with."""
+"""Which part of a library is searched first, which observations are kept, and which of them are trained on."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -12,7 +14,8 @@ import pandas as pd
 from alphabase.constants.modification import MOD_DF
 
 from alphadia_tl.errors import DataError
-from alphadia_tl.host.contract import PEPTIDOFORM
+from alphadia_tl.host.contract import PEPTIDOFORM, PRECURSOR, PSM_FILE
+from alphadia_tl.host.search_output import read_tables
 
 logger = logging.getLogger(__name__)
 
@@ -233,6 +236,28 @@ def split_by_peptide(
     return per_row
 
 
+@dataclass(frozen=True)
+class Slice:
+    """A part of the stripped sequences of any library: those whose random number, from 0 to 1, is in a range.
+
+    All charge states and peptidoforms of a sequence are in one slice. ``key`` is of the search's random state: slices
+    of one key that do not overlap have no sequence in common.
+    """
+
+    key: int
+    start: float
+    stop: float
+
+    def __contains__(self, sequence: str) -> bool:
+        return bool(self.rows([sequence])[0])
+
+    def rows(self, sequences: Sequence[str] | npt.NDArray[Any] | pd.Series) -> npt.NDArray[np.bool_]:
+        """Return which of the sequences are in the slice, shape (n,)."""
+        names = np.asarray(sequences, dtype=object)
+        number = pd.util.hash_array(names, hash_key=f"{self.key % 10**16:016d}", categorize=True) / 2.0**64
+        return np.asarray((number >= self.start) & (number < self.stop))
+
+
 ONE_OF = 20
 MOST_IN_LOCKBOX = 500
 FEWEST_IN_LOCKBOX = 10
@@ -264,3 +289,71 @@ def _counts(shares: npt.NDArray[np.float64], total: int) -> npt.NDArray[np.int64
             counts[largest] -= unused == 0
             counts[empty] = 1
     return counts
+
+
+#: Share of a library that is expected to be found, before anything is known.
+EXPECTED_RATE = 0.03
+#: Precursors that a part has at least; a library of less than twice as many is searched whole.
+FEWEST_PRECURSORS = 5_000
+#: Of what is wanted, so much will do: a further search would cost more than it brings.
+ENOUGH = 0.8
+#: A further part is to bring what is missing, and some more.
+MORE = 1.25
+
+
+def count_found(quant_folders: Sequence[Path], fdr: float) -> int:
+    """Return how many target precursors were found, in any run; raises QuantificationError for a table it cannot read.
+
+    A run that found none has no table.
+    """
+    tables = {str(folder): folder / PSM_FILE for folder in quant_folders if (folder / PSM_FILE).is_file()}
+    if not tables:
+        return 0
+    found = read_tables(tables, [*PRECURSOR, "decoy", "qval"])
+    return len(found[(found["decoy"] == 0) & (found["qval"] <= fdr)].drop_duplicates(PRECURSOR))
+
+
+def first_slice(n_precursors: int, wanted: int, key: int) -> Slice | None:
+    """Return the part of a library of so many precursors that is searched first, half of it at most; None for all."""
+    if n_precursors < 2 * FEWEST_PRECURSORS:
+        return None
+    return Slice(key, 0.0, min(0.5, max(wanted / EXPECTED_RATE, FEWEST_PRECURSORS) / n_precursors))
+
+
+def next_slice(last: Slice, n_precursors: int, found: int, wanted: int) -> Slice | None:
+    """Return a further part where so many precursors were found up to the end of the last one; None where that will do.
+
+    It is to bring what is missing at the rate so far; what would leave less than a tenth of the library takes it all.
+    """
+    if found >= ENOUGH * wanted or last.stop >= 1:
+        return None
+    missing = (wanted - found) * MORE * last.stop / max(found, 1)
+    share = max(missing, FEWEST_PRECURSORS / n_precursors)
+    return Slice(last.key, last.stop, last.stop + share if last.stop + share < 0.9 else 1.0)
+
+
+@dataclass(frozen=True)
+class Scouting:
+    """A first pass over a part of a library of ``size`` precursors: up to the end of ``part``, in so many searches."""
+
+    part: Slice
+    size: int
+    wanted: int
+    searches: int = 1
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Scouting:
+        """Return what ``asdict`` has described."""
+        return cls(**{**values, "part": Slice(**values["part"])})
+
+    def next(self, quant_folders: Sequence[Path], fdr: float) -> Slice | None:
+        """Return the part to search next, where the ones before brought too few precursors to tune on."""
+        found = count_found(quant_folders, fdr)
+        part = next_slice(self.part, self.size, found, self.wanted)
+        then = "that will do" if part is None else f"{part.stop - part.start:.0%} more of it are searched"
+        logger.info(f"{found:,} precursors to tune on in {self.part.stop:.0%} of the library: {then}.")
+        return part
+
+    def extended(self, part: Slice) -> Scouting:
+        """Return what was searched once a further part has been, too."""
+        return replace(self, part=replace(part, start=0.0), searches=self.searches + 1)

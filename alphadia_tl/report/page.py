@@ -16,6 +16,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from alphadia_tl.bundle import Bundle
+from alphadia_tl.entrapment.searches import CLASSES
 from alphadia_tl.files import write_text
 from alphadia_tl.report.drawing import Drawing, to_div
 from alphadia_tl.report.facts import (
@@ -110,9 +111,14 @@ def total_seconds(seconds: Mapping[str, float]) -> float:
     return sum(s for name, s in seconds.items() if _whole(name, seconds) is None)
 
 
-def headline(decisions: Sequence[Mapping[str, Any]], *passes: Mapping[str, Any] | None) -> str:
-    """Say in one sentence what came out."""
+def headline(
+    decisions: Sequence[Mapping[str, Any]], between: Mapping[str, Any], *passes: Mapping[str, Any] | None
+) -> str:
+    """Say in one sentence what came out; where the first pass searched a part of the library, two."""
     accepted = [model_name(d.get("model", "")) for d in decisions if d.get("accepted")]
+    share = (passes[0] or {}).get("of_library")
+    if not accepted and share:
+        return "No tuned model was better on held-out peptides: the second pass is one with the pretrained models."
     if not accepted:
         return "No tuned model was better on held-out peptides: the results are those of the first pass."
     used = f"Tuned models in use: {', '.join(accepted)}."
@@ -120,6 +126,11 @@ def headline(decisions: Sequence[Mapping[str, Any]], *passes: Mapping[str, Any] 
     if before is None or after is None:
         return used
     where = "after match between runs" if (passes[1] or {}).get("match_between_runs") else "in the second pass"
+    if share:
+        kept, gained, lost = (between.get(name, 0) for name in CLASSES)
+        of_part = f"{count(kept + gained)} against {count(kept + lost)}: {change(kept + lost, kept + gained)}"
+        said = f"of the {percent(share)} of the library that were searched before tuning, too: {of_part}"
+        return f"{count(after)} precursors {where}; {said}. {used}"
     found = f"{count(after)} precursors {where}, {count(before)} in the first"
     return f"{found}: {change(before, after)}. {used}"
 
@@ -130,12 +141,13 @@ def _pass_rows(facts: Facts) -> list[dict[str, str]]:
     one, two = (identified.get(name) or {} for name in ("first_pass", "second_pass"))
     if not (one or two):
         return []
+    share = one.get("of_library")
 
     def row(name: str, first: str, second: str, difference: str = "") -> dict[str, str]:
         return {"name": name, "first": first, "second": second, "change": difference}
 
     rows = [
-        row(name, count(one.get(key)), count(two.get(key)), change(one.get(key), two.get(key)))
+        row(name, count(one.get(key)), count(two.get(key)), "" if share else change(one.get(key), two.get(key)))
         for key, name in QUANTITIES
         if key in {*one, *two, "precursors", "proteins"}
     ]
@@ -217,7 +229,8 @@ def render_report(facts: Facts, drawings: Mapping[str, Sequence[Drawing]]) -> st
         policy=POLICY,
         plotly_js=Markup(get_plotlyjs()) if any(m["figures"] for m in models) else None,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        headline=headline(facts.get("decisions", ()), first, second),
+        headline=headline(facts.get("decisions", ()), between, first, second),
+        scouted=(first or {}).get("of_library"),
         pass_rows=_pass_rows(facts),
         classes=class_rows(between) if between else (),
         unknown=_why_unknown(between, first, second),

@@ -126,17 +126,20 @@ def first_pass(
     search: Callable[[], tuple[Errors, list[Path]]],
     *,
     repeatable: bool = True,
+    part: Mapping[str, float] | None = None,
 ) -> tuple[Errors, list[Path]]:
     """Search, or take the results of an earlier call where nothing that they depend on has changed.
 
     ``step`` is alphaDIA's search step, which ``search`` runs; runs that an interrupted call has searched completely are
     not searched again. ``weights`` tells where the weights came from that predict the library. Set ``repeatable`` False
     where the library does not come out the same in each call: alphaDIA's own prediction gives it in another order, with
-    other precursor indices, which results of an earlier call would not fit. Returns (step name, raw file name) of the
-    raw files that failed, and the quantification folders of the runs searched.
+    other precursor indices, which results of an earlier call would not fit. ``part`` is what the search takes of the
+    library. Returns (step name, raw file name) of the raw files that failed, and the quantification folders of the runs
+    searched.
     """
     manifest = Manifest(folder)
-    inputs = _search_inputs(host.config_of(step), step.raw_path_list, {"weights": _hashes(weights)})
+    others = {"weights": _hashes(weights)} | ({} if part is None else {"part of the library": part})
+    inputs = _search_inputs(host.config_of(step), step.raw_path_list, others)
     state = manifest.state(FIRST_PASS, inputs)
     if state == "finished":
         return [], [folder / name for name in manifest.facts(FIRST_PASS)["runs"]]
@@ -155,6 +158,27 @@ def first_pass(
         there = [p for p in files if p.is_file()]
         manifest.finish(FIRST_PASS, inputs, there, {"runs": [manifest.name(f) for f in folders]})
     return errors, folders
+
+
+def digest(step: Any, folder: Path) -> int:
+    """Digest the FASTA files of a step into a folder, unless that was done; return how many precursors there are."""
+    manifest, files = Manifest(folder), [folder / name for name in host.DIGEST_FILES]
+    config = host.config_of(step)
+    prediction = {k: v for k, v in config["library_prediction"].items() if k != "peptdeep_model_path"}
+    inputs = {
+        "digest": hash_of(prediction),
+        "FASTA files": stamps(map(Path, config["fasta_paths"])),
+        "versions": hash_of(versions()),
+    }
+
+    def make() -> dict[str, Any]:
+        for file in files:
+            file.unlink(missing_ok=True)
+        host.digest(step, folder)
+        return {}
+
+    manifest.once("digest of the FASTA files", inputs, files, make)
+    return int(pq.read_metadata(files[0]).num_rows)
 
 
 def tuning(

@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from alphadia_tl.entrapment.searches import compare_passes, count_before_protein
 from alphadia_tl.errors import DataError, QuantificationError
 from alphadia_tl.host.contract import PRECURSOR
 from alphadia_tl.host.plan import HostPlan
-from alphadia_tl.host.search_output import count_identifications
+from alphadia_tl.host.search_output import count_identifications, first_pass_folders
+from alphadia_tl.library.selection import Scouting, Slice, first_slice
 from alphadia_tl.library.sites import read_sites, write_sites
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.weights import prediction_config
@@ -76,7 +77,7 @@ class Passes:
 
     def tuning_runs(self, raw_paths: Sequence[str]) -> list[str]:
         """Return the raw files that the first pass searches."""
-        return spread(raw_paths, self.plugin.tuning_runs)
+        return spread(raw_paths, self.plugin.first_pass_runs)
 
     def config(
         self, step: str, extra: Mapping[str, Any] | None = None, outcome: StepOutcome | None = None
@@ -109,36 +110,90 @@ class Passes:
     def first_pass(self, extra: Mapping[str, Any]) -> FirstPass:
         """Search with the pretrained models' library, or take up what an earlier call has searched of it.
 
-        The library leaves the memory with the step, which ends here.
+        Of a large library a part is searched, and further ones until there is enough to tune on. A library leaves the
+        memory with its step, which ends here.
         """
         started = time.perf_counter()
-        step = self.make_step(host.TRANSFER_STEP, self.config(host.TRANSFER_STEP, extra))
+        config = self.config(host.TRANSFER_STEP, extra)
+        step = self.make_step(host.TRANSFER_STEP, config)
         settings = self.settings(step.config)
         manager = transfer_learning.preflight(settings, self.transfer_folder)
+        scouting = self.scouting(step, settings, manager)
+        part, folder = None if scouting is None else scouting.part, self.transfer_folder
+        quant: list[Path] = []
+        while True:
+            quant += self._search_part(step, folder, manager, part)
+            if scouting is None or (part := scouting.next(quant, settings.fdr)) is None:
+                break
+            scouting = scouting.extended(part)
+            folder = self.transfer_folder / f"{host.SLICE}{scouting.searches}"
+            step = self.make_step(host.TRANSFER_STEP, config, folder)
+        seconds = time.perf_counter() - started
+        return FirstPass(settings, manager.weight_sources(), tuple(quant), seconds, scouting)
+
+    def scouting(self, step: Any, settings: StepSettings, manager: FinetuneManager) -> Scouting | None:
+        """Return which part of the library the first pass searches first; None for all of it.
+
+        ``step`` is not run yet; the digest is left in the folder of the first pass.
+        """
+        wanted = settings.plugin.scout_precursors
+        is_plain = not host.config_of(step)["library_multiplexing"]["enabled"]
+        predicts = transfer_learning.first_predictor(manager) is not None and settings.predicts_first_library
+        if wanted is None or not (is_plain and predicts and settings.charges_are_complete):
+            return None
+        size = done.digest(step, self.transfer_folder)
+        part = first_slice(size, wanted, settings.seed)
+        if part is None:
+            logger.info(f"The first pass searches the whole library: it has {size:,} precursors.")
+            return None
+        logger.info(f"The first pass searches {part.stop:.0%} of a library of {size:,} precursors.")
+        return Scouting(part, size, wanted)
+
+    def _search_part(self, step: Any, folder: Path, manager: FinetuneManager, part: Slice | None) -> list[Path]:
+        """Search a part of the library, or take up what was searched of it; return the folders of the runs."""
         predictor = transfer_learning.first_predictor(manager)
         host.search_only(step, self.tuning_runs(step.raw_path_list))
+
+        def search() -> tuple[done.Errors, list[Path]]:
+            with nullcontext() if part is None else host.digested_once(self.transfer_folder, part.rows):
+                return host.run_first_pass(step, predictor)
+
+        repeatable = predictor is not None or not host.config_of(step)["library_prediction"]["enabled"]
         errors, quant = done.first_pass(
             step,
-            self.transfer_folder,
+            folder,
             manager.weight_sources(),
-            lambda: host.run_first_pass(step, predictor),
-            repeatable=predictor is not None or not host.config_of(step)["library_prediction"]["enabled"],
+            search,
+            repeatable=repeatable,
+            part=None if part is None else asdict(part),
         )
         self.plan.note_failures(errors)
-        return FirstPass(settings, manager.weight_sources(), tuple(quant), time.perf_counter() - started)
+        return list(quant)
 
     def tune(self, first: FirstPass) -> StepOutcome:
         """Tune the models on the first pass and predict the library again, or take up the bundle of an earlier call."""
         announce("Transfer learning")
         folder, library = self.transfer_folder, self.first_library
+        digest = None if first.scouting is None else self._digest
 
         def run() -> StepOutcome:
             return transfer_learning.run_step(
-                first.settings, folder, quant_folders=first.quant_folders, speclib=library
+                first.settings, folder, quant_folders=first.quant_folders, speclib=library, digest=digest
             )
 
         outcome = done.tuning(first.settings, folder, first.quant_folders, library, first.weights, run)
-        return replace(outcome, seconds={"first pass": first.seconds, **outcome.seconds})
+        outcome = replace(outcome, seconds={"first pass": first.seconds, **outcome.seconds})
+        outcome = with_scouting(outcome, first.scouting)
+        outcome.write_provenance()
+        return outcome
+
+    def whole_library(self, outcome: StepOutcome) -> Path | None:
+        """Return the digest of the whole library where the first pass has searched a part of it."""
+        return self._digest if "scout" in outcome.provenance else None
+
+    @property
+    def _digest(self) -> Path:
+        return self.transfer_folder / host.DIGEST_FILES[0]
 
     def final_pass(self, extra: Mapping[str, Any], outcome: StepOutcome) -> dict[str, Any]:
         """Return the config of the final pass: the tuned library, or the first pass's results where it stays as it was.
@@ -184,13 +239,27 @@ class Passes:
 class FirstPass:
     """What the first pass leaves to transfer learning.
 
-    ``weights`` tells where the weights came from that predicted its library.
+    ``weights`` tells where the weights came from that predicted its library, ``scouting`` which part of the whole one
+    was searched; None for all of it.
     """
 
     settings: StepSettings
     weights: Mapping[str, Any]
     quant_folders: tuple[Path, ...]
     seconds: float
+    scouting: Scouting | None = None
+
+
+def with_scouting(outcome: StepOutcome, scouting: Scouting | None) -> StepOutcome:
+    """Return the outcome with the part of the library that was searched before it."""
+    if scouting is None:
+        return outcome
+    if not outcome.changing:
+        outcome = outcome.with_warnings(
+            "Nothing that changes the library was accepted: the final pass is one pass with the pretrained models."
+        )
+    facts = {**asdict(scouting.part), "library": scouting.size, "searches": scouting.searches}
+    return outcome.with_provenance(scout=facts)
 
 
 def manager_of(settings: StepSettings, outcome: StepOutcome | None, folder: Path) -> FinetuneManager:
@@ -247,12 +316,16 @@ def finish_search(outcome: StepOutcome, final_folder: Path) -> StepOutcome:
     A table that cannot be read costs its figures and a warning: the search is done and stays.
     """
     folders = [outcome.bundle.folder, final_folder]
-    counts = [count_identifications(folder) for folder in folders]
+    parts, scout = first_pass_folders(folders[0]), outcome.provenance.get("scout")
+    counts = [count_identifications(*parts), count_identifications(final_folder)]
+    if scout and counts[0] is not None:
+        counts[0]["of_library"] = scout["stop"]
     if counts[1] is not None and is_after_mbr(final_folder):
         counts[1]["match_between_runs"] = True
     warnings: list[str] = []
     with _warned(warnings, "Precursors before the protein FDR were not counted"):
-        warnings += _look_before_protein_fdr(folders, counts, outcome.provenance.get("fdr"))
+        told = _look_before_protein_fdr((parts, [final_folder]), counts, outcome.provenance.get("fdr"))
+        warnings += [] if scout else told
     provenance = dict(outcome.provenance)
     for folder, count in zip(folders, counts, strict=True):
         with _warned(warnings, f"Ambiguous sites were not counted for {folder}"):
@@ -285,13 +358,13 @@ def _warned(warnings: list[str], text: str) -> Iterator[None]:
 
 
 def _look_before_protein_fdr(
-    folders: Sequence[Path], counts: Sequence[dict[str, Any] | None], fdr: float | None
+    folders: Sequence[Sequence[Path]], counts: Sequence[dict[str, Any] | None], fdr: float | None
 ) -> list[str]:
     """Add to the counts of each pass what it found before the protein FDR; warn where the later one reports fewer."""
     first, second = counts
     if fdr is None or first is None or second is None:
         return []
-    before = [count_before_protein_fdr(folder, claimed_fdr=fdr) for folder in folders]
+    before = [count_before_protein_fdr(*of_pass, claimed_fdr=fdr) for of_pass in folders]
     for count, number in zip((first, second), before, strict=True):
         if number is not None:
             count[BEFORE_PROTEIN_FDR] = number
@@ -299,7 +372,7 @@ def _look_before_protein_fdr(
         return []
     found = f"{second['precursors']:,} precursors, the one before {first['precursors']:,}"
     taken = "" if None in before else f"before the protein FDR they are {before[1]:,} and {before[0]:,}. "
-    return [f"The pass after tuning reports {found}; {taken}Tables of the pass before: {folders[0]}"]
+    return [f"The pass after tuning reports {found}; {taken}Tables of the pass before: {folders[0][0]}"]
 
 
 def announce(text: str) -> None:

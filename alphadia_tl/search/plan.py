@@ -124,7 +124,8 @@ class TransferLearningPlan(HostPlan):
     def _search(self, output_directory: Path, extra_config: dict[str, Any], step_name: str) -> None:
         """Run a pass after transfer learning as alphaDIA does; the report follows it, and match between runs again."""
         started, outcome = time.perf_counter(), self._outcome
-        config, reuses = self.merged(step_name, extra_config), bool(self.plugin.tuning_runs)
+        searched = len(self.passes.tuning_runs(self.raw_paths))
+        config, reuses = self.merged(step_name, extra_config), searched < len(self.raw_paths)
         if step_name == host.LIBRARY_STEP and outcome is not None:
             config, reuses = self.passes.final_pass(extra_config, outcome), True
         with host.missing_runs_are_searched() if reuses else nullcontext():
@@ -133,7 +134,7 @@ class TransferLearningPlan(HostPlan):
             return
         outcome = outcome.with_seconds(f"{step_name} step", time.perf_counter() - started)
         self._outcome = outcome.with_provenance(fdr_classifier_starts=len(self._classifier_starts))
-        self.passes.finish(self._outcome, len(self.passes.tuning_runs(self.raw_paths)), step_name)
+        self.passes.finish(self._outcome, searched, step_name)
 
     def _search_with_ready_models(self, extra_config: dict[str, Any]) -> None:
         """Run the one search of ``tune: false``."""

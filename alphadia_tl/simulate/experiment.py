@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from alphadia_tl.files import Manifest, hash_of
+from alphadia_tl.files import Manifest, hash_of, stamps
 from alphadia_tl.simulate.instrument import LAB, REFERENCE, Instrument
 from alphadia_tl.simulate.render import render_run
 from alphadia_tl.simulate.run_file import Acquisition
@@ -118,18 +119,21 @@ class Experiment:
         return config
 
 
-def make_experiment(folder: Path, preset: Preset, *, weights_folder: Path | None = None) -> Experiment:
+def make_experiment(
+    folder: Path, preset: Preset, *, weights_folder: Path | None = None, fasta: Path | None = None
+) -> Experiment:
     """Make an experiment, or take over the files that the same settings and code have made before.
 
     The base weights are taken from ``weights_folder``, a ``HOME``, and trained there if they are missing, so that
-    several experiments can share them; by default ``home`` in the folder.
+    several experiments can share them; by default ``home`` in the folder. The proteins are those of ``fasta``, of which
+    accessions that begin with `ABSENT_PREFIX` are not in the sample; by default random ones.
     """
     folder.mkdir(parents=True, exist_ok=True)
     experiment = Experiment(folder, preset)
     made = {k: v for k, v in asdict(preset).items() if k not in ("training", "reference", "optimization_lock_target")}
     files = [experiment.fasta, experiment.truth, experiment.oracle, *experiment.raw_files]
-    inputs = _inputs({**made, "suffix": ".hdf"})
-    Manifest(folder, RECORD).once(RENDERED, inputs, files, lambda: _render(experiment))
+    inputs = _inputs({**made, "suffix": ".hdf"}) | ({} if fasta is None else {"FASTA file": stamps([fasta])})
+    Manifest(folder, RECORD).once(RENDERED, inputs, files, lambda: _render(experiment, fasta))
     home = experiment.home if weights_folder is None else weights_folder
     make_weights(home, preset)
     if home != experiment.home:
@@ -151,10 +155,13 @@ def make_weights(home: Path, preset: Preset) -> None:
     Manifest(home, "weights.yaml").once("base weights", _inputs(made), [model_zip_path(home)], train)
 
 
-def _render(experiment: Experiment) -> dict[str, Any]:
+def _render(experiment: Experiment, fasta: Path | None) -> dict[str, Any]:
     preset = experiment.preset
     generator = np.random.default_rng(preset.seed)
-    random_proteome(preset.n_proteins, generator).write_fasta(experiment.fasta)
+    if fasta is None:
+        random_proteome(preset.n_proteins, generator).write_fasta(experiment.fasta)
+    else:
+        shutil.copyfile(fasta, experiment.fasta)
     library_df = digest(experiment.fasta, preset.digestion)
     sample = make_sample(library_df, preset.instrument, generator, peptide_fraction=preset.peptide_fraction)
     truth = sample.precursor_df

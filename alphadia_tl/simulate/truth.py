@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from alphadia_tl.entrapment.searches import classes
+from alphadia_tl.entrapment.searches import classes, searched_in_first
 from alphadia_tl.errors import DataError
 from alphadia_tl.host.contract import PRECURSOR
-from alphadia_tl.host.search_output import read_tables, run_tables
+from alphadia_tl.host.search_output import first_pass_folders, read_tables, run_tables
 from alphadia_tl.simulate.sample import ABSENT_PREFIX
 
 _COLUMNS = {f"precursor.{c}": c for c in [*PRECURSOR, "qval", "rt.observed"]} | {"pg.proteins": "proteins"}
@@ -114,8 +114,12 @@ def score_runs(output: Path, truth_df: pd.DataFrame) -> Score:
 
 
 def score_classes(first: Path, second: Path, truth_df: pd.DataFrame) -> dict[str, Score]:
-    """Score what a second search kept, gained and lost of a first one, run by run, before the protein FDR."""
-    found = classes(_precursors_of_runs(first), _precursors_of_runs(second))
+    """Score what a second search kept, gained and lost of a first one, run by run, before the protein FDR.
+
+    Where the first searched a part of the library, that is of its precursors.
+    """
+    before = pd.concat([_precursors_of_runs(folder) for folder in first_pass_folders(first)], ignore_index=True)
+    found = classes(before, searched_in_first(first, _precursors_of_runs(second)))
     return {name: score_precursors(rows.rename(columns=_RUN_COLUMNS), truth_df) for name, rows in found.items()}
 
 

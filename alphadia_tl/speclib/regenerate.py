@@ -212,20 +212,20 @@ _APPLY: dict[str, Callable[[_Job], None]] = {
 }
 
 
-def _load(path: Path, models: TunedModels) -> _Job:
-    job = _Job(storage.load_library(path), models)
+def _load(path: Path, models: TunedModels, digest: Path | None) -> _Job:
+    job = _Job(storage.load_library(path) if digest is None else storage.whole_library(path, digest), models)
     storage.sound_library(job.library, models.accepted)
     storage.leave_out_decoys(job.library)
     return job
 
 
-def tables_to_predict(library_path: Path, models: TunedModels) -> dict[str, pd.DataFrame]:
+def tables_to_predict(library_path: Path, models: TunedModels, digest: Path | None = None) -> dict[str, pd.DataFrame]:
     """Return what `regenerate` will ask the models beside the charge model, whose filter is applied here.
 
     One row per peptidoform for ``rt``, one per precursor for ``ccs`` and ``ms2``, in the order in which they are asked
     for.
     """
-    job = _load(library_path, models)
+    job = _load(library_path, models, digest)
     if "charge" in models.accepted:
         with _blamed("charge"):
             _apply_charge(job)
@@ -234,17 +234,20 @@ def tables_to_predict(library_path: Path, models: TunedModels) -> dict[str, pd.D
     return tables | {name: fragments.model_input(job.df) for name in ("ccs", "ms2") if name in models.accepted}
 
 
-def regenerate(library_path: Path, output_path: Path, models: TunedModels) -> RegenerationSummary:
+def regenerate(
+    library_path: Path, output_path: Path, models: TunedModels, digest: Path | None = None
+) -> RegenerationSummary:
     """Write the library of the second pass: accepted models predict, the rest stays what the first pass used.
 
     Decoys of its own are left out, as they were not learnt as targets were: the search makes them from the tuned
-    targets. It is read as alphaDIA saves it in the first pass, dense (``speclib.hdf``); an existing output is replaced
-    in one step. Raises LibraryError if it cannot be read or has precursors that the models cannot represent,
+    targets. Where the first pass searched a part of what ``digest`` holds (`storage.whole_library`), all of it is
+    predicted. It is read as alphaDIA saves it in the first pass, dense (``speclib.hdf``); an existing output is
+    replaced in one step. Raises LibraryError if it cannot be read or has precursors that the models cannot represent,
     PredictionError if predictions are unusable or unrelated to what they replace (nothing is written then), OutputError
     if it cannot be written.
     """
     begin = time.perf_counter()
-    job = _load(library_path, models)
+    job = _load(library_path, models, digest)
     job.seconds["load"] = time.perf_counter() - begin
     before = _counts(job.library)
     stages = [name for name in _APPLY if name in models.accepted]

@@ -19,7 +19,7 @@ from peptdeep import settings as peptdeep_settings
 from alphadia_tl.errors import LibraryError, QuantificationError
 from alphadia_tl.files import require_space, write_whole
 from alphadia_tl.host.contract import PEPTIDOFORM, PRECURSOR
-from alphadia_tl.library.fragments import block_rows
+from alphadia_tl.library.fragments import block_rows, with_blocks
 from alphadia_tl.library.selection import MISPLACED, counted, impossible_peptidoforms, within
 from alphadia_tl.speclib.fragments import fragment_bounds, make_dense
 
@@ -86,6 +86,31 @@ def load_library(path: Path) -> SpecLibBase:
             f"but {len(library._fragment_intensity_df):,} rows of intensities.",
             "The file is damaged; make it again.",
         )
+    return library
+
+
+def whole_library(scouted: Path, digest: Path) -> SpecLibBase:
+    """Return a library of all precursors of a digest, of which a part has been searched.
+
+    ``scouted`` is the library of that part: its precursors keep what was predicted for them. The others have no
+    retention time, no mobility and no fragment with an intensity yet. ``digest`` is the table that alphaDIA's digest
+    left.
+    """
+    library = load_library(scouted)
+    known, df = library._precursor_df, pd.read_parquet(digest).sort_values("nAA", kind="stable")
+    values = [c for c in (*RT_COLUMNS, *MOBILITY_COLUMNS) if c in known.columns]
+    columns = [c for c in df.columns if c in known.columns]
+    keys = [pd.MultiIndex.from_frame(t[PRECURSOR].astype({"charge": np.int64})) for t in (df, known)]
+    others = with_blocks(df.loc[~keys[0].isin(keys[1]), columns])
+    mz = create_fragment_mz_dataframe(others.copy(), [*library._fragment_mz_df])
+    n_known = len(library._fragment_mz_df)
+    library._fragment_mz_df = pd.concat([library._fragment_mz_df, mz], ignore_index=True)
+    library._fragment_intensity_df = library._fragment_intensity_df.reindex(range(n_known + len(mz)), fill_value=0.0)
+    pointers = ["frag_start_idx", "frag_stop_idx"]
+    others[pointers] += n_known
+    both = pd.concat([known[[*columns, *values, *pointers]], others], ignore_index=True)
+    library._precursor_df = both.sort_values("nAA", kind="stable", ignore_index=True)
+    make_dense(library)
     return library
 
 

@@ -65,15 +65,16 @@ UNCHANGED = "the library stays as it is: only the charge model was accepted, and
 
 
 def rewrite_library(
-    settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome, speclib: Path
+    settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome, speclib: Path, digest: Path | None = None
 ) -> StepOutcome:
     """Write the tuned library from that of the first pass; write down and return the outcome with what came of it.
 
     A model whose predictions turn out unusable goes back to its pretrained weights. Where no accepted model changes the
-    library, none is written, and one of an earlier call is removed.
+    library, none is written, and one of an earlier call is removed. Of a library of which a part has been searched, all
+    of ``digest`` is predicted, by the pretrained models where no other was accepted.
     """
     start = time.perf_counter()
-    outcome = _predicted_again(settings, manager, replace(outcome, regeneration=None), speclib)
+    outcome = _predicted_again(settings, manager, replace(outcome, regeneration=None), speclib, digest)
     if outcome.regeneration is None:
         outcome.bundle.tuned_library.unlink(missing_ok=True)
     outcome = outcome.with_seconds("library prediction", time.perf_counter() - start)
@@ -81,22 +82,30 @@ def rewrite_library(
     return outcome
 
 
+def models_of_library(
+    settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome, *, whole: bool
+) -> TunedModels:
+    """Return what predicts the library of the final pass: accepted models, and for a ``whole`` one the others, too."""
+    predicting = dict.fromkeys([*outcome.changing, *(("rt", "ccs", "ms2") if whole else ())])
+    return TunedModels(manager, list(predicting), settings.predicted_frag_types, outcome.charge_cutoff)
+
+
 def _predicted_again(
-    settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome, speclib: Path
+    settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome, speclib: Path, digest: Path | None
 ) -> StepOutcome:
-    if not outcome.changing:
+    if not outcome.changing and digest is None:
         # values of a given library that stay in it were told where that was decided
         is_said = not outcome.accepted or outcome.library_values_kept
         return outcome if is_said else outcome.with_warnings(UNCHANGED)
     try:
-        models = TunedModels(manager, outcome.changing, settings.predicted_frag_types, outcome.charge_cutoff)
-        summary = regenerate(speclib, outcome.bundle.tuned_library, models)
+        models = models_of_library(settings, manager, outcome, whole=digest is not None)
+        summary = regenerate(speclib, outcome.bundle.tuned_library, models, digest)
     except PredictionError as error:
-        if error.model is None:
+        if error.model not in outcome.accepted:
             raise
         manager.restore_pretrained(error.model)
         energy = collision_energy(settings, manager, outcome.provenance.get("nce_curve"))
         hashes = save_models(manager, outcome.bundle)
         outcome = outcome.without(error.model, error.what).with_provenance(**energy, models=hashes)
-        return _predicted_again(settings, manager, outcome, speclib)
+        return _predicted_again(settings, manager, outcome, speclib, digest)
     return replace(outcome, regeneration=summary).with_warnings(*summary.stays)

@@ -81,12 +81,13 @@ def run_step(
     transfer_library: Path | None = None,
     speclib: Path | None = None,
     searched: Path | None = None,
+    digest: Path | None = None,
 ) -> StepOutcome:
     """Tune the models on identified precursors and predict the library again.
 
     It learns from ``quant_folders``, one per run as alphaDIA's first pass leaves them, or from a saved
     ``transfer_library``. ``speclib`` is the base library of the first pass; None writes no tuned library. ``searched``
-    is that library where another job writes the tuned one.
+    is that library where another job writes the tuned one. ``digest`` is the whole library where a part was searched.
     """
     torch.set_num_threads(settings.threads)
     bundle, seconds = Bundle(output_folder), dict[str, float]()
@@ -132,7 +133,7 @@ def run_step(
     outcome.write_provenance()
     shutil.rmtree(bundle.checkpoints, ignore_errors=True)
     if speclib is not None:
-        outcome = rewrite_library(settings, manager, outcome, speclib)
+        outcome = rewrite_library(settings, manager, outcome, speclib, digest)
     log_summary(outcome)
     return outcome
 

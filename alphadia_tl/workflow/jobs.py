@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,13 +18,14 @@ from alphadia_tl.bundle import Bundle
 from alphadia_tl.errors import PredictionError, QuantificationError, ResultsError, SettingsError
 from alphadia_tl.files import write_whole
 from alphadia_tl.host.contract import PSM_FILE
+from alphadia_tl.library.selection import Scouting
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.prediction import CHUNK_ROWS, PredictedChunks
-from alphadia_tl.search.passes import library_config, manager_of
+from alphadia_tl.search.passes import library_config, manager_of, with_scouting
 from alphadia_tl.search.plan import TransferLearningPlan
-from alphadia_tl.speclib.regenerate import TunedModels, tables_to_predict
+from alphadia_tl.speclib.regenerate import tables_to_predict
 from alphadia_tl.step.outcome import StepOutcome
-from alphadia_tl.step.rewrite_library import rewrite_library
+from alphadia_tl.step.rewrite_library import models_of_library, rewrite_library
 from alphadia_tl.step.step import first_predictor, run_step
 from alphadia_tl.step.step_settings import StepSettings
 from alphadia_tl.workflow.layout import Layout, read_receipt, run_ids, since, write_receipt
@@ -46,6 +48,13 @@ class JobPlan(TransferLearningPlan):
         folder = self.passes.transfer_folder
         whole = host.deep_merge(self.user_config, self.passes.config(host.TRANSFER_STEP))
         return self.passes.settings(host.effective_config(whole, folder))
+
+    @property
+    def scouting(self) -> Scouting | None:
+        """Which part of the library the first pass searches, as its preparation has chosen; None for all of it."""
+        receipt = self.layout.prepared(host.TRANSFER_STEP)
+        told = read_receipt(receipt).get("scout") if receipt.is_file() else None
+        return None if told is None else Scouting.from_mapping(told)
 
     def check_step(self, step: str) -> None:
         """Refuse a step that the search does not have."""
@@ -78,7 +87,7 @@ def prepare_library(plan: JobPlan, step: str) -> None:
     """
     started = time.perf_counter()
     plan.check_step(step)
-    tables = _first_tables(plan) if step == host.TRANSFER_STEP else _tuned_tables(plan)
+    tables, scouting = _first_tables(plan) if step == host.TRANSFER_STEP else (_tuned_tables(plan), None)
     folder = plan.layout.tables(step)
     shutil.rmtree(folder / "tables", ignore_errors=True)
     shutil.rmtree(plan.layout.predictions(step), ignore_errors=True)
@@ -90,28 +99,34 @@ def prepare_library(plan: JobPlan, step: str) -> None:
         chunks = max(chunks, -(-len(table) // CHUNK_ROWS))
     rows = {model: len(table) for model, table in tables.items()}
     logger.info(f"To predict for the library of step '{step}': {rows or 'nothing'}, in {chunks} chunks")
-    write_receipt(plan.layout.prepared(step), {"rows": rows, "chunks": chunks, "seconds": since(started)})
+    told = {} if scouting is None else {"scout": asdict(scouting)}
+    write_receipt(plan.layout.prepared(step), {"rows": rows, "chunks": chunks, **told, "seconds": since(started)})
 
 
-def _first_tables(plan: JobPlan) -> Tables:
+def _first_tables(plan: JobPlan) -> tuple[Tables, Scouting | None]:
     folder = plan.layout.tables(host.TRANSFER_STEP)
     step = plan.passes.make_step(host.TRANSFER_STEP, plan.passes.config(host.TRANSFER_STEP), folder)
-    predictor = first_predictor(_manager(plan, host.TRANSFER_STEP))
+    manager = _manager(plan, host.TRANSFER_STEP)
+    scouting, predictor = plan.passes.scouting(step, plan.settings(), manager), first_predictor(manager)
+    if scouting is None:
+        for name in host.DIGEST_FILES:  # of an earlier call
+            (plan.passes.transfer_folder / name).unlink(missing_ok=True)
     if predictor is None or not host.config_of(step)["library_prediction"]["enabled"]:
-        return {}
-    for old in folder.glob("digest.*"):
-        old.unlink()
-    return predictor.tables_to_predict(host.precursors_to_predict(step, predictor, folder))
+        return {}, None
+    part = None if scouting is None else scouting.part.rows
+    tables = predictor.tables_to_predict(host.precursors_to_predict(step, predictor, plan.passes.transfer_folder, part))
+    return tables, scouting
 
 
 def _tuned_tables(plan: JobPlan) -> Tables:
     outcome, settings = plan.tuned(), plan.settings()
-    if not outcome.changing:
+    whole = plan.passes.whole_library(outcome)
+    if not outcome.changing and whole is None:
         return {}
     try:
         manager = _manager(plan, host.LIBRARY_STEP)
-        models = TunedModels(manager, outcome.changing, settings.predicted_frag_types, outcome.charge_cutoff)
-        return tables_to_predict(plan.passes.first_library, models)
+        models = models_of_library(settings, manager, outcome, whole=whole is not None)
+        return tables_to_predict(plan.passes.first_library, models, whole)
     except PredictionError as error:
         logger.warning(f"The library will be predicted by one job: {error}")
         return {}
@@ -139,7 +154,8 @@ def make_library(plan: JobPlan, step: str) -> None:
     config = plan.passes.config(step, outcome=outcome)
     made = plan.passes.make_step(step, config, plan.layout.step(step) / "library")
     predictor = first_predictor(_manager(plan, step)) if step == host.TRANSFER_STEP else None
-    base, flat = host.make_library(made, predictor, plan.layout.tables(step))
+    part = None if predictor is None or plan.scouting is None else plan.scouting.part.rows
+    base, flat = host.make_library(made, predictor, plan.passes.transfer_folder, part)
     if predictor is not None:
         _log_predictions(predictor)
     output = plan.step_folder(step)
@@ -155,7 +171,8 @@ def make_library(plan: JobPlan, step: str) -> None:
 def _regenerate(plan: JobPlan) -> StepOutcome:
     outcome, settings = plan.tuned(), plan.settings()
     manager = _manager(plan, host.LIBRARY_STEP)
-    outcome = rewrite_library(settings, manager, outcome, plan.passes.first_library)
+    whole = plan.passes.whole_library(outcome)
+    outcome = rewrite_library(settings, manager, outcome, plan.passes.first_library, whole)
     _log_predictions(manager)
     return outcome
 
@@ -246,6 +263,8 @@ def tune(plan: JobPlan) -> None:
         quant_folders=list(_folders(plan, host.TRANSFER_STEP).values()),
         searched=plan.passes.first_library,
     )
+    outcome = with_scouting(outcome, plan.scouting)
+    outcome.write_provenance()
     write_receipt(plan.layout.tuned, {"outcome": outcome.to_mapping(), "seconds": since(started)})
 
 

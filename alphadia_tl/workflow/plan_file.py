@@ -76,7 +76,7 @@ def make_plan(config: Mapping[str, Any], output: Path, *, tune_again: bool = Fal
     effective = host.effective_config(plain, output)
     step_settings(effective, plain, plugin)  # what is impossible ends here
     known = [] if tune_again else _known_tuning_runs(runs, layout)
-    chosen = WorkflowPlan(runs, known or spread(list(runs), plugin.tuning_runs), plan.steps)
+    chosen = WorkflowPlan(runs, known or spread(list(runs), plugin.first_pass_runs), plan.steps)
     _write_if_changed(layout.config, whole)
     tuning = {PluginSettings.section: plugin.to_mapping()}
     for section in TUNING_SECTIONS:

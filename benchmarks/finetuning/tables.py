@@ -51,6 +51,7 @@ def report(rows: list[dict[str, Any]], cells: Iterable[Cell], page: Path) -> Non
         text += f"\n\n{_missing(missing)}"
     print(text)
     write_tables(page, "finetune_real", text)
+    draw_learning_curves(_plain(frame), page.with_name("learning_curves.svg"))
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
@@ -111,6 +112,32 @@ def _size_line(domain: str, size: int, stock: pd.DataFrame, ours: pd.DataFrame, 
 
 def _both(stock: pd.Series, ours: pd.Series) -> str:
     return ", ".join(f"{values.median():.0f}" if len(values) else NOT_RUN for values in (stock, ours))
+
+
+def learning_curves(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return which share of the gain with the most rows fewer rows bring; by data set and number of rows."""
+    ours = frame[(frame["tuner"] == "ours") & (frame["size"] > 0)]
+    mean = ours.groupby(["domain", "size"])[["pretrained", "tuned"]].mean()
+    gain = (mean["tuned"] - mean["pretrained"]).reset_index().pivot_table(index="domain", columns="size", values=0)
+    return gain.div(gain.ffill(axis=1).iloc[:, -1], axis=0)
+
+
+def draw_learning_curves(frame: pd.DataFrame, path: Path) -> None:
+    """Draw `learning_curves`, with the number of precursors that a first pass is to bring."""
+    from matplotlib.figure import Figure
+
+    from alphadia_tl.settings import SCOUTED
+
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.subplots()
+    for domain, shares in learning_curves(frame).iterrows():
+        known = shares.dropna()
+        axes.plot(known.index, known, marker="o", label=domain)
+    axes.axvline(SCOUTED, color="grey", linestyle="--")
+    axes.annotate("alphadia_tl.scout", (SCOUTED, 1.05), ha="center", color="grey")
+    axes.set(xscale="log", xlabel="rows to tune on", ylabel="share of the gain with the most rows", ylim=(-0.05, 1.1))
+    figure.legend(fontsize="small", frameon=False, loc="outside right upper")
+    figure.savefig(path, metadata={"Date": None})
 
 
 def never_worse(frame: pd.DataFrame) -> str:

@@ -17,9 +17,11 @@ from typing import Any
 
 import yaml
 
+from alphadia_tl.library.selection import EXPECTED_RATE
 from alphadia_tl.models.prediction import CHUNK_ROWS
+from alphadia_tl.settings import SCOUTED, SCOUTED_RUNS
 from alphadia_tl.simulate.experiment import SMALL, make_experiment
-from alphadia_tl.workflow.costs import Costs, bytes_of, rows_in
+from alphadia_tl.workflow.costs import Cost, Costs, bytes_of, rows_in
 from alphadia_tl.workflow.layout import Layout, read_receipt
 from scaling_jobs.table import Row, row
 
@@ -182,3 +184,28 @@ def paper(_: list[Path]) -> Iterator[Row]:
         each = f"each of {n_runs:,} runs of {PAPER_RAW_BYTES / MB:,.0f} MB, library {flat / MB:,.0f} MB"
         yield row("paper", "search", each, None, None, costs.search(PAPER_RAW_BYTES, flat))
         yield row("paper", "combine", f"{n_runs:,} runs", None, None, costs.combine(n_runs))
+    yield from _whole_searches(100, 5_000_000)
+
+
+def _whole_searches(n_runs: int, precursors: int) -> Iterator[Row]:
+    """What all jobs of a search take together, with a first pass over a part and over all; with a GPU, at best."""
+    costs, scouted = Costs(), round(SCOUTED / EXPECTED_RATE)
+    size = f"{n_runs:,} runs, {precursors:,} precursors"
+    for gpu in (False, True):
+
+        def one_pass(rows: int, runs: int, gpu: bool = gpu) -> list[Cost]:
+            flat = rows * FLAT_BYTES_PER_PRECURSOR
+            predict = [] if gpu else [costs.predict(rows)]
+            search = costs.search(PAPER_RAW_BYTES, flat)
+            return [*predict, costs.library(rows), *[search] * runs, costs.combine(runs)]
+
+        tune = [] if gpu else [costs.tune(SCOUTED_RUNS)]
+        final = one_pass(precursors, n_runs)
+        where = ", prediction and tuning at no cost (no GPU is faster)" if gpu else ""
+        for name, jobs in {
+            "one pass": final,
+            "two passes": [*one_pass(scouted, SCOUTED_RUNS), *tune, *final],
+            "two passes, scout: all": [*final, *tune, *final],
+        }.items():
+            told = Cost(max(job.mb for job in jobs), sum(job.seconds for job in jobs))
+            yield row("paper", f"all jobs, {name}{where}", size, None, None, told)

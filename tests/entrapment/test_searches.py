@@ -312,6 +312,34 @@ def test_kept_gained_and_lost_are_told_run_by_run_whatever_type_the_charges_have
     assert told["unknown"] == {"decoys": NO_DECOYS, "entrapment": NO_ENTRAPMENT}
 
 
+DECOY = {"AAAAK": "ALALK", "CAAAK": "CLALK", "DAAAK": "DLALK"}  # of each target, as alphaDIA's "diann" decoys are
+
+
+def found_in(targets, decoys=()):
+    return pd.concat([psm(targets), psm([DECOY[t] for t in decoys]).assign(decoy=1)], ignore_index=True)
+
+
+def test_after_scouting_only_what_both_passes_searched_is_compared(tmp_path):
+    """The first pass searched A and C, in two searches; the second D, too."""
+    config = {"fdr": {"decoy_type": "diann"}, "raw_paths": ["/data/a.raw"]}
+    first = write_search(tmp_path / "transfer", {"quant/a": found_in(["AAAAK"], ["AAAAK"])}, **config)
+    write_search(first / "slice_2", {"quant/a": psm([])}, **config)
+    second = write_search(tmp_path / "2", {"quant/a": found_in(DECOY, DECOY)}, **config)
+    places = pd.util.hash_array(np.array(list(DECOY), dtype=object), hash_key=f"{5:016d}") / 2.0**64
+    middle, last = sorted(places)[1:]
+    scouted = [name for name, place in zip(DECOY, places, strict=True) if place < last]
+    pd.DataFrame({"sequence": list(DECOY)}).to_parquet(first / "digest.precursors.parquet")
+    scout = {"key": 5, "start": 0.0, "stop": float(middle + last) / 2, "library": 3, "searches": 2}
+    (first / "alphadia_tl.yaml").write_text(yaml.safe_dump({"scout": scout}))
+    told = compare_passes(first, second, EntrapmentSettings(), claimed_fdr=0.01)
+    kept = int("AAAAK" in scouted)
+    assert [told[name] for name in CLASSES] == [kept, 2 - kept, 1 - kept]
+    assert told["errors"]["gained"]["decoys"] == 2 - kept
+    (first / "digest.precursors.parquet").unlink()
+    with pytest.raises(QuantificationError, match="which part of the library"):
+        compare_passes(first, second, EntrapmentSettings(), claimed_fdr=0.01)
+
+
 def test_a_twin_counts_as_wrong_in_its_class_whichever_class_its_target_is_in(tmp_path):
     """The combined estimate: the paired one would take the twin of a kept target for one that was found alone."""
     (tmp_path / "db.twins.tsv").write_text("twin_peptide\ttarget_peptide\nCAAK\tACAK\n")

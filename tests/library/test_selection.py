@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from alphadia_tl.errors import DataError
 from alphadia_tl.library.selection import (
     CHARGES,
+    Slice,
     impossible_peptidoforms,
     learnable,
     lockbox_rows,
@@ -195,3 +198,21 @@ def test_one_peptide_in_twenty_is_locked_away_where_that_says_something(peptides
     assert len(locked) == kept
     assert not locked & set(sequences[~rows])
     assert set(sequences[::-1][lockbox_rows(sequences[::-1], np.random.default_rng(3))]) == locked
+
+
+NAMES = [f"PEPTIDE{i}K" for i in range(20_000)]
+
+
+@given(key=st.integers(0, 10**20), edges=st.lists(st.floats(0, 1), min_size=1, max_size=4))
+def test_slices_that_follow_each_other_have_each_sequence_once(key, edges):
+    bounds = [0.0, *sorted(edges), 1.0]
+    rows = [Slice(key, a, b).rows(NAMES[:300]) for a, b in pairwise(bounds)]
+    assert (np.sum(rows, axis=0) == 1).all()
+
+
+def test_a_slice_is_a_random_part_of_the_size_asked_for_whatever_the_order():
+    part = Slice(7, 0.2, 0.5)
+    rows = part.rows(NAMES)
+    assert rows.mean() == pytest.approx(0.3, abs=0.02)
+    assert (part.rows(pd.Series(NAMES[::-1])) == rows[::-1]).all()
+    assert (Slice(8, 0.2, 0.5).rows(NAMES) == rows).mean() < 0.7

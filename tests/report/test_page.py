@@ -230,14 +230,18 @@ def test_nothing_at_all_still_gives_a_page():
     ("decisions", "first", "second", "expected"),
     [
         ([], None, None, "No tuned model was better"),
+        ([], {"precursors": 5, "of_library": 0.1}, {"precursors": 50}, "one with the pretrained models"),
+        ([{"model": "rt", "accepted": True}], {"precursors": 5, "of_library": 0.1}, {"precursors": 50},
+         "50 precursors in the second pass; of the 10 % of the library that were searched before tuning, too: "
+         "7 against 6: +1 (+16.7 %)."),
         ([{"model": "rt", "accepted": False}], {"precursors": 5}, {"precursors": 5}, "No tuned model was better"),
         ([{"model": "rt", "accepted": True}], None, None, "Tuned models in use: Retention time."),
         ([{"model": "rt", "accepted": True}], {"precursors": 50}, {"precursors": 45}, "-5 (-10.0 %)"),
         ([{"model": "rt", "accepted": True}], {"precursors": 0}, {"precursors": 45}, "45 precursors"),
     ],
-)
+)  # fmt: skip
 def test_headline(decisions, first, second, expected):
-    assert expected in headline(decisions, first, second)
+    assert expected in headline(decisions, {"kept": 4, "gained": 3, "lost": 2}, first, second)
 
 
 def test_parts_of_a_stage_stand_below_it_and_count_once():

@@ -50,7 +50,7 @@ def user_config(models, **plugin):
         "transfer_learning": {"epochs": 2, "warmup_epochs": 1},
         "library_prediction": {**PREDICTION, "peptdeep_model_path": str(models)},
         "custom_modifications": CUSTOM,
-        "alphadia_tl": {"enabled": True, "min_training_peptides": 20, "models": ["rt"], **plugin},
+        "alphadia_tl": {"enabled": True, "scout": "all", "min_training_peptides": 20, "models": ["rt"], **plugin},
     }
 
 

@@ -74,6 +74,35 @@ def test_retention_time_is_predicted_once_per_peptidoform(library_path, predicto
     assert predictor.rows_seen == {"rt": n // 3, "ms2": n}
 
 
+@pytest.fixture
+def scouted(library_path, tmp_path):
+    """The library of a third of the peptides, and the digest of all, in another order."""
+    library = load(library_path)
+    df = library._precursor_df
+    digest = df[[*PRECURSOR, "nAA", "precursor_mz"]].assign(protein_idxes="0").sample(frac=1, random_state=1)
+    digest.reset_index(drop=True).to_parquet(tmp_path / "digest.parquet")
+    library._precursor_df = df[df["nAA"] % 3 == 0].reset_index(drop=True)
+    library.remove_unused_fragments()
+    library.save_hdf(str(tmp_path / "scouted.hdf"))
+    return tmp_path / "scouted.hdf", tmp_path / "digest.parquet"
+
+
+def test_of_a_library_that_was_searched_in_part_all_is_predicted(library_path, predictor, scouted):
+    """As if all of it had been searched; each model is judged by the part whose values there are."""
+    accepted = ("rt", "ccs", "ms2")
+    output = library_path.with_name("whole.hdf")
+    models = TunedModels(predictor, accepted, FRAG_TYPES)
+    summary = regenerate(scouted[0], output, models, scouted[1])
+    assert all(0.5 < r <= 1 for r in summary.correlation.values())
+    _, expected = run(library_path, MadePredictor(), accepted)
+    found, wanted = (lib._precursor_df.sort_values(PRECURSOR) for lib in (load(output), expected))
+    columns = [*PRECURSOR, "rt_pred", "rt_norm_pred", "ccs_pred", "mobility_pred", "precursor_mz"]
+    pd.testing.assert_frame_equal(found[columns].reset_index(drop=True), wanted[columns].reset_index(drop=True))
+    assert_spectra(load(output))
+    asked = tables_to_predict(scouted[0], models, scouted[1])
+    assert {name: len(table) for name, table in asked.items()} == predictor.rows_seen
+
+
 @pytest.mark.parametrize("cutoff", [None, 0.3])
 @pytest.mark.parametrize("accepted", [("rt",), ("ms2", "rt"), ("ccs", "charge"), tuple(CHANGED)])
 def test_what_will_be_asked_is_known_beforehand(library_path, accepted, cutoff):

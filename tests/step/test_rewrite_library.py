@@ -35,7 +35,7 @@ SUMMARY = RegenerationSummary("speclib.tuned.hdf", "", ("rt",), 1, 1, 1, 1, None
 def test_a_charge_model_that_filters_nothing_changes_no_library(tmp_path, monkeypatch, accepted, changing):
     asked = []
 
-    def regenerate(speclib, tuned, models):
+    def regenerate(speclib, tuned, models, digest=None):
         asked.append(models.accepted)
         return SUMMARY
 
@@ -54,7 +54,7 @@ def test_a_tuned_model_that_cannot_predict_makes_way_and_the_others_go_on(tmp_pa
     """What is written beside the library is of the models that predicted it: weights, energy, RT tolerance."""
     asked, done = [], []
 
-    def regenerate(speclib, tuned, models):
+    def regenerate(speclib, tuned, models, digest=None):
         asked.append(models.accepted)
         if "rt" in models.accepted:
             error = PredictionError("The RT model's predictions are not all finite.")
@@ -92,7 +92,7 @@ def test_an_error_of_no_model_ends_the_step(tmp_path, monkeypatch):
 
 def test_what_stays_a_given_librarys_own_is_not_predicted(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(library_stage, "regenerate", lambda a, b, models: asked.append(models.accepted) or SUMMARY)
+    monkeypatch.setattr(library_stage, "regenerate", lambda *a: asked.append(a[2].accepted) or SUMMARY)
     settings = SimpleNamespace(plugin=PluginSettings(), predicted_frag_types=())
     decisions = tuple(Decision(m, True, "better") for m in ("rt", "ms2"))
     outcome = StepOutcome(Bundle(tmp_path), decisions=decisions, library_values_kept=("ms2",))
