@@ -69,10 +69,10 @@ def _searched(kind: str, searches: list[str]) -> Iterator[Row]:
 
 
 def proteome_preset() -> Any:
-    """Return the settings of a run of 20 minutes, and of a digest with two missed cleavages."""
+    """Return the settings of a run of 20 minutes, and of a digest with two missed cleavages and charges 2 and 3."""
     from alphadia_tl.simulate.experiment import DEMO
 
-    digestion = replace(DEMO.digestion, missed_cleavages=2)
+    digestion = replace(DEMO.digestion, missed_cleavages=2, precursor_charge=(2, 3))
     return replace(
         DEMO, digestion=digestion, acquisition=replace(DEMO.acquisition, gradient_minutes=20.0, n_windows=24)
     )
