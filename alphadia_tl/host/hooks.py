@@ -208,7 +208,8 @@ def separates(scored: Any) -> bool:
     that looks at them would favour them. A probability of 0 is that of numbers too small to write, no dead unit.
     """
     best = scored["proba"].min()
-    return bool(len(scored) == 0 or best == 0 or (scored["proba"] == best).mean() <= _TIED_FRACTION)
+    tied = (scored["proba"] == best).sum()
+    return bool(best == 0 or tied <= max(1, _TIED_FRACTION * len(scored)))
 
 
 @contextmanager

@@ -112,6 +112,7 @@ def test_a_classifier_that_separates_is_fitted_once_and_its_result_is_alphadias_
     [
         pytest.param([0.1] * 500 + [0.5] * 500, False, id="half_share_the_best"),
         pytest.param(np.linspace(0.1, 0.9, 1000), True, id="none_shares"),
+        pytest.param(np.linspace(0.1, 0.9, 55), True, id="one_of_a_few_has_the_best"),
         pytest.param([1e-9] * 9 + [0.5] * 991, True, id="a_few_share_the_best"),
         pytest.param([0.0] * 100 + [0.5] * 900, True, id="too_small_to_write"),
         pytest.param([], True, id="no_precursor"),
