@@ -13,6 +13,7 @@ import numpy as np
 
 from alphadia_tl.errors import QuantificationError
 from alphadia_tl.files import write_whole
+from alphadia_tl.host.contract import SLICE
 
 logger = logging.getLogger(__name__)
 
@@ -112,9 +113,16 @@ def _collision_energies(spectrum_df: Any) -> tuple[float, float, float] | None:
     return low, median, high
 
 
+def run_name(folder: str | Path) -> str:
+    """Return the name of the run that a folder holds; those of a search of a further part of the library say so."""
+    path = Path(folder).absolute()
+    part = path.parents[1].name if len(path.parents) > 1 else ""
+    return f"{path.name} (part {part.removeprefix(SLICE)})" if part.startswith(SLICE) else path.name
+
+
 def read_run_facts(folders: Sequence[Path]) -> dict[str, RunFacts | None]:
     """Read the facts of runs by their names; None where a folder holds none."""
-    return {folder.name: _read(folder / FILE_NAME) for folder in folders}
+    return {run_name(folder): _read(folder / FILE_NAME) for folder in folders}
 
 
 def _read(path: Path) -> RunFacts | None:

@@ -15,7 +15,7 @@ from alphabase.peptide.precursor import update_precursor_mz
 
 from alphadia_tl.errors import DataError, QuantificationError, TransferLearningError
 from alphadia_tl.host.contract import PRECURSOR
-from alphadia_tl.host.run_facts import read_run_facts
+from alphadia_tl.host.run_facts import read_run_facts, run_name
 from alphadia_tl.library import fragments, runs, selection
 from alphadia_tl.library.fragments import Bools, Floats
 from alphadia_tl.library.retention import RunTimes, normalize, run_times, to_unit
@@ -102,7 +102,7 @@ def collect(
     left_out: list[tuple[str, str]] = []
     failures: list[TransferLearningError] = []
     for folder in ordered:
-        name = runs.run_name(folder)
+        name = run_name(folder)
         try:
             reason = _add_run(best, folder, settings, wanted, salt)
         except TransferLearningError as error:
@@ -127,9 +127,10 @@ def _distinct(folders: Sequence[str | Path]) -> list[Path]:
         raise QuantificationError("There are no run folders to collect a transfer library from.", "Search a run first.")
     known: dict[str, Path] = {}
     for path in paths:
-        if known.setdefault(path.name, path) is not path:
+        name = run_name(path)
+        if known.setdefault(name, path) is not path:
             raise QuantificationError(
-                f"Two folders hold a run named '{path.name}': {known[path.name]} and {path}.",
+                f"Two folders hold a run named '{name}': {known[name]} and {path}.",
                 "Rename one of the folders: runs are told apart by their names.",
             )
     return paths
@@ -142,8 +143,8 @@ def _add_run(best: BestObservations, folder: Path, settings: TransferLibrarySett
     if len(new_df) < 2:
         found = "only one precursor" if len(new_df) else "no precursor"
         return f"{found} at {wanted.fdr:.2%} FDR, too few to scale retention times."
-    facts = read_run_facts([folder])[runs.run_name(folder)]
-    times = run_times(runs.run_name(folder), new_df, facts.rt_limits if facts else None)
+    facts = read_run_facts([folder])[run_name(folder)]
+    times = run_times(run_name(folder), new_df, facts.rt_limits if facts else None)
     new_df = new_df.drop(columns="rt_library")
     candidates = pd.concat([best.precursor_df, new_df], ignore_index=True) if best.times else new_df
     rows = selection.top_observations(candidates, settings.top_k_samples)

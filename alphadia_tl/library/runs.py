@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from alphadia_tl.errors import QuantificationError
 from alphadia_tl.host.contract import PRECURSOR, PSM_FILE, TRANSFER_FRAGMENTS_FILE
+from alphadia_tl.host.run_facts import run_name
 from alphadia_tl.library.fragments import Bools, Floats, Ints, find, find_runs, flat_codes, type_codes, with_blocks
 from alphadia_tl.library.selection import CHARGES, learnable
 
@@ -174,11 +175,6 @@ def read_fragments(
     limits = (low, high) if low <= high else (0.0, np.inf)
     df = df.drop(columns="_candidate")
     return RunObservations(run, df, intensity, correlation, quantified, seen, limits)
-
-
-def run_name(folder: str | Path) -> str:
-    """Return the name of the run that a folder holds."""
-    return Path(folder).absolute().name
 
 
 def _candidate(df: pd.DataFrame) -> Ints:

@@ -22,6 +22,7 @@ QUICKER = {
 }
 
 
+@pytest.mark.regression
 def test_the_tutorial_runs_and_shows_better_models(tmp_path, experiment, weights):
     shutil.copytree(weights, tmp_path / "tutorial_output")
     notebook = nbformat.read(NOTEBOOK, as_version=4)

@@ -87,7 +87,7 @@ FEW = {
 
 @needs_shared
 def test_a_real_file_with_hardly_any_precursor_ends_well_with_the_pretrained_models(search, generic_home):
-    result = search(FEW, ON, home=generic_home, name="few")
+    result = search(FEW, ON, {"alphadia_tl": {"scout": "all"}}, home=generic_home, name="few")
     assert result.code == 0, result.log[-3000:]
     assert "No tuned model was accepted" in result.log
     assert "Reusing quantification results" in result.log  # the first pass is the result

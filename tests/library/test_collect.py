@@ -291,3 +291,14 @@ def test_description_counts(runs):
     assert set(counts["modifications"]) == {"Carbamidomethyl@C", "Oxidation@M"}
     assert 0 < counts["masked_signal_fraction"] < 1
     assert 0 < counts["used_for_ms2"] <= len(library)
+
+
+def test_further_parts_of_the_library_are_runs_of_their_own(tmp_path, precursors):
+    """Each search has its own times; the quantification of one run lies in folders of the same name."""
+    half = len(precursors) // 2
+    folders = [tmp_path / "quant" / "run", tmp_path / "slice_2" / "quant" / "run"]
+    for seed, (folder, rows) in enumerate(zip(folders, (precursors[:half], precursors[half:]), strict=True)):
+        write_run(folder, rows.reset_index(drop=True), seed=seed)
+    library = collected(folders)
+    assert set(library.precursor_df["raw_name"]) == {"run", "run (part 2)"}
+    assert set(library.precursor_df["sequence"]) == set(precursors["sequence"])

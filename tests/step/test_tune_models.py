@@ -343,7 +343,7 @@ def _locked(settings, df):
 
 
 def _for_rt(settings, **training):
-    training = replace(settings.training, **{"epochs": 6, "max_lr": 1e-3, **training})
+    training = replace(settings.training, **{"epochs": 12, "max_lr": 1e-3, "batch_size": 16, **training})
     return replace(settings, plugin=replace(settings.plugin, models=("rt",)), training=training)
 
 
