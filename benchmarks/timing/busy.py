@@ -1,6 +1,6 @@
 """How much slower alphaDIA's FDR classifier is beside a busy process, with each wait policy of OpenMP.
 
-python benchmarks/timing/busy.py               # one fit in this process: seconds an epoch
+python benchmarks/speed.py busy
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from timing.measure import Row, row
 
+HERE = Path(__file__).parents[1]
 SPIN = [sys.executable, "-c", "while True: pass"]
 ROWS, FEATURES, EPOCHS = 20_000, 40, 2
 
@@ -32,7 +34,8 @@ def busy() -> Iterator[Row]:
 
 def _seconds(policy: str) -> float:
     environment = {**os.environ, "OMP_WAIT_POLICY": policy}
-    done = subprocess.run([sys.executable, __file__], check=True, capture_output=True, text=True, env=environment)
+    command = [sys.executable, "-m", "timing.busy"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, cwd=HERE)
     return float(done.stdout.split()[-1])
 
 
