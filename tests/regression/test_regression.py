@@ -1,4 +1,4 @@
-"""The part of the regression runs that is quick enough for every change; `make regression` runs them all."""
+"""Where there is nothing to learn, nothing is lost: the quick form of a regression run."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from alphadia_tl.simulate.experiment import make_experiment
 from alphadia_tl.simulate.instrument import REFERENCE
 from regression.tables import noise_of_fdp
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.regression]
 
 
 @pytest.fixture(scope="module")
