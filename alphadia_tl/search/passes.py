@@ -5,7 +5,9 @@ First pass, transfer learning, final pass: what each of them is set to and takes
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -185,6 +187,7 @@ class Passes:
         outcome = replace(outcome, seconds={"first pass": first.seconds, **outcome.seconds})
         outcome = with_scouting(outcome, first.scouting)
         outcome.write_provenance()
+        _give_back_memory()
         return outcome
 
     def whole_library(self, outcome: StepOutcome) -> Path | None:
@@ -373,6 +376,12 @@ def _look_before_protein_fdr(
     found = f"{second['precursors']:,} precursors, the one before {first['precursors']:,}"
     taken = "" if None in before else f"before the protein FDR they are {before[1]:,} and {before[0]:,}. "
     return [f"The pass after tuning reports {found}; {taken}Tables of the pass before: {folders[0][0]}"]
+
+
+def _give_back_memory() -> None:
+    """Let the C library give back what was freed: after the tuning of a small search half of the process's memory."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:  # not musl
+        trim(0)
 
 
 def announce(text: str) -> None:
