@@ -142,12 +142,13 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 def render_text(comparison: Comparison) -> str:
     """Return the comparison as aligned plain text."""
-    parts = ["\n".join(_aligned(table)) for table in comparison_tables(comparison)]
+    parts = ["\n".join(aligned(table)) for table in comparison_tables(comparison)]
     parts += [_list(title, lines) for title, lines in (("Verdicts", comparison.verdicts), ("Notes", comparison.notes))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _aligned(table: TextTable) -> list[str]:
+def aligned(table: TextTable) -> list[str]:
+    """Return the lines of a table as plain text, its title first."""
     columns = list(zip(table.head, *table.rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
 

@@ -14,6 +14,7 @@ from typing import Any
 from alphadia_tl.errors import ResultsError
 from alphadia_tl.files import Manifest, read_yaml, write_yaml
 from alphadia_tl.host import deep_merge
+from alphadia_tl.report.comparison_page import TextTable, aligned
 from alphadia_tl.simulate.experiment import DEMO, RECORD, RENDERED, Experiment, Preset, make_experiment
 from alphadia_tl.simulate.truth import Score, score_classes, score_search
 
@@ -63,21 +64,17 @@ def run_search(
 
 def format_table(results: list[SearchResult]) -> str:
     """Return the results as a text table; below it what was kept, gained and lost, and the stages of each search."""
-    rows = [("search", "precursors", "true", "true FDP", "proteins", "true", "seconds")]
+    head = ("search", "precursors", "true", "true FDP", "proteins", "true", "seconds")
+    rows = []
     for r in results:
         cells = ("failed", "", "", "", "")
         if s := r.score:
             cells = (f"{s.reported:,}", f"{s.true:,}", f"{s.fdp:.2%}", f"{s.proteins:,}", f"{s.true_proteins:,}")
         rows.append((r.title, *cells, f"{r.seconds:.0f}"))
-    first, *others = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join([title.ljust(first), *(c.rjust(w) for c, w in zip(cells, others, strict=True))])
-        for title, *cells in rows
-    ]
-    lines.insert(1, "  ".join("-" * w for w in (first, *others)))
+    _, *lines = aligned(TextTable("", head, tuple(rows), 1))
     counted = ("reported", "true", "unrelated", "relative", "misplaced")
     told = [
-        f"{r.title}, {name}: " + ", ".join(f"{s.to_mapping()[c]:,} {c}" for c in counted)
+        f"{r.title}, {name}: " + ", ".join(f"{getattr(s, c):,} {c}" for c in counted)
         for r in results
         for name, s in r.classes.items()
     ]

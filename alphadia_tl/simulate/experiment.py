@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from alphadia_tl.bundle import Inside
 from alphadia_tl.files import Manifest, hash_of, stamps
 from alphadia_tl.simulate.instrument import LAB, REFERENCE, Instrument
-from alphadia_tl.simulate.render import render_run
-from alphadia_tl.simulate.run_file import Acquisition
+from alphadia_tl.simulate.render import Acquisition, render_run
 from alphadia_tl.simulate.sample import Digestion, digest, make_sample, oracle_library, random_proteome
 from alphadia_tl.simulate.weights import BaseTraining, model_zip_path, train_base_weights
 from alphadia_tl.step.step_settings import usable_processors
@@ -66,25 +66,13 @@ class Experiment:
     folder: Path
     preset: Preset
 
-    @property
-    def fasta(self) -> Path:
-        """Proteome, entrapment proteins included."""
-        return self.folder / "proteome.fasta"
-
-    @property
-    def truth(self) -> Path:
-        """Precursors in the sample, with ``rt_seconds``."""
-        return self.folder / "truth.parquet"
-
-    @property
-    def oracle(self) -> Path:
-        """The perfect spectral library of the whole FASTA file."""
-        return self.folder / "oracle.hdf"
-
-    @property
-    def home(self) -> Path:
-        """``HOME`` for the searches: peptdeep finds the base weights under it."""
-        return self.folder / "home"
+    # Proteome, entrapment proteins included; precursors in the sample, with ``rt_seconds``.
+    fasta = Inside("proteome.fasta")
+    truth = Inside("truth.parquet")
+    # The perfect spectral library of the whole FASTA file.
+    oracle = Inside("oracle.hdf")
+    # ``HOME`` for the searches: peptdeep finds the base weights under it.
+    home = Inside("home")
 
     @property
     def raw_files(self) -> list[Path]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from alphabase.protein.fasta import SpecLibFasta, protease_dict
 from alphabase.spectral_library.base import SpecLibBase
-from numpy.typing import NDArray
 
 from alphadia_tl.host.contract import PEPTIDOFORM
+from alphadia_tl.library.fragments import block_bounds
 from alphadia_tl.simulate.instrument import Instrument
 
 #: Amino acid composition of UniProtKB/Swiss-Prot in percent (statistics of the release notes).
@@ -27,7 +26,7 @@ ABSENT_PREFIX = "E"
 
 @dataclass(frozen=True)
 class Proteome:
-    """Proteins of a FASTA file with UniProt-like accessions and names, and which of them the sample contains.
+    """Proteins of a FASTA file with UniProt-like accessions and names.
 
     Entrapment proteins are named ``ENTRAP_00001``; their accessions begin with :data:`ABSENT_PREFIX`.
     """
@@ -35,7 +34,6 @@ class Proteome:
     accessions: tuple[str, ...]
     names: tuple[str, ...]
     sequences: tuple[str, ...]
-    present: NDArray[Any]
 
     def write_fasta(self, path: Path) -> None:
         """Write all proteins, present and absent, with UniProt-like headers."""
@@ -61,7 +59,6 @@ def random_proteome(n_proteins: int, generator: np.random.Generator, *, absent_f
         accessions=tuple(f"{'P' if p else ABSENT_PREFIX}{n:05d}" for p, n in zip(present, number, strict=True)),
         names=tuple(f"{'SIM' if p else 'ENTRAP_'}{n:05d}" for p, n in zip(present, number, strict=True)),
         sequences=sequences,
-        present=present,
     )
 
 
@@ -133,9 +130,7 @@ def digest(fasta: Path, digestion: Digestion) -> pd.DataFrame:
 
 def set_fragment_pointers(precursor_df: pd.DataFrame) -> None:
     """Set frag_start_idx and frag_stop_idx in place for dense fragments in the table's row order."""
-    stops = np.cumsum(precursor_df["nAA"].to_numpy() - 1)
-    precursor_df["frag_start_idx"] = stops - (precursor_df["nAA"].to_numpy() - 1)
-    precursor_df["frag_stop_idx"] = stops
+    precursor_df["frag_start_idx"], precursor_df["frag_stop_idx"] = block_bounds(precursor_df["nAA"])
 
 
 def make_sample(

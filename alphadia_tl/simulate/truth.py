@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +41,6 @@ class Score:
     fdp: float
     proteins: int
     true_proteins: int
-
-    def to_mapping(self) -> dict[str, int | float]:
-        """Return the numbers by name."""
-        return asdict(self)
 
 
 def score_precursors(

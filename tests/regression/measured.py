@@ -212,7 +212,6 @@ def proteome(peptides: np.ndarray, generator: np.random.Generator) -> Proteome:
         accessions=tuple(f"{'P' if p else ABSENT_PREFIX}{n:05d}" for p, n in zip(present, number, strict=True)),
         names=tuple(f"{'MEAS' if p else 'ENTRAP_'}{n:05d}" for p, n in zip(present, number, strict=True)),
         sequences=tuple("".join(part) for part in parts),
-        present=present,
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from alphadia_tl.simulate.experiment import SMALL, make_weights
 from alphadia_tl.simulate.instrument import LAB
-from alphadia_tl.simulate.run_file import Acquisition
+from alphadia_tl.simulate.render import Acquisition
 from alphadia_tl.simulate.sample import Digestion, Sample, digest, make_sample, random_proteome
 from alphadia_tl.simulate.weights import BaseTraining
 

@@ -14,8 +14,7 @@ from alpharaw.mzml import MzMLReader
 from made_mzml import write_mzml
 
 from alphadia_tl.errors import DataError
-from alphadia_tl.simulate.render import isotope_fractions, render_run
-from alphadia_tl.simulate.run_file import Acquisition, DiaRun
+from alphadia_tl.simulate.render import Acquisition, DiaRun, isotope_fractions, render_run
 from alphadia_tl.simulate.sample import FRAGMENT_TYPES, Sample
 
 

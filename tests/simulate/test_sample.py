@@ -10,8 +10,7 @@ from alphabase.peptide.fragment import create_fragment_mz_dataframe
 from alphabase.spectral_library.base import SpecLibBase
 
 from alphadia_tl.simulate.instrument import LAB
-from alphadia_tl.simulate.render import render_run
-from alphadia_tl.simulate.run_file import Acquisition
+from alphadia_tl.simulate.render import Acquisition, render_run
 from alphadia_tl.simulate.sample import (
     FRAGMENT_TYPES,
     RESIDUE_FREQUENCIES,
