@@ -205,8 +205,11 @@ def _mend_precursors(library: SpecLibBase) -> None:
         logger.warning("Precursor m/z values are missing in the library: all are calculated.")
         df["precursor_mz"] = update_precursor_mz(df[[*PRECURSOR, "nAA"]].copy())["precursor_mz"]
     if df.get("precursor_idx", pd.Series()).duplicated().any():
-        logger.warning("Different precursors share a precursor_idx in the library: they are numbered anew.")
-        library._precursor_df = df.drop(columns=["precursor_idx", "elution_group_idx"], errors="ignore")
+        shared = ["precursor_idx"]  # by the channels of a precursor, which elute together: alphaDIA copies the number
+        if df.duplicated([*shared, *df.columns.intersection(["channel"])]).any():
+            logger.warning("Different precursors share a precursor_idx in the library: they are numbered anew.")
+            shared.append("elution_group_idx")
+        library._precursor_df = df.drop(columns=shared, errors="ignore")
 
 
 def _leave_out_repeats(library: SpecLibBase, time: str | None) -> None:

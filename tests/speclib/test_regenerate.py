@@ -315,6 +315,39 @@ def searched_library(plan, name, outcome=None):
     return step.spectral_library
 
 
+CHANNELS = [
+    {"channel_name": 0, "modifications": {"Oxidation@M": "Oxidation@M"}},
+    {"channel_name": 4, "modifications": {"Oxidation@M": "Dioxidation@M"}},
+]
+
+
+def test_channels_elute_together_in_both_passes(tmp_path, first_pass):
+    """Some peptides carry no label: their channels are alike, and stay."""
+    given, _ = first_pass
+    config = {
+        "alphadia_tl": {"enabled": True},
+        "library_path": str(given),
+        "general": {"thread_count": 1, "use_gpu": False},
+        "library_multiplexing": {"enabled": True, "multiplex_mapping": CHANNELS},
+    }
+    plan = TransferLearningPlan(str(tmp_path / "out"), config, {})
+    bundle = Bundle(tmp_path / "out" / "transfer")
+    passes = [searched_library(plan, "transfer").precursor_df]
+    models = TunedModels(MadePredictor(), ("rt", "ccs", "ms2", "charge"), FRAG_TYPES, charge_cutoff=0.2)
+    summary = regenerate(bundle.folder / "speclib.hdf", bundle.tuned_library, models)
+    assert summary.dropped_charge_states
+    passes.append(searched_library(plan, "library", StepOutcome(bundle, regeneration=summary)).precursor_df)
+    for df in passes:
+        assert not df["precursor_idx"].duplicated().any()
+        for _, group in df.groupby("elution_group_idx"):
+            assert sorted(zip(group["channel"], group["decoy"], strict=True)) == [(0, 0), (0, 1), (4, 0), (4, 1)]
+            assert len(set(group["charge"])) == 1
+            assert len(set(group.loc[group["decoy"] == 0, "sequence"])) == 1
+        heavy = df[df["channel"] == 4].query("decoy == 0")
+        assert set(heavy["mods"].unique()) == {"", "Dioxidation@M"}
+    assert len(passes[1]) < len(passes[0])
+
+
 @pytest.mark.parametrize(
     ("accepted", "annotated"), [(("rt",), False), (("ms2",), True), (("rt", "ccs", "ms2", "charge"), True)]
 )
