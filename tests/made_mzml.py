@@ -1,9 +1,11 @@
 """Spectra as an mzML file, so that a search can be given one."""
 
 import base64
+import re
 import zlib
 
 import numpy as np
+import pandas as pd
 
 
 def write_mzml(spectrum_df, peak_df, path):
@@ -12,6 +14,37 @@ def write_mzml(spectrum_df, peak_df, path):
         handle.write(_MZML_HEAD.format(n=len(spectrum_df)))
         handle.writelines(_spectra(spectrum_df, peak_df))
         handle.write("    </spectrumList>\n  </run>\n</mzML>\n")
+
+
+def write_cycles(path, cycles=10, windows=5):
+    """Write a small file of DIA: cycles of one MS1 spectrum and MS2 spectra, each with five peaks."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    n = cycles * (windows + 1)
+    place = np.arange(n) % (windows + 1)
+    centre = np.where(place > 0, 400.0 + 20 * place, -1.0)
+    width = np.where(place > 0, 10.0, 0.0)
+    spectra = {
+        "ms_level": np.where(place > 0, 2, 1),
+        "rt": np.arange(n) / 100,
+        "precursor_mz": centre,
+        "isolation_lower_mz": centre - width,
+        "isolation_upper_mz": centre + width,
+        "peak_start_idx": 5 * np.arange(n),
+        "peak_stop_idx": 5 * np.arange(n) + 5,
+    }
+    peaks = {"mz": np.tile(np.linspace(200, 900, 5), n), "intensity": np.arange(5 * n) + 1.0}
+    write_mzml(pd.DataFrame(spectra), pd.DataFrame(peaks), path)
+
+
+def in_seconds(text):
+    """Return the text of an mzML file with its times in seconds."""
+    text = re.sub(r'(scan start time" value=)"([^"]*)"', lambda m: f'{m[1]}"{60 * float(m[2])!r}"', text)
+    return text.replace('UO:0000031" unitName="minute"', 'UO:0000010" unitName="second"')
+
+
+def without(text, pattern, count=0):
+    """Return the text of an mzML file without what matches; all of it, or so many times."""
+    return re.sub(pattern, "", text, count=count, flags=re.DOTALL)
 
 
 def _spectra(spectrum_df, peak_df):

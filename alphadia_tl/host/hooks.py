@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import logging
 import time
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from alphadia_tl.errors import LibraryError, TransferLearningError
+from alphadia_tl.errors import DataError, LibraryError, TransferLearningError
 from alphadia_tl.files import write_table
 from alphadia_tl.host.contract import ISOMERS_FILE, PRECURSOR
 
@@ -322,4 +324,60 @@ def one_isomer_explains_a_peak() -> Iterator[None]:
         return found, fragments
 
     with replaced(PeptideCentricWorkflow, "extraction", extract_and_keep_the_best):
+        yield
+
+
+#: What alphaRaw raises for an mzML file that is damaged or lacks what it reads.
+UNREADABLE = (AttributeError, LookupError, SyntaxError, TypeError, ValueError, zlib.error)
+
+
+def mended_spectrum(spectrum: dict[str, Any]) -> list[str]:
+    """Mend what alphaRaw would misread or stop at in a spectrum of an mzML file, as pyteomics gives it; say what."""
+    import numpy as np
+
+    found = []
+    for scan in spectrum.get("scanList", {}).get("scan", [])[:1]:
+        rt = scan.get("scan start time")
+        if str(getattr(rt, "unit_info", None)).lower().startswith(("second", "uo:0000010")):
+            scan["scan start time"] = float(rt) / 60
+            found.append("times are in seconds: divided by 60")
+    if not {"m/z array", "intensity array"} <= spectrum.keys():
+        spectrum |= {"m/z array": np.empty(0), "intensity array": np.empty(0)}
+        found.append("spectra without arrays: read as empty")
+    for precursor in spectrum.get("precursorList", {}).get("precursor", [])[:1]:
+        target = precursor.get("isolationWindow", {}).get("isolation window target m/z")
+        ion = precursor.setdefault("selectedIonList", {}).setdefault("selectedIon", [{}])[0]
+        if target is not None and "selected ion m/z" not in ion:
+            ion["selected ion m/z"] = target
+            found.append("no selected ion: the middle of the isolation window is taken")
+    return found
+
+
+@contextmanager
+def mzml_is_mended() -> Iterator[None]:
+    """Let searches read mzML files with each `mended_spectrum`; the log says once per file what was mended."""
+    import alpharaw.mzml
+
+    read, parse = alpharaw.mzml.MzMLReader._import, alpharaw.mzml.parse_mzml_entry
+    told: set[str] = set()
+
+    def read_mended(reader: Any, mzml_file_path: str) -> Any:
+        found: Counter[str] = Counter()
+
+        def parse_mended(item_dict: dict[str, Any]) -> Any:
+            found.update(mended_spectrum(item_dict))
+            return parse(item_dict)
+
+        try:
+            with replaced(alpharaw.mzml, "parse_mzml_entry", parse_mended):
+                values = read(reader, mzml_file_path)
+        except UNREADABLE as error:
+            what = f"{mzml_file_path} has a spectrum that is damaged, or lacks what alphaDIA reads ({error!r})."
+            raise as_user_error(DataError(what, "Copy or convert it again.")) from error
+        for what, number in found.items() if mzml_file_path not in told else ():
+            logger.info(f"{mzml_file_path}: {what} ({number:,} spectra)")
+        told.add(mzml_file_path)
+        return values
+
+    with replaced(alpharaw.mzml.MzMLReader, "_import", read_mended):
         yield

@@ -26,6 +26,7 @@ from alphadia_tl.host.hooks import (
     Predictor,
     checked_loader,
     classifiers_that_fail_start_again,
+    mzml_is_mended,
     one_isomer_explains_a_peak,
     prediction_class,
     replaced,
@@ -392,6 +393,7 @@ def search_run(step: Any, raw_path: str, *, first_pass: bool) -> Failure | None:
         first_pass_search() if first_pass else nullcontext(),
         classifiers_that_fail_start_again(),
         one_isomer_explains_a_peak(),
+        mzml_is_mended(),
         replaced(alphadia.search_step, "SearchPlanOutput", NoTables),
         replaced(alphadia.search_step, "_log_exception_event", note),
     ):

@@ -97,6 +97,7 @@ class TransferLearningPlan(HostPlan):
             check_search(host.deep_merge(self._written, self.command_line), self.folder)
             with (
                 the_only_search(self.folder),
+                host.mzml_is_mended(),
                 host.one_isomer_explains_a_peak(),
                 host.classifiers_that_fail_start_again() as self._classifier_starts,
             ):

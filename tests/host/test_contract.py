@@ -40,6 +40,14 @@ def test_a_private_attribute_that_is_gone_or_of_another_kind_is_refused(attribut
         checks.check_attributes(found, {"_user_config": dict})
 
 
+def test_a_changed_reader_of_mzml_files_is_refused(monkeypatch):
+    import alpharaw.mzml
+
+    monkeypatch.setattr(alpharaw.mzml, "parse_mzml_entry", lambda spectrum, unit: None)
+    with pytest.raises(HostError, match=r"mzml\.parse_mzml_entry takes \['spectrum', 'unit'\]"):
+        host.check_host()
+
+
 def test_a_missing_method_is_refused(monkeypatch):
     from alphadia.search_step import SearchStep
 

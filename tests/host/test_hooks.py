@@ -1,12 +1,18 @@
+import logging
+from types import SimpleNamespace
+
 import alphadia.fdr.fdr
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from alphadia.exceptions import CustomError
 from alphadia.fdr.classifiers import BinaryClassifierLegacyNewBatching
 from alphadia.libtransform.fasta_digest import FastaDigest
 from alphadia.libtransform.prediction import PeptDeepPrediction
+from alpharaw.mzml import MzMLReader
 from made_models import write_networks, write_zip
+from made_mzml import in_seconds, without, write_cycles
 from peptdeep.settings import global_settings
 
 from alphadia_tl import host
@@ -17,6 +23,7 @@ from alphadia_tl.host.hooks import (
     checked_loader,
     classifiers_that_fail_start_again,
     isomer_groups,
+    mzml_is_mended,
     one_isomer_explains_a_peak,
     prediction_class,
     replaced,
@@ -445,3 +452,83 @@ def test_a_search_step_checks_the_library_that_it_is_given(tmp_path, predicted):
     else:
         assert len(host.precursors_to_predict(step, None, tmp_path)) == len(PEPTIDES)
     assert asked == [("rt", "ms2") if predicted else ()]
+
+
+ARRAYS, IONS = "<binaryDataArrayList.*?</binaryDataArrayList>", "<selectedIonList.*?</selectedIonList>"
+IN_LIST, BINARY = '(?<=ArrayList count="2">).*?(?=</binaryDataArrayList>)', "(?<=<binary>)[^<]+"
+NO_UNIT = ' unitCvRef="UO" unitAccession="UO:0000031" unitName="minute"'
+MENDED = {  # what is done to a file, what to the one that it is to be read like, what is told
+    "seconds": (in_seconds, str, "times are in seconds: divided by 60 (60 spectra)"),
+    "seconds by number": (lambda t: without(in_seconds(t), ' unitName="second"'), str, "by 60 (60 spectra)"),
+    "no arrays": (lambda t: without(t, ARRAYS, 1), lambda t: without(t, BINARY, 2), "read as empty (1 spectra)"),
+    "no arrays at all": (lambda t: without(t, ARRAYS), lambda t: without(t, BINARY), "read as empty (60 spectra)"),
+    "an empty list": (lambda t: without(t, IN_LIST, 1), lambda t: without(t, BINARY, 2), "read as empty (1 spectra)"),
+    "no selected ions": (lambda t: without(t, IONS), str, "the middle of the isolation window is taken (50 spectra)"),
+    "no m/z of ions": (lambda t: without(t, "<[^<]*selected ion m/z[^>]*>"), str, "is taken (50 spectra)"),
+    "minutes": (str, str, None),
+    "no unit": (lambda t: without(t, NO_UNIT), str, None),
+    "empty arrays": (lambda t: without(t, BINARY, 2), lambda t: without(t, BINARY, 2), None),
+}
+
+
+def read_mzml(path):
+    data = MzMLReader()
+    data.load_raw(str(path))
+    return data
+
+
+@pytest.mark.parametrize("case", MENDED)
+def test_an_mzml_file_is_read_like_the_sound_one_and_the_log_tells_it_once(tmp_path, caplog, case):
+    spoil, as_if, told = MENDED[case]
+    path, sound, original = tmp_path / "a b.mzML", tmp_path / "sound.mzML", MzMLReader._import
+    write_cycles(path)
+    text = path.read_text()
+    sound.write_text(as_if(text))
+    path.write_text(spoil(text))
+    expected = read_mzml(sound)
+    with caplog.at_level(logging.INFO), mzml_is_mended():
+        both = [read_mzml(path) for _ in range(2)]
+    for found in both:
+        pd.testing.assert_frame_equal(found.spectrum_df, expected.spectrum_df, rtol=1e-12)
+        pd.testing.assert_frame_equal(found.peak_df, expected.peak_df)
+    lines = [line for line in caplog.messages if str(path) in line]
+    assert len(lines) == (told is not None)
+    assert all(told in line for line in lines)
+    assert MzMLReader._import is original
+    assert set(tmp_path.iterdir()) == {sound, path}
+
+
+def test_alphadia_itself_takes_seconds_for_minutes_and_needs_arrays(tmp_path):
+    write_cycles(tmp_path / "a.mzML")
+    text = (tmp_path / "a.mzML").read_text()
+    rt = read_mzml(tmp_path / "a.mzML").spectrum_df["rt"]
+    (tmp_path / "a.mzML").write_text(in_seconds(text))
+    np.testing.assert_allclose(read_mzml(tmp_path / "a.mzML").spectrum_df["rt"], 60 * rt)
+    (tmp_path / "a.mzML").write_text(without(text, ARRAYS, 1))
+    with pytest.raises(TypeError):
+        read_mzml(tmp_path / "a.mzML")
+
+
+@pytest.mark.parametrize("old", ["</scanList>", "<binary>e", 'scan start time"'])
+def test_damage_in_the_middle_of_a_file_is_a_named_error(tmp_path, old):
+    write_cycles(tmp_path / "a.mzML")
+    text = (tmp_path / "a.mzML").read_text()
+    (tmp_path / "a.mzML").write_text("<x>".join(text.rsplit(old, 1)))
+    with mzml_is_mended(), pytest.raises(CustomError, match="TL_DATA") as caught:
+        read_mzml(tmp_path / "a.mzML")
+    assert "a.mzML has a spectrum that is damaged" in caught.value.msg
+
+
+def test_a_job_and_a_search_read_mzml_files_alike(tmp_path):
+    path = tmp_path / "a.mzML"
+    write_cycles(path)
+    expected = read_mzml(path).spectrum_df
+    path.write_text(in_seconds(path.read_text()))
+    found = []
+    step = SimpleNamespace(raw_path_list=[str(path)], config={"general": {}})
+    step.run = lambda: found.append(read_mzml(path).spectrum_df)
+    for first_pass in (True, False):
+        assert host.search_run(step, str(path), first_pass=first_pass) is None
+    for spectrum_df in found:
+        pd.testing.assert_frame_equal(spectrum_df, expected, rtol=1e-12)
+    assert len(found) == 2

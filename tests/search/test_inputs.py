@@ -1,16 +1,19 @@
 """What is wrong with the inputs of a search is told all at once, and what is told to do mends it."""
 
 import gzip
+import itertools
 import logging
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import h5py
 import pytest
 import yaml
 from alphadia.constants.keys import ConfigKeys
 from made_inputs import searchable
+from made_mzml import in_seconds, without, write_cycles
 
 from alphadia_tl.cli import main
 from alphadia_tl.commands.common import check_command
@@ -108,16 +111,45 @@ def hdf(path, name):
         file.create_group(name)
 
 
+def raw_folder(name, *files):
+    def make(config, folder):
+        (folder / name).mkdir()
+        for file in files:
+            (folder / name / file).parent.mkdir(exist_ok=True)
+            (folder / name / file).write_text("a")
+        config.update(raw_paths=[str(folder / name)])
+
+    return make
+
+
+def raw_file(name):
+    def make(config, folder):
+        (folder / name).write_text("a")
+        config.update(raw_paths=[str(folder / name)])
+
+    return make
+
+
 FILES = {
     "no raw file": (lambda c, f: c.update(raw_paths=[]), "names no raw files"),
     "raw files as text": (lambda c, f: c.update(raw_paths="/a/b.mzML"), "Write [/a/b.mzML]."),
     "no list of raw files": (lambda c, f: c.update(raw_paths=None), "'raw_paths' is None"),
     "a missing raw file": (lambda c, f: c.update(raw_paths=["/no/a.raw"]), "/no/a.raw does not exist"),
     "an empty raw file": (lambda c, f: (f / "a.mzML").write_text(""), "a.mzML is empty"),
-    "a folder": (lambda c, f: ((f / "b.raw").mkdir(), c.update(raw_paths=[str(f / "b.raw")])), "Is a directory"),
+    "a folder": (lambda c, f: ((f / "b.hdf").mkdir(), c.update(raw_paths=[str(f / "b.hdf")])), "Is a directory"),
+    "Waters": (raw_folder("b.raw", "_FUNC001.DAT"), "b.raw is of a Waters instrument"),
+    "Agilent": (raw_folder("b.D", "AcqData/MSScan.bin"), "b.D is of an Agilent instrument"),
+    "an empty timsTOF": (raw_folder("b.d"), "no analysis.tdf and no analysis.tdf_bin in it"),
+    "half a timsTOF": (raw_folder("b.d", "analysis.tdf"), "no analysis.tdf_bin in it. Copy or unpack the whole"),
+    "a folder in its folder": (raw_folder("b.d", "b.d/analysis.tdf"), "no analysis.tdf and no analysis.tdf_bin"),
+    "timsTOF as a file": (raw_file("b.d"), "b.d is no folder, as a timsTOF writes. Unpack it"),
+    **{
+        f"packed, {name}": (raw_file(name), f"{name} is packed. Unpack it")
+        for name in ("b.d.zip", "b.d.tar", "b.mzML.gz", "b.mzML.XZ", "b.mzML.zip", "b.raw.gz", "b.d.tar.gz", "b.7z")
+    },
     "text": (lambda c, f: ((f / "b.txt").write_text("a"), c.update(raw_paths=[str(f / "b.txt")])), "of no kind"),
     "another HDF": (lambda c, f: (hdf(f / "b.hdf", "x"), c.update(raw_paths=[str(f / "b.hdf")])), "lacks 'ms_data'"),
-    "timsTOF": (lambda c, f: ((f / "b.d").mkdir(), c.update(raw_paths=[str(f / "b.d")])), "Rust engine cannot read"),
+    "timsTOF": (raw_folder("b.d", "analysis.tdf", "analysis.tdf_bin"), "Rust engine cannot read"),
     "one name": (lambda c, f: c.update(raw_paths=["/a/x.raw", "/b/x.mzML"]), "'x': /a/x.raw and /b/x.mzML. Rename one"),
     "one file twice": (lambda c, f: c.update(raw_paths=["/a/x.raw"] * 2), "Name it once"),
     "no FASTA": (lambda c, f: c.update(fasta_paths=[]), "no FASTA file and no library"),
@@ -161,6 +193,97 @@ def test_a_wrong_input_is_told(config, tmp_path, case):
     with pytest.raises(TransferLearningError) as caught:
         check_search(config, tmp_path / "out")
     assert told in str(caught.value)
+
+
+def zeros(text):
+    return re.sub(r'(offset" value=)"[^"]*"', r'\1"0"', text)
+
+
+def of_dda(text):
+    numbers = itertools.count(400)
+    return re.sub(r'(selected ion m/z" value=)"[^"]*"', lambda m: f'{m[1]}"{next(numbers)}"', text)
+
+
+def renamed(old, new):
+    return lambda text: text.replace(old, new)
+
+
+def packed(term):
+    return renamed('MS:1000574" name="zlib', f'MS:1" name="{term}')
+
+
+CENTROID = 'MS:1000127" name="centroid'
+MZML = {  # what is done to an mzML file of DIA, what is told
+    "no mzML": (lambda t: "Not Found", "is no mzML file. Convert"),
+    "mzXML": (lambda t: "<mzXML>\n</mzXML>", "is no mzML file"),
+    "truncated": (lambda t: t[: len(t) // 2], "its end is missing. Copy"),
+    "filled up": (lambda t: t[:-40] + "\0" * 40, "its end is missing"),
+    "damaged": (lambda t: t.replace("<scan>", "<scan", 1), r"that is damaged, or .* \(XMLSyntaxError"),
+    "damaged later": (lambda t: "</x>".join(t.rsplit("</scanList>", 1)), r"that is damaged, or .* \(XMLSyntaxError"),
+    "damaged arrays": (lambda t: t.replace("<binary>e", "<binary>f", 3), r"that is damaged, or .* \(error"),
+    "Numpress": (packed("MS-Numpress linear prediction"), "pip install pynumpress. Or: msconvert FILE --mzML --zlib"),
+    "Numpress and zlib": (packed("MS-Numpress short logged float compression followed by zlib"), "Or: msconvert"),
+    "zstd": (packed("zstd"), "'zstd compression', which cannot be read here. Convert"),
+    "profile": (renamed(CENTROID, 'MS:1000128" name="profile'), 'has profile spectra, .* --filter "peakPicking vendor'),
+    "profile MS2": (lambda t: t[:5000] + t[5000:].replace(CENTROID, 'MS:1000128" name="profile'), "profile spectra"),
+    "no MS2": (renamed('ms level" value="2"', 'ms level" value="1"'), "has no MS2 spectra. Give runs of DIA"),
+    "no spectra": (lambda t: without(t, "<spectrumList.*</spectrumList>"), "has no spectra. Give runs"),
+    "no offsets": (lambda t: without(t, "<[^<]*window (lower|upper) offset[^>]*>"), "windows without a width. Convert"),
+    "one offset": (lambda t: without(t, "<[^<]*window lower offset[^>]*>"), "windows without a width"),
+    "offsets of 0": (zeros, "windows without a width"),
+    "no windows": (lambda t: without(t, "<isolationWindow>.*?</isolationWindow>"), "windows without a width"),
+    "no precursors": (lambda t: without(t, "<precursorList.*?</precursorList>"), "windows without a width"),
+    "no times": (lambda t: without(t, "<[^<]*scan start time[^>]*>"), "lacks what alphaDIA reads"),
+    "no levels": (lambda t: without(t, "<[^<]*ms level[^>]*>"), "lacks what alphaDIA reads"),
+    "DDA": (of_dda, "not of DIA: windows do not repeat in its first 50 MS2 spectra"),
+}
+
+
+@pytest.mark.parametrize("case", MZML)
+@pytest.mark.parametrize("index", [False, True])
+def test_an_mzml_file_that_cannot_be_searched_is_told(config, tmp_path, case, index):
+    path, (spoil, told) = tmp_path / "a.mzML", MZML[case]
+    text = path.read_text()
+    if index:
+        text = text.replace("<mzML", "<indexedmzML>\n<mzML") + "<indexList count='0'/>\n</indexedmzML>\n"
+    path.write_text(text)
+    check_search(config)
+    path.write_text(spoil(text))
+    with pytest.raises(SettingsError, match=rf"The raw file {path}.*{told}"):
+        check_search(config)
+
+
+READ_RIGHT = {  # with the plugin
+    "seconds": in_seconds,
+    "an empty spectrum": lambda t: without(t, "<binaryDataArrayList.*?</binaryDataArrayList>", 1),
+    "no selected ions": lambda t: without(t, "<selectedIonList.*?</selectedIonList>"),
+}
+READ = {  # by alphaDIA itself
+    "no unit": lambda t: without(t, ' unitCvRef="UO" unitAccession="UO:0000031" unitName="minute"'),
+    "peaks picked later": renamed('<scanList count="1">', '<cvParam name="profile spectrum"/><scanList count="1">'),
+    "no line break at the end": str.strip,
+    "MS1 first": lambda t: t.replace('ms level" value="2"', 'ms level" value="1"', 40),
+}
+
+
+@pytest.mark.parametrize("case", [*READ_RIGHT, *READ])
+def test_what_is_read_right_with_the_plugin_is_refused_without_it_alone(config, tmp_path, case):
+    path = tmp_path / "a.mzML"
+    path.write_text((READ_RIGHT | READ)[case](path.read_text()))
+    check_search(config)
+    off = deep_merge(config, {"alphadia_tl": {"enabled": False}})
+    told = pytest.raises(SettingsError, match=r"right by the plugin alone .* tune: false")
+    with told if case in READ_RIGHT else nullcontext():
+        check_search(off)
+
+
+@pytest.mark.parametrize("windows", [1, 150])
+def test_a_long_cycle_is_dia_and_a_large_file_is_not_read_whole(config, tmp_path, windows):
+    path = tmp_path / "a.mzML"
+    write_cycles(path, cycles=3 if windows > 1 else 200, windows=windows)
+    text = path.read_text()
+    path.write_text(text[:-2000] + "<damaged" + text[-2000:])
+    check_search(config)
 
 
 def test_all_that_is_wrong_is_told_at_once(config):

@@ -45,18 +45,19 @@ def test_a_flag_that_leads_to_no_step_is_an_error(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_classifiers_of_every_pass_are_guarded_where_the_plugin_is_on(tmp_path, monkeypatch, enabled):
+def test_classifiers_and_mzml_files_of_every_pass_are_guarded_where_the_plugin_is_on(tmp_path, monkeypatch, enabled):
     import alphadia.fdr.fdr
+    from alpharaw.mzml import MzMLReader
 
-    own, seen = alphadia.fdr.fdr.perform_fdr, []
+    own, read, seen = alphadia.fdr.fdr.perform_fdr, MzMLReader._import, []
 
     def run_plan(self):
-        seen.append(alphadia.fdr.fdr.perform_fdr is not own)
+        seen.extend([alphadia.fdr.fdr.perform_fdr is not own, MzMLReader._import is not read])
         self._done = True
 
     monkeypatch.setattr(SearchPlan, "run_plan", run_plan)
     TransferLearningPlan(str(tmp_path), {**searchable(tmp_path), "alphadia_tl": {"enabled": enabled}}).run_plan()
-    assert seen == [enabled]
+    assert seen == [enabled] * 2
     assert alphadia.fdr.fdr.perform_fdr is own
 
 
