@@ -17,7 +17,12 @@ def put_in_place(monkeypatch, folder, module, code):
 
 def install_alphadia(monkeypatch, folder, version):
     """Let Python find what pip notes of an installed alphaDIA of another version first."""
-    noted = folder / f"alphadia-{version}.dist-info"
+    install(monkeypatch, folder, "alphadia", version)
+
+
+def install(monkeypatch, folder, name, version):
+    """Let Python find what pip notes of an installed package of another version first."""
+    noted = folder / f"{name}-{version}.dist-info"
     noted.mkdir(parents=True)
-    (noted / "METADATA").write_text(f"Metadata-Version: 2.1\nName: alphadia\nVersion: {version}\n")
+    (noted / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
     monkeypatch.syspath_prepend(folder)

@@ -7,6 +7,7 @@ import io
 import logging
 import pickle
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,7 @@ from peptdeep.model.charge import ChargeModelForModAASeq
 from peptdeep.model.model_interface import ModelInterface
 from peptdeep.model.ms2 import pDeepModel, tensor_to_charged_frags
 from peptdeep.model.rt import AlphaRTModel
-from peptdeep.pretrained_models import download_models, get_model_zip_file_path
+from peptdeep.pretrained_models import download_models, get_model_url, get_model_zip_file_path
 from torch import Tensor
 
 from alphadia_tl.bundle import weights_folder
@@ -50,8 +51,9 @@ MODEL_TYPE_ALIASES = {
     **dict.fromkeys(("digly", "glygly", "ubiquitylation", "ubiquitination", "ubiquitinylation"), "digly"),
 }
 INSTALL_ADVICE = (
-    "Install them with `peptdeep install-models --model-file <pretrained_models_v3.zip>`, "
-    "or set library_prediction.peptdeep_model_path to a folder with rt.pth, ms2.pth and charge.pth."
+    "Run `peptdeep install-models`; without a network `peptdeep install-models --model-file pretrained_models_v3.zip`, "
+    f"a copy of {get_model_url()}; or set library_prediction.peptdeep_model_path to a folder with rt.pth, ms2.pth and "
+    "charge.pth."
 )
 
 ModelSource = Path | str | Mapping[str, Path | str] | None
@@ -135,7 +137,7 @@ def _read_zip(name: str, path: Path, model_type: str) -> Weights:
             return Weights(name, f"{path}:{member}", archive.read(member))
     except KeyError as e:
         raise MissingWeightsError(f"{path} has no member {member} for the {name} model.", INSTALL_ADVICE) from e
-    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError) as e:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as e:
         raise WeightsError(f"{path} cannot be read as a zip file: {e}.", "Delete it. " + INSTALL_ADVICE) from e
 
 
@@ -153,6 +155,24 @@ def install_if_missing() -> None:
             f"{str(e).splitlines()[0]}",
             INSTALL_ADVICE,
         ) from e
+
+
+def installed_models() -> str:
+    """Return where the installed models lie, which their zip holds, and its hash.
+
+    Raises WeightsError where they are missing or damaged, or one is not PeptDeep's.
+    """
+    members = {ZIP_MEMBERS[kind][name]: (name, kind) for kind in reversed(ZIP_MEMBERS) for name in MODEL_NAMES}
+    found = []
+    for member, (name, kind) in members.items():
+        try:
+            build_model(find_weights(name, model_type=kind), "cpu")
+            found.append(member.removesuffix(".pth"))
+        except MissingWeightsError:
+            if kind == "generic":
+                raise
+    path = Path(get_model_zip_file_path())
+    return f"{path} holds {', '.join(sorted(found))}; sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def build_model(weights: Weights, device: str, charged_frag_types: Sequence[str] | None = None) -> ModelInterface:

@@ -30,6 +30,7 @@ OWN = {cls.section: cls for cls in (TrainingSettings, TransferLibrarySettings)}
 DIGEST = ("enzyme", "max_var_mod_num", "missed_cleavages", "precursor_len", "precursor_charge", "precursor_mz")
 RAW_KINDS = (".d", ".hdf", ".mzml", ".raw", ".wiff")
 PACKED = (".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst")
+DOTNET_ADVICE = "Install it (see alphaDIA's installation guide), or convert the file to mzML."
 LIBRARY_KINDS = (".hdf", ".hdf5", ".h5", ".csv", ".tsv")
 MSCONVERT = 'msconvert FILE --mzML --zlib --filter "peakPicking vendor msLevel=1-"'
 CONVERT = f"Convert the instrument's file: {MSCONVERT}."
@@ -280,12 +281,16 @@ def _check_raw_file(path: Path, rust: bool, on: bool) -> None:
         _check_mzml(path, on)
     elif kind == ".hdf":
         _check_tables("The raw file", path, "ms_data", "raw")
-    elif kind in (".raw", ".wiff"):
-        from alpharaw.raw_access import pysciexwifffilereader, pythermorawfilereader
+    elif kind in (".raw", ".wiff") and not has_reader(kind):
+        what = f"The raw file {path} can only be read with Mono or .NET, which is not installed."
+        raise SettingsError(what, DOTNET_ADVICE)
 
-        if not (pythermorawfilereader if kind == ".raw" else pysciexwifffilereader).HAS_DOTNET:
-            what = f"The raw file {path} can only be read with Mono or .NET, which is not installed."
-            raise SettingsError(what, "Install it (see alphaDIA's installation guide), or convert the file to mzML.")
+
+def has_reader(kind: str) -> bool:
+    """Return whether what .raw or .wiff files are read with is installed."""
+    from alpharaw.raw_access import pysciexwifffilereader, pythermorawfilereader
+
+    return bool((pythermorawfilereader if kind == ".raw" else pysciexwifffilereader).HAS_DOTNET)
 
 
 def _check_raw_folder(path: Path, rust: bool) -> None:

@@ -58,6 +58,16 @@ SMALL = Preset(
     optimization_lock_target=400,
 )  # fmt: skip
 
+#: Smaller, for the perfect library; and what makes its search quick: so much is held out that RT is tuned once.
+TINY = replace(SMALL, n_proteins=40, acquisition=replace(DEMO.acquisition, gradient_minutes=4.0))
+TINY_SEARCH: dict[str, Any] = {
+    "general": {"use_gpu": True},
+    "search": {"target_rt_tolerance": 100},
+    "calibration": {"min_steps": 2, "max_steps": 5, "optimization_lock_target": 200},
+    "transfer_learning": {"epochs": 3, "train_fraction": 0.35, "validation_fraction": 0.13, "test_fraction": 0.52},
+    "alphadia_tl": {"enabled": True, "models": ["rt"]},
+}
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -84,7 +94,9 @@ class Experiment:
         return pd.read_parquet(self.truth)
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables for a search with the base weights."""
+        """Return the environment variables for a search with the base weights, or the installed ones without any."""
+        if not model_zip_path(self.home).exists():
+            return dict(os.environ)
         return {**os.environ, "HOME": str(self.home.resolve()), "USERPROFILE": str(self.home.resolve())}
 
     def config(self, *, oracle: bool = False) -> dict[str, Any]:
@@ -116,12 +128,7 @@ def make_experiment(
     several experiments can share them; by default ``home`` in the folder. The proteins are those of ``fasta``, of which
     accessions that begin with `ABSENT_PREFIX` are not in the sample; by default random ones.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    experiment = Experiment(folder, preset)
-    made = {k: v for k, v in asdict(preset).items() if k not in ("training", "reference", "optimization_lock_target")}
-    files = [experiment.fasta, experiment.truth, experiment.oracle, *experiment.raw_files]
-    inputs = _inputs({**made, "suffix": ".hdf"}) | ({} if fasta is None else {"FASTA file": stamps([fasta])})
-    Manifest(folder, RECORD).once(RENDERED, inputs, files, lambda: _render(experiment, fasta))
+    experiment = render_experiment(folder, preset, fasta)
     home = experiment.home if weights_folder is None else weights_folder
     make_weights(home, preset)
     if home != experiment.home:
@@ -129,6 +136,17 @@ def make_experiment(
         own.parent.mkdir(parents=True, exist_ok=True)
         own.unlink(missing_ok=True)
         own.symlink_to(model_zip_path(home).resolve())
+    return experiment
+
+
+def render_experiment(folder: Path, preset: Preset, fasta: Path | None = None) -> Experiment:
+    """Make an experiment as `make_experiment` does, without base weights: it is searched with the installed ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    experiment = Experiment(folder, preset)
+    made = {k: v for k, v in asdict(preset).items() if k not in ("training", "reference", "optimization_lock_target")}
+    files = [experiment.fasta, experiment.truth, experiment.oracle, *experiment.raw_files]
+    inputs = _inputs({**made, "suffix": ".hdf"}) | ({} if fasta is None else {"FASTA file": stamps([fasta])})
+    Manifest(folder, RECORD).once(RENDERED, inputs, files, lambda: _render(experiment, fasta))
     return experiment
 
 

@@ -12,6 +12,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from alphadia_tl.files import GIB
+
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -67,6 +69,24 @@ def hardware_has_bf16(device: torch.device, cpuinfo: Path = Path("/proc/cpuinfo"
     told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
     flags = told.get("flags", "").split()
     return FAST_ON_ALL in flags or (FAST_ON_AMD in flags and told.get("vendor_id") == AMD)
+
+
+def arithmetic(name: str) -> str:
+    """Return in which arithmetic MS2 is tuned on a device by default, and why; RuntimeError if it computes nothing."""
+    device = torch.device(name)
+    rows = torch.rand(64, 64, device=device)
+    if select_dtype("auto", device, lambda: rows @ rows) is not None:
+        return "bf16, which is faster on it"
+    return f"fp32: bf16 is faster on GPUs that have it, on CPUs with {FAST_ON_ALL} and AMD's with {FAST_ON_AMD}"
+
+
+def gpu() -> str | None:
+    """Return name, memory and arithmetic of the GPU that torch finds; None without one."""
+    if not torch.cuda.is_available():
+        return None
+    free, whole = (size / GIB for size in torch.cuda.mem_get_info())
+    name = torch.cuda.get_device_name()
+    return f"{name}, {free:.1f} of {whole:.1f} GiB free; MS2 is tuned in {arithmetic('cuda')}"
 
 
 def autocast(device: torch.device, dtype: torch.dtype | None) -> contextlib.AbstractContextManager[object]:
