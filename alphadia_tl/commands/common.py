@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from alphadia_tl import host
 from alphadia_tl.errors import Found, OutputError, SettingsError, TransferLearningError, noted, raise_all
 from alphadia_tl.files import absolute_path, read_yaml
-from alphadia_tl.search.inputs import check_search, is_enabled, raw_files, switched_on
+from alphadia_tl.search.inputs import check_search, engine_config, is_enabled, raw_files, switched_on
 from alphadia_tl.settings import PluginSettings
 
 logger = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ def search_config(options: argparse.Namespace) -> dict[str, Any]:
     with noted(found):
         check_search(switched_on(config), options.output)
     raise_all(found)
-    return config
+    return host.deep_merge(config, engine_config(config))
 
 
 def check_command(words: Sequence[str], *, enabled_only: bool = False) -> None:

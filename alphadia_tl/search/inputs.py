@@ -28,6 +28,7 @@ Paths = Sequence[str | Path]
 OWN = {cls.section: cls for cls in (TrainingSettings, TransferLibrarySettings)}
 #: Keys that say how a FASTA file becomes a library.
 DIGEST = ("enzyme", "max_var_mod_num", "missed_cleavages", "precursor_len", "precursor_charge", "precursor_mz")
+PYTHON_ENGINE, PYTHON_ADVICE = "python", "Set search.extraction_backend to python."
 RAW_KINDS = (".d", ".hdf", ".mzml", ".raw", ".wiff")
 PACKED = (".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst")
 DOTNET_ADVICE = "Install it (see alphaDIA's installation guide), or convert the file to mzML."
@@ -223,12 +224,13 @@ def _wrong_files(config: Mapping[str, Any], output: Path | None) -> Found:
     elif library is None and not fastas:
         advice = "List FASTA files under fasta_paths, or set library_path."
         found.append(SettingsError("The config names no FASTA file and no library.", advice))
-    search = config.get("search")
-    rust = not isinstance(search, Mapping) or search.get("extraction_backend", "rust") == "rust"
     raw, fastas = (paths if isinstance(paths, list) else [] for paths in (raw, fastas))
     for path in raw:
         with noted(found):
-            _check_raw_file(absolute_path(str(path)), rust, on)
+            _check_raw_file(absolute_path(str(path)), on)
+    with noted(found):
+        if engine_config(config) and not on:
+            raise SettingsError("alphaDIA's default engine cannot read timsTOF runs.", PYTHON_ADVICE)
     fastas = [absolute_path(str(path)) for path in fastas]
     for path in fastas:
         with noted(found):
@@ -270,9 +272,40 @@ def _check_start(what: str, path: Path, kinds: Sequence[str]) -> str:
     return path.suffix.lower()
 
 
-def _check_raw_file(path: Path, rust: bool, on: bool) -> None:
+def engine_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config that has alphaDIA search timsTOF runs with its Python engine, the only one that reads them.
+
+    It is empty for other runs, and where the config names that engine. Raises SettingsError where the config names the
+    other one, or where only some of the runs are of a timsTOF.
+    """
+    raw, search = config.get("raw_paths"), config.get("search")
+    paths = [absolute_path(str(path)) for path in raw] if isinstance(raw, list) else []
+    mobile = [path for path in paths if _has_mobility(path)]
+    written = search.get("extraction_backend") if isinstance(search, Mapping) else None
+    if mobile and len(mobile) < len(paths):
+        other = next(path for path in paths if path not in mobile)
+        what = f"Of {len(paths)} raw files {len(mobile)} are of a timsTOF ({mobile[0].name}), others not ({other.name})."
+        raise SettingsError(what, "Search them one kind at a time: each needs its own models.")
+    if mobile and written not in (None, PYTHON_ENGINE):
+        what = f"The raw file {mobile[0]} is of a timsTOF, which alphaDIA's Rust engine cannot read."
+        raise SettingsError(what, PYTHON_ADVICE)
+    return {"search": {"extraction_backend": PYTHON_ENGINE}} if mobile and written is None else {}
+
+
+def _has_mobility(path: Path) -> bool:
+    """Tell whether a raw file is of a timsTOF: Bruker's folder, or alphaTims' HDF file of one."""
+    if path.suffix.lower() != ".hdf":
+        return path.suffix.lower() == ".d"
+    import h5py
+
+    with suppress(OSError), h5py.File(path, "r") as file:  # a damaged file is told of elsewhere
+        return "raw" in file
+    return False
+
+
+def _check_raw_file(path: Path, on: bool) -> None:
     if path.is_dir() and path.suffix.lower() in (".d", ".raw"):
-        _check_raw_folder(path, rust)
+        _check_raw_folder(path)
         return
     kind = _check_start("The raw file", path, RAW_KINDS)
     if kind == ".d":
@@ -293,7 +326,7 @@ def has_reader(kind: str) -> bool:
     return bool((pythermorawfilereader if kind == ".raw" else pysciexwifffilereader).HAS_DOTNET)
 
 
-def _check_raw_folder(path: Path, rust: bool) -> None:
+def _check_raw_folder(path: Path) -> None:
     maker = "an Agilent" if (path / "AcqData").exists() else "a Waters" if path.suffix.lower() == ".raw" else None
     if maker:
         raise SettingsError(f"The raw file {path} is of {maker} instrument, which alphaDIA does not read.", CONVERT)
@@ -301,9 +334,6 @@ def _check_raw_folder(path: Path, rust: bool) -> None:
     if lacking := [file.name for file in files if not (file.is_file() and file.stat().st_size)]:
         what = f"The raw file {path} is no whole run of a timsTOF: there is no {' and no '.join(lacking)} in it."
         raise SettingsError(what, "Copy or unpack the whole folder again, and give the one that has both.")
-    if rust:
-        what = f"The raw file {path} is of a timsTOF, which alphaDIA's Rust engine cannot read."
-        raise SettingsError(what, "Set search.extraction_backend to python.")
 
 
 def _check_mzml(path: Path, on: bool) -> None:

@@ -20,7 +20,7 @@ from alphadia_tl.host.plan import HostPlan
 from alphadia_tl.host.search_output import retention_times
 from alphadia_tl.models import provenance
 from alphadia_tl.search.done import forget, the_only_search
-from alphadia_tl.search.inputs import check_search, is_enabled
+from alphadia_tl.search.inputs import check_search, engine_config, is_enabled
 from alphadia_tl.search.passes import Passes
 from alphadia_tl.settings import PluginSettings
 from alphadia_tl.step.outcome import StepOutcome, starting_point
@@ -70,9 +70,12 @@ class TransferLearningPlan(HostPlan):
         host.check_host()
         config = copy.deepcopy(config) if config is not None else {}
         self._written = copy.deepcopy(config)
+        self._engine: dict[str, Any] = {}
         try:
             if is_enabled(config):
-                check_search(host.deep_merge(config, cli_params_config or {}), files=False)
+                whole = host.deep_merge(config, cli_params_config or {})
+                check_search(whole, files=False)
+                self._engine = engine_config(whole)
             self.plugin = PluginSettings.from_mapping(config.pop(PluginSettings.section, None))
             if self.plugin.enabled:
                 config, given = host.with_absolute_paths(config), host.with_absolute_paths(cli_params_config or {})
@@ -80,7 +83,7 @@ class TransferLearningPlan(HostPlan):
         except TransferLearningError as error:
             raise host.as_user_error(error) from error
         if self.plugin.enabled:
-            config = host.deep_merge(config, {"general": {"transfer_step_enabled": self.plugin.tune}})
+            config = host.deep_merge(config, {"general": {"transfer_step_enabled": self.plugin.tune}}, self._engine)
         super().__init__(output_directory, config, cli_params_config)
         self.passes = Passes(self, self.plugin)
         self._outcome: StepOutcome | None = None
@@ -95,6 +98,8 @@ class TransferLearningPlan(HostPlan):
             return
         try:
             check_search(host.deep_merge(self._written, self.command_line), self.folder)
+            if self._engine:
+                logger.info("The runs are of a timsTOF: alphaDIA's Python engine searches them, its default cannot.")
             with (
                 the_only_search(self.folder),
                 host.mzml_is_mended(),

@@ -10,7 +10,7 @@ import yaml
 
 from e2e.support import MANY_HELD_OUT, call
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.regression]
 
 
 def _hashes(folder):

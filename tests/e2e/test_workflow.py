@@ -13,7 +13,7 @@ from alphadia_tl.host import deep_merge
 from alphadia_tl.workflow.layout import Layout
 from e2e.support import ON, ONLY_RT, call
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.regression]
 
 SAMPLE = {"alphadia_tl": {"tuning_runs": 1}, "general": {"thread_count": 1}}
 

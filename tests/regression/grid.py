@@ -1,10 +1,15 @@
 """Rendered experiments of the validation, and the searches that each is given."""
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from alphadia_tl.simulate.experiment import SMALL, Preset
-from regression.measured import Measured
+from alphadia_tl.settings import EntrapmentSettings
+from alphadia_tl.simulate.experiment import SMALL, Experiment, Preset
+from alphadia_tl.simulate.sample import ABSENT_PREFIX, Digestion
+from regression.base import make_base
+from regression.measured import Measured, make_measured
+from regression.others import Other, make_other
 
 RPE1, PROSIT = "deepphospho_RPE1_DIA", "prosit_hye"
 N_PEPTIDES = 2000
@@ -16,6 +21,8 @@ TWO_CHARGES = replace(TRYPTIC, precursor_charge=(2, 3))
 SHIFT = 0.3
 #: So little that a part of the sample cannot be found: with twenty times as much, 99 % of it is.
 SIGNAL = 30.0
+#: Ions for each unit of intensity of Synthedia's run.
+IONS = 1e-4
 STATES = (1, 2, 3)
 
 
@@ -42,13 +49,37 @@ class Cell:
         Row of the table.
     preset : Preset
         Digest and acquisition.
-    measured : Measured
-        What it is rendered from.
+    made_of : Measured or Other
+        What it is rendered from, or the run that somebody else has made.
+    preset : Preset or None
+        Digest and acquisition; None for a run that is there.
+    arms : tuple
+        Searches that it is given; empty for all.
     """
 
     name: str
-    preset: Preset
-    measured: Measured
+    made_of: Measured | Other
+    preset: Preset | None = None
+    arms: tuple[str, ...] = ()
+
+    @property
+    def entrapment(self) -> EntrapmentSettings:
+        """How the error of a search is estimated."""
+        ratio = self.made_of.absent_per_present if isinstance(self.made_of, Other) else ABSENT_PER_PRESENT
+        return EntrapmentSettings(prefix=ABSENT_PREFIX, design="foreign", ratio=ratio)
+
+    def make(self, work: Path) -> Experiment:
+        """Make the experiment in a folder, or take over what was made there."""
+        folder = self.folder(work) / "experiment"
+        weights = make_base(work / "weights", taught=self.made_of.taught)
+        if isinstance(self.made_of, Other):
+            return make_other(folder, self.made_of, weights)
+        assert self.preset is not None
+        return make_measured(folder, self.preset, self.made_of, weights)
+
+    def folder(self, work: Path) -> Path:
+        """Return where its files and searches lie."""
+        return work / self.name.replace(", ", "_").replace(" ", "_")
 
 
 @dataclass(frozen=True)
@@ -86,11 +117,32 @@ ARMS = {
     "stock": Arm("transfer step", {"general": {"transfer_step_enabled": True}}),
     "memorised": Arm("wrong on purpose", memorised=True),
 }
+#: A quarter of the proteome is not in the sample.
+ABSENT_PER_PRESENT = 1 / 3
+TIMSIM = Other(
+    "timsim",
+    Digestion(missed_cleavages=2, variable_modifications=(), precursor_charge=(2, 3), precursor_mz=(400.0, 1200.0)),
+    absent_per_present=1.0,
+    config={
+        "search": {"extraction_backend": "python", "target_ms1_tolerance": 15, "target_ms2_tolerance": 15},
+        "search_initial": {"ms1_tolerance": 20, "ms2_tolerance": 20, "mobility_tolerance": 0.08, "rt_tolerance": 240},
+        "calibration": {"optimization_lock_target": 200},
+    },
+)
+SYNTHEDIA = Other(
+    "synthedia",
+    Digestion(missed_cleavages=1, variable_modifications=(), precursor_charge=(2, 3)),
+    absent_per_present=13265 / 4428,
+    ions=IONS,
+    library=RPE1,
+)
 CELLS = [
-    Cell("wide windows", standard(TWO_CHARGES), Measured(PROSIT, N_PEPTIDES, shift=SHIFT)),
-    Cell("narrow windows", standard(TWO_CHARGES, window=4.0), Measured(PROSIT, N_PEPTIDES, shift=SHIFT)),
-    Cell("measured", standard(), Measured(RPE1, N_PEPTIDES)),
-    Cell("measured, phospho", standard(PHOSPHO), Measured(RPE1, N_PEPTIDES, modified="Phospho")),
-    Cell("another predictor", standard(TWO_CHARGES), Measured(PROSIT, N_PEPTIDES, taught=False)),
-    Cell("no shift", standard(TWO_CHARGES), Measured(PROSIT, N_PEPTIDES)),
+    Cell("wide windows", Measured(PROSIT, N_PEPTIDES, shift=SHIFT), standard(TWO_CHARGES)),
+    Cell("narrow windows", Measured(PROSIT, N_PEPTIDES, shift=SHIFT), standard(TWO_CHARGES, window=4.0)),
+    Cell("measured", Measured(RPE1, N_PEPTIDES), standard()),
+    Cell("measured, phospho", Measured(RPE1, N_PEPTIDES, modified="Phospho"), standard(PHOSPHO)),
+    Cell("another predictor", Measured(PROSIT, N_PEPTIDES, taught=False), standard(TWO_CHARGES)),
+    Cell("no shift", Measured(PROSIT, N_PEPTIDES), standard(TWO_CHARGES)),
+    Cell("diaPASEF of TimSim", TIMSIM, arms=("off", "on", "stock")),
+    Cell("run of Synthedia", SYNTHEDIA, arms=("off", "on", "on_wide", "off_near", "oracle_near", "stock")),
 ]

@@ -29,26 +29,20 @@ from alphadia_tl.host import deep_merge
 from alphadia_tl.settings import EntrapmentSettings
 from alphadia_tl.simulate.demo import run_search
 from alphadia_tl.simulate.experiment import RECORD, RENDERED, Experiment
-from alphadia_tl.simulate.sample import ABSENT_PREFIX
 from alphadia_tl.simulate.truth import score_runs, score_search
-from regression.base import make_base
 from regression.grid import ARMS, CELLS, STATES, Cell
-from regression.measured import DATA, available, make_measured
+from regression.measured import DATA, available
 from regression.memorised import LENIENT, memorise, searched
 from regression.tables import write_page, write_table
 
 ROOT = Path(__file__).parents[2]
 RESULTS, PAGE = ROOT / "benchmarks" / "results" / "validation.jsonl", ROOT / "docs" / "validation.md"
 CPUS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16", "avx512f": "AVX-512", "avx2": "AVX2"}
-# A quarter of the proteome is not in the sample.
-ENTRAPMENT = EntrapmentSettings(prefix=ABSENT_PREFIX, design="foreign", ratio=1 / 3)
 
 
 def run_arm(cell: Cell, arm: str, state: int, work: Path) -> dict[str, Any]:
     """Run one search and return its row."""
-    folder = work / cell.name.replace(", ", "_").replace(" ", "_")
-    weights = make_base(work / "weights", taught=cell.measured.taught)
-    experiment = make_measured(folder / "experiment", cell.preset, cell.measured, weights)
+    folder, experiment = cell.folder(work), cell.make(work)
     facts = Manifest(experiment.folder, RECORD).facts(RENDERED)
     chosen, output = ARMS[arm], folder / f"{arm}_{state}"
     row: dict[str, Any] = {"cell": cell.name, "arm": arm, "state": state, **made_by()}
@@ -68,7 +62,7 @@ def run_arm(cell: Cell, arm: str, state: int, work: Path) -> dict[str, Any]:
         return row | {"error": last_error(output.with_suffix(".log"))}
     stages = {k: round(v, 1) for k, v in result.stages.items()}
     row |= {"classes": {name: asdict(score) for name, score in result.classes.items()}}
-    return row | measured(output, experiment.read_truth()) | {"stages": stages}
+    return row | measured(output, experiment.read_truth(), cell.entrapment) | {"stages": stages}
 
 
 def learnt_by_heart(experiment: Experiment, folder: Path, state: int) -> dict[str, Any]:
@@ -106,14 +100,14 @@ def last_error(log: Path) -> str:
     return found[-1].replace("\x1b[0m", "").strip() if found else ""
 
 
-def measured(output: Path, truth_df: Any) -> dict[str, Any]:
+def measured(output: Path, truth_df: Any, entrapment: EntrapmentSettings) -> dict[str, Any]:
     """Return what is counted in the output of a search.
 
     What alphaDIA reports is what is left after its protein FDR. In a proteome of sixty proteins a single decoy decides
     there about a dozen proteins, so searches are compared by their precursors at 1 % FDR.
     """
-    told, first = estimate_pass(output, ENTRAPMENT, claimed_fdr=0.01), output / "transfer"
-    between = compare_passes(first, output, ENTRAPMENT, claimed_fdr=0.01) if first.is_dir() else None
+    told, first = estimate_pass(output, entrapment, claimed_fdr=0.01), output / "transfer"
+    between = compare_passes(first, output, entrapment, claimed_fdr=0.01) if first.is_dir() else None
     return asdict(score_runs(output, truth_df)) | {
         "after_protein_fdr": asdict(score_search(output, truth_df)),
         "estimate": {k: told[k] for k in ("fdp", "fdp_interval", "verdict")},
@@ -144,7 +138,7 @@ def main() -> int:
     wanted = options.arms.split(",") if options.arms else list(ARMS)
     states = [int(s) for s in options.states.split(",")] if options.states else STATES
     done = {(row["cell"], row["arm"], row["state"]) for row in read_results(options.results)}
-    todo = [(c, a, s) for s in states for c in CELLS for a in ARMS if options.only in c.name and a in wanted]
+    todo = [(c, a, s) for s in states for c in CELLS for a in c.arms or ARMS if options.only in c.name and a in wanted]
     if not options.table and not available():
         parser.error(f"the measured data is not at {DATA} (ALPHADIA_TL_DATA)")
     for cell, arm, state in [] if options.table else todo:

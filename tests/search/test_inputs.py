@@ -130,6 +130,11 @@ def raw_file(name):
     return make
 
 
+def timstof(config, folder, *others):
+    raw_folder("b.d", "analysis.tdf", "analysis.tdf_bin")(config, folder)
+    config["raw_paths"] += others
+
+
 FILES = {
     "no raw file": (lambda c, f: c.update(raw_paths=[]), "names no raw files"),
     "raw files as text": (lambda c, f: c.update(raw_paths="/a/b.mzML"), "Write [/a/b.mzML]."),
@@ -149,7 +154,15 @@ FILES = {
     },
     "text": (lambda c, f: ((f / "b.txt").write_text("a"), c.update(raw_paths=[str(f / "b.txt")])), "of no kind"),
     "another HDF": (lambda c, f: (hdf(f / "b.hdf", "x"), c.update(raw_paths=[str(f / "b.hdf")])), "lacks 'ms_data'"),
-    "timsTOF": (raw_folder("b.d", "analysis.tdf", "analysis.tdf_bin"), "Rust engine cannot read"),
+    "timsTOF, Rust written": (
+        lambda c, f: (timstof(c, f), c.update(search={"extraction_backend": "rust"})),
+        "Rust engine cannot read",
+    ),
+    "timsTOF beside another": (
+        lambda c, f: timstof(c, f, str(f / "a.mzML")),
+        "Of 2 raw files 1 are of a timsTOF (b.d), others not (a.mzML).",
+    ),
+    "timsTOF, one pass": (lambda c, f: (timstof(c, f), c.pop("alphadia_tl")), "cannot read timsTOF runs"),
     "one name": (lambda c, f: c.update(raw_paths=["/a/x.raw", "/b/x.mzML"]), "'x': /a/x.raw and /b/x.mzML. Rename one"),
     "one file twice": (lambda c, f: c.update(raw_paths=["/a/x.raw"] * 2), "Name it once"),
     "no FASTA": (lambda c, f: c.update(fasta_paths=[]), "no FASTA file and no library"),

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import pytest
 import yaml
 from alphadia.exceptions import CustomError
@@ -36,6 +37,29 @@ def test_the_flag_alone_makes_the_search_two_pass(tmp_path):
     plan = TransferLearningPlan(str(tmp_path), {"alphadia_tl": {"enabled": True}})
     assert plan._transfer_step_enabled
     assert plan._transfer_step_output_dir == tmp_path / "transfer"
+
+
+@pytest.mark.parametrize(
+    ("section", "raw", "expected"),
+    [
+        ({"enabled": True}, "run.d", "python"),
+        ({"enabled": True}, "run.D", "python"),
+        ({"enabled": True}, "run.hdf", "python"),
+        ({"enabled": True}, "other.hdf", None),
+        ({"enabled": True}, "run.mzML", None),
+        ({"enabled": False}, "run.d", None),
+    ],
+)
+@pytest.mark.parametrize("by_flag", [True, False])
+def test_timstof_runs_are_searched_with_the_engine_that_reads_them(tmp_path, section, raw, expected, by_flag):
+    for name, group in (("run.hdf", "raw"), ("other.hdf", "ms_data")):
+        with h5py.File(tmp_path / name, "w") as file:
+            file.create_group(group)
+    runs = {"raw_paths": [str(tmp_path / raw)]}
+    plan = TransferLearningPlan(
+        str(tmp_path / "out"), {"alphadia_tl": section, **({} if by_flag else runs)}, runs if by_flag else {}
+    )
+    assert plan.user_config.get("search", {}).get("extraction_backend") == expected
 
 
 def test_a_flag_that_leads_to_no_step_is_an_error(tmp_path, monkeypatch):
