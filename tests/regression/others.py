@@ -17,7 +17,7 @@ from alpharaw.mzml import MzMLReader
 from alphadia_tl.files import Manifest, hash_of
 from alphadia_tl.host import deep_merge
 from alphadia_tl.simulate.experiment import RECORD, RENDERED, SMALL, Experiment, Preset
-from alphadia_tl.simulate.run_file import DiaRun
+from alphadia_tl.simulate.render import DiaRun
 from alphadia_tl.simulate.sample import ABSENT_PREFIX, Digestion, digest, set_fragment_pointers
 from alphadia_tl.simulate.weights import model_zip_path
 from regression.measured import DATA, KEY, MeasuredExperiment, write_oracle
