@@ -284,7 +284,7 @@ def engine_config(config: Mapping[str, Any]) -> dict[str, Any]:
     written = search.get("extraction_backend") if isinstance(search, Mapping) else None
     if mobile and len(mobile) < len(paths):
         other = next(path for path in paths if path not in mobile)
-        what = f"Of {len(paths)} raw files {len(mobile)} are of a timsTOF ({mobile[0].name}), others not ({other.name})."
+        what = f"Of {len(paths)} raw files {len(mobile)} are of a timsTOF ({mobile[0].name}), not {other.name}."
         raise SettingsError(what, "Search them one kind at a time: each needs its own models.")
     if mobile and written not in (None, PYTHON_ENGINE):
         what = f"The raw file {mobile[0]} is of a timsTOF, which alphaDIA's Rust engine cannot read."

@@ -160,7 +160,7 @@ FILES = {
     ),
     "timsTOF beside another": (
         lambda c, f: timstof(c, f, str(f / "a.mzML")),
-        "Of 2 raw files 1 are of a timsTOF (b.d), others not (a.mzML).",
+        "Of 2 raw files 1 are of a timsTOF (b.d), not a.mzML.",
     ),
     "timsTOF, one pass": (lambda c, f: (timstof(c, f), c.pop("alphadia_tl")), "cannot read timsTOF runs"),
     "one name": (lambda c, f: c.update(raw_paths=["/a/x.raw", "/b/x.mzML"]), "'x': /a/x.raw and /b/x.mzML. Rename one"),
