@@ -2,6 +2,7 @@
 
 import copy
 import signal
+import zipfile
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from made_mzml import write_mzml
 
 from alphadia_tl.host import deep_merge
 from alphadia_tl.simulate.experiment import make_experiment
-from e2e.support import ENTRAPMENT, FEW_STEPS, ON, QUICK_SEARCH, QUICK_TUNING, Search, call
+from e2e.support import ENTRAPMENT, FEW_STEPS, ON, QUICK_SEARCH, QUICK_TUNING, SHARED, Search, call
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +75,16 @@ def flag_off(search, no_prediction):
 @pytest.fixture(scope="session")
 def flag_on(search, made_once):
     return made_once("flag_on", lambda _: search(ON, QUICK_TUNING, ENTRAPMENT, name="on"))
+
+
+@pytest.fixture(scope="session")
+def generic_home(tmp_path_factory):
+    """A home folder with generic RT and CCS weights of PeptDeep, and MS2 and charge weights trained on real data."""
+    home = tmp_path_factory.mktemp("generic_home")
+    path = home / "peptdeep" / "pretrained_models" / "pretrained_models_v3.zip"
+    path.parent.mkdir(parents=True)
+    members = {"rt": "rt_generic", "ccs": "ccs_generic", "ms2": "ms2_base", "charge": "charge_base"}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, source in members.items():
+            archive.write(SHARED / "models" / f"{source}.pth", f"generic/{name}.pth")
+    return home

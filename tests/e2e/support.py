@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pytest
 import yaml
 from forked import run_script
 
@@ -14,6 +15,7 @@ from alphadia_tl.simulate.sample import ABSENT_PREFIX
 from alphadia_tl.simulate.truth import score_runs, score_search
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"measured data is not at {SHARED}")
 SCRIPTS = Path(sys.executable).parent
 # More than half is held out: a model of few precursors would be tuned on several times else.
 MANY_HELD_OUT = {"train_fraction": 0.35, "validation_fraction": 0.13, "test_fraction": 0.52}

@@ -1,6 +1,5 @@
 """Error cases with the real alphaDIA: what the user sees, the exit code, and what is kept."""
 
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -8,11 +7,9 @@ import yaml
 from small_disk import SMALL_DISK, may_mount
 
 from alphadia_tl.host import deep_merge, host_version
-from e2e.support import ON, QUICK_SEARCH, SHARED, call, call_afresh
+from e2e.support import ON, QUICK_SEARCH, SHARED, call, call_afresh, needs_shared
 
 pytestmark = pytest.mark.slow
-
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"measured data is not at {SHARED}")
 
 
 def test_no_weights_and_no_network_stop_before_the_search(search, tmp_path):
@@ -56,19 +53,6 @@ def test_the_check_that_the_gui_makes_prints_alphadias_version_first():
 
 def test_an_unknown_flag_ends_with_alphadias_exit_code():
     assert call("alphadia-tl", ["--no-such-flag"], Path.home())[0] == 126
-
-
-@pytest.fixture(scope="session")
-def generic_home(tmp_path_factory):
-    """A home folder with generic RT and CCS weights of PeptDeep, and MS2 and charge weights trained on real data."""
-    home = tmp_path_factory.mktemp("generic_home")
-    path = home / "peptdeep" / "pretrained_models" / "pretrained_models_v3.zip"
-    path.parent.mkdir(parents=True)
-    members = {"rt": "rt_generic", "ccs": "ccs_generic", "ms2": "ms2_base", "charge": "charge_base"}
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, source in members.items():
-            archive.write(SHARED / "models" / f"{source}.pth", f"generic/{name}.pth")
-    return home
 
 
 # Small enough to be predicted in a minute, and alphaDIA still finds a handful of precursors in the real file.
