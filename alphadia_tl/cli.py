@@ -60,7 +60,7 @@ def _search(arguments: Sequence[str]) -> int:
 
     class Plan(TransferLearningPlan):
         force = "--force" in arguments
-        guard_classifiers = True
+        guarded = True
 
     sys.argv = [a for a in sys.argv if a != "--force"]
     check_command(sys.argv[1:])

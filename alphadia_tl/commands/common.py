@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 from alphadia_tl import host
 from alphadia_tl.errors import Found, OutputError, SettingsError, TransferLearningError, noted, raise_all
 from alphadia_tl.files import absolute_path, read_yaml
-from alphadia_tl.search.inputs import check_search, engine_config, is_enabled, raw_files, switched_on
+from alphadia_tl.search.inputs import check_search, is_enabled, raw_files, switched_on
+from alphadia_tl.search.raw_files import engine_config
 from alphadia_tl.settings import PluginSettings
 
 logger = logging.getLogger(__name__)

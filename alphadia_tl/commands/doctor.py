@@ -68,7 +68,7 @@ def _models() -> Iterator[Finding]:
 
 
 def _raw_files() -> Iterator[Finding]:
-    from alphadia_tl.search.inputs import DOTNET_ADVICE, has_reader
+    from alphadia_tl.search.raw_files import DOTNET_ADVICE, has_reader
 
     for kind in (".raw", ".wiff"):
         absent = f"cannot be read: it takes Mono or .NET. {DOTNET_ADVICE}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from alphadia_tl.host.plan import HostPlan
 from alphadia_tl.host.search_output import retention_times
 from alphadia_tl.models import provenance
 from alphadia_tl.search.done import forget, the_only_search
-from alphadia_tl.search.inputs import check_search, engine_config, is_enabled
+from alphadia_tl.search.inputs import check_search, is_enabled
 from alphadia_tl.search.passes import Passes
+from alphadia_tl.search.raw_files import engine_config
 from alphadia_tl.settings import PluginSettings
 from alphadia_tl.step.outcome import StepOutcome, starting_point
 from alphadia_tl.step.step import first_predictor, preflight
@@ -54,12 +55,13 @@ class TransferLearningPlan(HostPlan):
     ----------
     force : bool
         Do all stages again; by default those are reused whose inputs, settings and versions are unchanged.
-    guard_classifiers : bool
-        Let an FDR classifier that fails start again with the plugin off, too, so that searches compare.
+    guarded : bool
+        With the plugin off, too, let an FDR classifier that fails start again and read mzML files right, so that
+        searches compare.
     """
 
     force = False
-    guard_classifiers = False
+    guarded = False
 
     def __init__(
         self,
@@ -93,7 +95,10 @@ class TransferLearningPlan(HostPlan):
     def run_plan(self) -> None:
         """Run all passes; errors of the plugin leave as alphaDIA's user errors (exit code 1)."""
         if not self.plugin.enabled:
-            with host.classifiers_that_fail_start_again() if self.guard_classifiers else nullcontext():
+            with ExitStack() as guards:
+                if self.guarded:
+                    guards.enter_context(host.classifiers_that_fail_start_again())
+                    guards.enter_context(host.mzml_is_mended())
                 super().run_plan()
             return
         try:

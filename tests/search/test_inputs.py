@@ -6,7 +6,6 @@ import logging
 import re
 import subprocess
 import sys
-from contextlib import nullcontext
 
 import h5py
 import pytest
@@ -266,12 +265,10 @@ def test_an_mzml_file_that_cannot_be_searched_is_told(config, tmp_path, case, in
         check_search(config)
 
 
-READ_RIGHT = {  # with the plugin
+READ = {
     "seconds": in_seconds,
     "an empty spectrum": lambda t: without(t, "<binaryDataArrayList.*?</binaryDataArrayList>", 1),
     "no selected ions": lambda t: without(t, "<selectedIonList.*?</selectedIonList>"),
-}
-READ = {  # by alphaDIA itself
     "no unit": lambda t: without(t, ' unitCvRef="UO" unitAccession="UO:0000031" unitName="minute"'),
     "peaks picked later": renamed('<scanList count="1">', '<cvParam name="profile spectrum"/><scanList count="1">'),
     "no line break at the end": str.strip,
@@ -279,15 +276,11 @@ READ = {  # by alphaDIA itself
 }
 
 
-@pytest.mark.parametrize("case", [*READ_RIGHT, *READ])
-def test_what_is_read_right_with_the_plugin_is_refused_without_it_alone(config, tmp_path, case):
+@pytest.mark.parametrize("case", READ)
+def test_what_is_read_right_is_not_refused(config, tmp_path, case):
     path = tmp_path / "a.mzML"
-    path.write_text((READ_RIGHT | READ)[case](path.read_text()))
+    path.write_text(READ[case](path.read_text()))
     check_search(config)
-    off = deep_merge(config, {"alphadia_tl": {"enabled": False}})
-    told = pytest.raises(SettingsError, match=r"right by the plugin alone .* tune: false")
-    with told if case in READ_RIGHT else nullcontext():
-        check_search(off)
 
 
 @pytest.mark.parametrize("windows", [1, 150])

@@ -68,21 +68,27 @@ def test_a_flag_that_leads_to_no_step_is_an_error(tmp_path, monkeypatch):
         TransferLearningPlan(str(tmp_path), {**searchable(tmp_path), "alphadia_tl": {"enabled": True}}).run_plan()
 
 
-@pytest.mark.parametrize("enabled", [True, False])
-def test_classifiers_and_mzml_files_of_every_pass_are_guarded_where_the_plugin_is_on(tmp_path, monkeypatch, enabled):
+@pytest.mark.parametrize(("enabled", "guarded"), [(True, False), (False, True), (False, False)])
+def test_classifiers_and_mzml_files_are_guarded_where_the_plugin_is_on_or_searches_are_compared(
+    tmp_path, monkeypatch, enabled, guarded
+):
     import alphadia.fdr.fdr
     from alpharaw.mzml import MzMLReader
 
-    own, read, seen = alphadia.fdr.fdr.perform_fdr, MzMLReader._import, []
+    def now():
+        return alphadia.fdr.fdr.perform_fdr, MzMLReader._import
+
+    own, seen = now(), []
 
     def run_plan(self):
-        seen.extend([alphadia.fdr.fdr.perform_fdr is not own, MzMLReader._import is not read])
+        seen.extend(a is not b for a, b in zip(now(), own, strict=True))
         self._done = True
 
     monkeypatch.setattr(SearchPlan, "run_plan", run_plan)
+    monkeypatch.setattr(TransferLearningPlan, "guarded", guarded)
     TransferLearningPlan(str(tmp_path), {**searchable(tmp_path), "alphadia_tl": {"enabled": enabled}}).run_plan()
-    assert seen == [enabled] * 2
-    assert alphadia.fdr.fdr.perform_fdr is own
+    assert seen == [enabled or guarded] * 2
+    assert now() == own
 
 
 @pytest.mark.parametrize(
