@@ -154,7 +154,7 @@ def test_the_commands_for_real_data_run_up_to_the_first_search(tmp_path, monkeyp
     environment = os.environ | {"FASTA": str(fasta), "CALLS": str(calls)}
     subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment, check=True)
     monkeypatch.chdir(tmp_path / "real")
-    monkeypatch.setattr("alphadia_tl.search.inputs.has_reader", lambda kind: True)
+    monkeypatch.setattr("alphadia_tl.search.raw_files.has_reader", lambda kind: True)
     searched = []
     monkeypatch.setattr("alphadia_tl.commands.compare.run_searches", lambda c, *_: searched.append(c["on"]) or 7)
     codes = {"doctor": [], "entrapment": [], "compare": [], "--config": []}

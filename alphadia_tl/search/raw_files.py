@@ -64,12 +64,16 @@ def check_raw_file(path: Path) -> None:
         _check_mzml(path)
     elif kind == ".hdf":
         check_tables("The raw file", path, "ms_data", "raw")
-    elif kind in (".raw", ".wiff"):
-        from alpharaw.raw_access import pysciexwifffilereader, pythermorawfilereader
+    elif kind in (".raw", ".wiff") and not has_reader(kind):
+        what = f"The raw file {path} can only be read with Mono or .NET, which is not installed."
+        raise SettingsError(what, DOTNET_ADVICE)
 
-        if not (pythermorawfilereader if kind == ".raw" else pysciexwifffilereader).HAS_DOTNET:
-            what = f"The raw file {path} can only be read with Mono or .NET, which is not installed."
-            raise SettingsError(what, DOTNET_ADVICE)
+
+def has_reader(kind: str) -> bool:
+    """Return whether what .raw or .wiff files are read with is installed."""
+    from alpharaw.raw_access import pysciexwifffilereader, pythermorawfilereader
+
+    return bool((pythermorawfilereader if kind == ".raw" else pysciexwifffilereader).HAS_DOTNET)
 
 
 def _check_raw_folder(path: Path) -> None:
