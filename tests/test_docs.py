@@ -132,7 +132,7 @@ FASTA_TEXT = ">sp|P1|A_HUMAN A\nMSTAGKVDLEQWNPFTRLLSEAGHVKADFTYELNGR\n"
 PEPTIDES = "ProteoBenchFASTA_Entrapment_Human_with_contaminants_entrapment_pep.txt"
 # Programs of the page that would download or search: they make small files, or write down how they were called.
 STAND_INS = {
-    "curl": '[ "$1" = -o ] && cp "$FASTA" "$2" || echo x > "${2##*/}"',
+    "curl": '[ "$1" = -fLo ] && cp "$FASTA" "$2" || echo x > "${2##*/}"',
     "tar": f'for n in 1 2 3; do echo x > LFQ_Astral_DIA_15min_50ng_Human_0$n.raw; done; cp "$FASTA" {PEPTIDES}',
     "unzip": '[ "$1" = -p ] && cat "$FASTA" || { mkdir "${1%.zip}"; echo x | tee "${1%.zip}"/analysis.tdf{,_bin}; }',
     "alphadia-tl": 'printf \'%q \' "$@" >> "$CALLS"; echo >> "$CALLS"',

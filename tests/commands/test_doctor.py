@@ -219,5 +219,5 @@ def test_the_tiny_run_is_searched_with_the_machines_own_models(weights, tmp_path
     assert code == 0, log
     [line] = [line for line in log.splitlines() if line.startswith("ok    search")]
     assert " precursors, " in line
-    assert log.splitlines()[-1] == "All can run."
+    assert "All can run." in log.splitlines()
     assert list(tmp_path.iterdir()) == []
