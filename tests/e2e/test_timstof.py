@@ -1,4 +1,7 @@
-"""A part of a diaPASEF run of another group's simulator, searched as the user brings it: nothing said of the engine."""
+"""A part of a diaPASEF run of another group's simulator, searched as the user brings it: nothing said of the engine.
+
+alphaDIA's Python engine compiles for minutes in each process before it searches: `make regression` runs this.
+"""
 
 import json
 
@@ -9,7 +12,7 @@ from alphabase.spectral_library.base import SpecLibBase
 
 from e2e.support import FEW_STEPS, MANY_HELD_OUT, ON, SHARED, call, needs_shared
 
-pytestmark = [pytest.mark.slow, needs_shared]
+pytestmark = [pytest.mark.slow, pytest.mark.regression, needs_shared]
 
 TIMSIM = SHARED / "dia" / "timsim"
 N_PRESENT, N_ABSENT = 500, 100
