@@ -136,6 +136,10 @@ class DigestSettings:
         if self.missed_cleavages < 0 or not 2 <= self.min_length <= self.max_length:
             what = f"{self.missed_cleavages} missed cleavages to peptides of {self.min_length} to {self.max_length}"
             raise SettingsError(f"Digestion with {what} residues is not possible.")
+        if self.pattern in NON_SPECIFIC and self.missed_cleavages < self.max_length - 1:
+            what = f"A digest without cleavage sites that has {self.missed_cleavages} missed cleavages"
+            advice = f"Set missed_cleavages: {self.max_length - 1}, and precursor_len as short as it may be."
+            raise SettingsError(f"{what} has no peptides of {self.max_length} residues.", advice)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], **changes: Any) -> DigestSettings:

@@ -17,7 +17,7 @@ from alphadia_tl import host
 from alphadia_tl.entrapment.database import entrapment_problems
 from alphadia_tl.errors import Found, OutputError, SettingsError, noted, raise_all
 from alphadia_tl.files import absolute_path
-from alphadia_tl.host.fasta import read_fasta
+from alphadia_tl.host.fasta import NON_SPECIFIC, DigestSettings, read_fasta
 from alphadia_tl.search.raw_files import PYTHON_ADVICE, check_raw_file, check_start, check_tables, engine_config
 from alphadia_tl.settings import KEYS, PluginSettings, TrainingSettings, TransferLibrarySettings, check_value
 
@@ -106,6 +106,8 @@ def _wrong_values(config: Mapping[str, Any], unknown: Found) -> Found:
             if own is None or key not in own.__dataclass_fields__:
                 _check_kind(name, value, default)
             _check_names(name, value, config)
+    with noted(found):
+        _check_channels(config, digests)
     for section, own in OWN.items():
         if is_enabled(config) and isinstance(config.get(section), Mapping):
             with noted(found):
@@ -148,20 +150,19 @@ def _check_kind(name: str, value: Any, default: Any) -> None:
 
 def _check_names(name: str, value: Any, config: Mapping[str, Any]) -> None:
     """Look up the names that a value is made of."""
-    from alphabase.constants.modification import MOD_DF
     from alphabase.peptide.fragment import FRAGMENT_TYPES
     from alphabase.protein.fasta import protease_dict
 
     key = name.split(".")[-1]
     if key == "enzyme" and isinstance(value, str):
         _look_up(name, value, [value], protease_dict)
+        if value in NON_SPECIFIC:
+            DigestSettings.from_config(config)
     elif key == "fragment_types" and isinstance(value, list | tuple):
         _look_up(name, value, value, FRAGMENT_TYPES)
     elif key.endswith("_modifications") and isinstance(value, str):
         names = [n for n in value.split(";") if n or (value and key.startswith("fixed"))]
-        own = config.get("custom_modifications", host.default_config()["custom_modifications"])
-        known = [str(m.get("name")) for m in own if isinstance(m, Mapping)] if isinstance(own, list) else []
-        _look_up(name, value, names, [*MOD_DF.index, *known])
+        _look_up(name, value, names, _modifications(config))
     elif name == "custom_modifications" and isinstance(value, list):
         for entry in value:
             _check_custom(entry)
@@ -169,6 +170,52 @@ def _check_names(name: str, value: Any, config: Mapping[str, Any]) -> None:
         from alphadia_tl.models.weights import known_model_type
 
         known_model_type(value)
+
+
+def _modifications(config: Mapping[str, Any]) -> list[str]:
+    """Return the names of all modifications that are known, those of the config included."""
+    from alphabase.constants.modification import MOD_DF
+
+    own = config.get("custom_modifications", host.default_config()["custom_modifications"])
+    own = own if isinstance(own, list) else ()
+    return [*MOD_DF.index, *(str(m.get("name")) for m in own if isinstance(m, Mapping))]
+
+
+def _check_channels(config: Mapping[str, Any], digests: bool) -> None:
+    """Refuse channels that alphaDIA fails at after it has predicted the library, or cannot tell apart."""
+    channels = _channels(config, digests) if is_enabled(config, "library_multiplexing") else {0} if digests else None
+    if channels is None or not is_enabled(config, "multiplexing"):
+        return
+    asked = host.default_config()["multiplexing"] | config["multiplexing"]
+    names = [*str(asked["target_channels"]).split(","), asked["decoy_channel"], asked["reference_channel"]]
+    if missing := sorted({str(name).strip() for name in names} - set(map(str, channels))):
+        what = f"Config section 'multiplexing' asks for channels that are not made: {', '.join(missing)}."
+        raise SettingsError(what, "Add them to library_multiplexing.multiplex_mapping, or correct its keys.")
+
+
+def _channels(config: Mapping[str, Any], digests: bool) -> set[int]:
+    """Return the channels of a library; SettingsError where they are none."""
+    key, example = "library_multiplexing.multiplex_mapping", "{channel_name: 4, modifications: {A@K: 'B@K'}}"
+    carried: list[str] = []
+    if digests:
+        predict = host.default_config()["library_prediction"] | config["library_prediction"]
+        carried = f"{predict['fixed_modifications']};{predict['variable_modifications']}".split(";")
+    labels: dict[int, Mapping[str, str]] = {}
+    entries = config["library_multiplexing"].get("multiplex_mapping") or [None]
+    for entry in entries if isinstance(entries, list) else ():  # what is no list is told elsewhere
+        name, label = (entry.get(k) if isinstance(entry, Mapping) else None for k in ("channel_name", "modifications"))
+        number = name if isinstance(name, int) and 0 <= name <= 255 else None
+        if number is None or number in labels or not isinstance(label, Mapping) or not label:
+            raise SettingsError(f"Config key '{key}': {entry!r} is no channel.", f"Number each once: {example}.")
+        _look_up(key, dict(label), [*label, *label.values()], _modifications(config))
+        if digests and (missing := sorted(set(label) - set(carried))):
+            what = f"Config key '{key}': no peptide has the {', '.join(missing)} of which channel {name} is to be made."
+            raise SettingsError(what, "Add it to library_prediction.fixed_modifications.")
+        if label in labels.values():
+            what = f"Config key '{key}': channel {name} has the label of another: {', '.join(label.values())}."
+            raise SettingsError(what, "Give each its own.")
+        labels[number] = label
+    return set(labels)
 
 
 def _look_up(key: str, value: object, names: Sequence[Any], known: Iterable[str]) -> None:

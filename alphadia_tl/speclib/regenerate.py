@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from alphadia_tl.errors import PredictionError
 from alphadia_tl.host.hooks import Predictor
+from alphadia_tl.library.fragments import block_rows
 from alphadia_tl.library.selection import peptidoform_groups
 from alphadia_tl.models.prediction import CHUNK_ROWS
 from alphadia_tl.settings import MODEL_NAMES
@@ -138,6 +139,20 @@ def _predict_peptidoforms(job: _Job, method: Callable[..., Any], model: str, *co
     return spread
 
 
+def _first_channels(df: pd.DataFrame) -> NDArray[np.intp]:
+    """Return for each row (n,) that of the lowest channel of its precursor; alone it is itself.
+
+    Channels elute and break alike, as alphaDIA copies them: a decoy channel, whose label no model has learnt, must not
+    be told from the others by what is predicted for it.
+    """
+    group = ["elution_group_idx", "charge", "sequence"]
+    rows = pd.Series(np.arange(len(df)), dtype=np.intp)
+    if not {"channel", *group} <= set(df.columns):
+        return rows.to_numpy()
+    ordered = df.reset_index(drop=True).sort_values("channel", kind="stable")
+    return rows[ordered.index].groupby([ordered[c] for c in group]).transform("first").sort_index().to_numpy()
+
+
 def _apply_charge(job: _Job) -> None:
     if job.models.charge_cutoff is None:
         return
@@ -155,7 +170,7 @@ def _apply_charge(job: _Job) -> None:
 
 
 def _apply_rt(job: _Job) -> None:
-    rt = _predict_peptidoforms(job, job.models.predictor.predict_rt_array, "rt")
+    rt = _predict_peptidoforms(job, job.models.predictor.predict_rt_array, "rt")[_first_channels(job.df)]
     column = storage.first_of(storage.RT_COLUMNS, job.df)
     _judge(job, "rt", rt, None if column is None else job.df[column], f"column '{column}'")
     job.replace_columns(storage.RT_COLUMNS, {"rt_pred": rt, "rt_norm_pred": rt})
@@ -164,7 +179,7 @@ def _apply_rt(job: _Job) -> None:
 def _apply_ccs(job: _Job) -> None:
     if "precursor_mz" not in job.df.columns:
         job.library.calc_precursor_mz()
-    ccs = _predict(job.df, job.models.predictor.predict_ccs_array, "ccs")
+    ccs = _predict(job.df, job.models.predictor.predict_ccs_array, "ccs")[_first_channels(job.df)]
     column = storage.first_of(storage.MOBILITY_COLUMNS, job.df)
     # not the mobility itself: its rank is mostly that of the charge
     replaced = None if column is None else ccs_of_mobility(job.df, column)
@@ -190,6 +205,9 @@ def _apply_ms2(job: _Job) -> None:
     values, correlations, n_empty, given = fragments.predict_intensities(
         job.library, models.predictor, types, chunk_rows=models.chunk_rows
     )
+    if ((first := _first_channels(job.df)) != np.arange(len(first))).any():
+        start, stop = (job.df[f"frag_{end}_idx"].to_numpy(np.int64)[first] for end in ("start", "stop"))
+        values = values[block_rows(start, stop)]
     job.correlation["ms2"] = checks.median_correlation(correlations)
     checks.check_correlation("ms2", job.correlation["ms2"], len(job.df), "fragment intensities")
     job.notes["precursors_without_fragments"] = n_empty

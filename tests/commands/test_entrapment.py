@@ -54,6 +54,7 @@ CASES = [
     ("glu-c", 1, (7, 35)),
     ("arg-c", 1, (7, 40)),
     ("lys-n", 1, (7, 35)),
+    ("asp-n", 1, (7, 35)),
     ("no-cleave", 0, (7, 300)),
     ("[KR](?=[^P])", 1, (6, 30)),
 ]
@@ -147,7 +148,8 @@ BAD = [
     ("a protein without sequence", _no_sequence, [], "no sequence"),
     ("no file", lambda path: path.unlink(), [], "cannot be read"),
     ("an unknown enzyme", lambda path: None, ["--enzyme", "tripsin"], "Unknown enzyme"),
-    ("a non-specific enzyme", lambda path: None, ["--enzyme", "non-specific"], "cleavage sites"),
+    ("a non-specific enzyme", lambda path: None, ["--enzyme", "non-specific", "--missed-cleavages", "34"], "--foreign"),
+    ("a non-specific enzyme of few missed cleavages", lambda path: None, ["--enzyme", "non-specific"], "34, and"),
     ("an unusable prefix", lambda path: None, ["--prefix", "a|b"], "prefix"),
     ("k with foreign proteins", lambda path: None, ["--foreign", "x.fasta", "--k", "2"], "--k and --seed"),
 ]

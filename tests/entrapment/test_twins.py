@@ -116,7 +116,12 @@ def test_seeds_repeat_and_differ():
 
 @pytest.mark.parametrize(
     ("digest", "given"),
-    [(DigestSettings("non-specific"), {}), (DIGEST, {"k": 0}), (DIGEST, {"seed": -1}), (DigestSettings(r"(\w)\1"), {})],
+    [
+        (DigestSettings("non-specific", 34), {}),
+        (DIGEST, {"k": 0}),
+        (DIGEST, {"seed": -1}),
+        (DigestSettings(r"(\w)\1"), {}),
+    ],
     ids=["non-specific enzyme", "no twins", "negative seed", "pattern with memory"],
 )
 def test_impossible_entrapment_is_refused(digest, given):

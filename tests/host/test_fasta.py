@@ -160,6 +160,7 @@ def test_residues_that_the_enzyme_tells_apart():
         {"missed_cleavages": -1},
         {"min_length": 1},
         {"min_length": 40},
+        {"enzyme": "non-specific", "missed_cleavages": 33},
     ],
     ids=str,
 )

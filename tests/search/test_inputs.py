@@ -96,6 +96,49 @@ SEARCHED = [  # alphaDIA searches with these
 ]
 
 
+LIGHT, HEAVY = ({"Dimethyl@K": f"Dimethyl{isotopes}@K"} for isotopes in ("", ":2H(4)"))
+PAIR = [{"channel_name": 0, "modifications": LIGHT}, {"channel_name": 4, "modifications": HEAVY}]
+
+
+def channels(*mapping, made="Dimethyl@K", **asked):
+    return {
+        "library_prediction": {"fixed_modifications": made},
+        "library_multiplexing": {"enabled": True, "multiplex_mapping": list(mapping)},
+        "multiplexing": {"enabled": bool(asked), **asked},
+    }
+
+
+SEARCHED += [
+    channels(*PAIR),
+    channels(*PAIR, target_channels="0", decoy_channel=4, reference_channel=0),
+    {**channels(), "library_multiplexing": {"enabled": False}},
+    {"library_prediction": {"enzyme": "non-specific", "missed_cleavages": 10, "precursor_len": [8, 11]}},
+]
+
+NO_CHANNELS = [
+    (channels(), "None is no channel"),
+    (channels("4"), "'4' is no channel"),
+    (channels({"channel_name": "light", "modifications": LIGHT}), "'light'"),
+    (channels({"channel_name": [4], "modifications": LIGHT}), "[4]"),
+    (channels({"channel_name": 256, "modifications": LIGHT}), "is no channel"),
+    (channels({"channel_name": 4, "modifications": {}}), "is no channel"),
+    (channels(PAIR[0], {"channel_name": 0, "modifications": HEAVY}), "Number each once"),
+    (channels(PAIR[0], {"channel_name": 4, "modifications": LIGHT}), "channel 4 has the label of another: Dimethyl@K"),
+    (channels(PAIR[0], {"channel_name": 4, "modifications": {"Dimethyl@K": "Dimethyl:4@K"}}), "'Dimethyl:4@K' is not"),
+    (channels(*PAIR, made="Carbamidomethyl@C"), "no peptide has the Dimethyl@K of which channel 0 is to be made"),
+    (channels(*PAIR, target_channels="4"), "channels that are not made: 12"),
+    ({"multiplexing": {"enabled": True}}, "channels that are not made: 12, 4, 8"),
+    ({"library_prediction": {"enzyme": "non-specific", "precursor_len": [8, 11]}}, "missed_cleavages: 10"),
+]
+
+
+@pytest.mark.parametrize(("values", "told"), NO_CHANNELS, ids=[told for _, told in NO_CHANNELS])
+def test_a_library_that_cannot_be_made_is_refused(config, values, told):
+    with pytest.raises(SettingsError) as caught:
+        check_search(deep_merge(config, values))
+    assert told in str(caught.value)
+
+
 @pytest.mark.parametrize("values", SEARCHED)
 def test_what_alphadia_searches_with_is_not_refused(config, values):
     check_search(deep_merge(config, values))

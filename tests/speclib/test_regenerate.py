@@ -342,10 +342,17 @@ def test_channels_elute_together_in_both_passes(tmp_path, first_pass):
         for _, group in df.groupby("elution_group_idx"):
             assert sorted(zip(group["channel"], group["decoy"], strict=True)) == [(0, 0), (0, 1), (4, 0), (4, 1)]
             assert len(set(group["charge"])) == 1
-            assert len(set(group.loc[group["decoy"] == 0, "sequence"])) == 1
+            targets = group[group["decoy"] == 0]
+            for column in ("sequence", "rt_library", "mobility_library"):
+                assert len(set(targets[column])) == 1
         heavy = df[df["channel"] == 4].query("decoy == 0")
         assert set(heavy["mods"].unique()) == {"", "Dioxidation@M"}
     assert len(passes[1]) < len(passes[0])
+    tuned = load(bundle.tuned_library)
+    values = tuned._fragment_intensity_df.to_numpy()
+    for _, group in tuned._precursor_df.groupby("elution_group_idx"):
+        light, heavy = (values[a:b] for a, b in zip(group["frag_start_idx"], group["frag_stop_idx"], strict=True))
+        np.testing.assert_array_equal(light, heavy)
 
 
 @pytest.mark.parametrize(
