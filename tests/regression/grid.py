@@ -22,7 +22,7 @@ SHIFT = 0.3
 #: So little that a part of the sample cannot be found: with twenty times as much, 99 % of it is.
 SIGNAL = 30.0
 #: Ions for each unit of intensity of Synthedia's run.
-IONS = 4e-6
+IONS = 5e-7
 STATES = (1, 2, 3)
 
 
