@@ -46,20 +46,14 @@ class _PlanFinder:
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.loader is not None:
-            spec.loader = _PlanLoader(spec.loader)  # type: ignore[assignment]
+            load = spec.loader.exec_module
+
+            def load_and_use_plan(module: ModuleType) -> None:
+                load(module)
+                use_plan(module)
+
+            spec.loader.exec_module = load_and_use_plan  # type: ignore[method-assign]
         return spec
-
-
-class _PlanLoader:
-    def __init__(self, loader: Any) -> None:
-        self.loader = loader
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self.loader.create_module(spec)  # type: ignore[no-any-return]
-
-    def exec_module(self, module: ModuleType) -> None:
-        self.loader.exec_module(module)
-        use_plan(module)
 
 
 def use_plan(module: ModuleType) -> None:

@@ -59,7 +59,8 @@ def run_searches(configs: Mapping[str, Mapping[str, Any]], output: Path, write: 
         _move_aside(folder)
         write_yaml(config_file, config)
         started = time.perf_counter()
-        code = _run(_command(config_file, folder), log, name, write)
+        command = [sys.executable, "-m", "alphadia_tl.cli", "--config", str(config_file), "-o", str(folder)]
+        code = _run(command, log, name, write)
         if code != 0:
             write(f"The search '{name}' failed with exit code {code}. Its log: {log}\n")
             return code
@@ -71,10 +72,6 @@ def wall_seconds(output: Path, names: Iterable[str]) -> dict[str, float]:
     """Return the wall time of each search that `run_searches` has finished."""
     done = Manifest(output, RECORD)
     return {name: float(done.facts(name)["seconds"]) for name in names}
-
-
-def _command(config: Path, folder: Path) -> list[str]:
-    return [sys.executable, "-m", "alphadia_tl.cli", "--config", str(config), "-o", str(folder)]
 
 
 def _run(command: Sequence[str], log: Path, name: str, write: Callable[[str], object]) -> int:

@@ -144,19 +144,17 @@ def as_discoveries(best: pd.DataFrame, level: Level, entrapment: Entrapment) -> 
     """Return the rows that `best_rows` found as discoveries."""
     twins_known = entrapment.k == 1 if level == PROTEIN_GROUPS else bool(entrapment.target_of)
     paired = entrapment.design == "shuffled" and twins_known
+    peptide = None
+    if level == PRECURSORS:
+        peptide = best["sequence"].map(entrapment.target_of).fillna(best["sequence"]).to_numpy(object)
     return Discoveries(
         is_entrapment=best["entrapment"].to_numpy(bool),
         score=best["score"].to_numpy(float),
         q=best["q"].to_numpy(float),
         key=best["key"].to_numpy(object),
         twin_key=best["twin"].to_numpy(object) if paired else None,
-        peptide=_target_peptides(best["sequence"], entrapment) if level == PRECURSORS else None,
+        peptide=peptide,
     )
-
-
-def _target_peptides(sequences: pd.Series, entrapment: Entrapment) -> Array:
-    """Return the stripped sequences, those of twins as their targets'."""
-    return sequences.map(entrapment.target_of).fillna(sequences).to_numpy(object)
 
 
 def _best_rows(table: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:

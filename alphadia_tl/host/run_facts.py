@@ -43,11 +43,6 @@ class RunFacts:
         return (self.windows[0][0], max(high for _, high in self.windows)) if self.windows else None
 
     @property
-    def constant_nce(self) -> float | None:
-        """The collision energy where all spectra have about the same; None for one that rolls with the m/z."""
-        return self.nce[1] if self.nce and self.nce[2] - self.nce[0] <= NCE_TOLERANCE else None
-
-    @property
     def line(self) -> str:
         """All facts in one line, empty if there are none."""
         parts = [f"instrument {self.instrument}"] if self.instrument else []
@@ -61,11 +56,8 @@ class RunFacts:
 
     def to_mapping(self) -> dict[str, Any]:
         """Return plain values for JSON and YAML."""
-        windows = [list(w) for w in self.windows]
-        nce = list(self.nce) if self.nce else None
-        covered = list(self.precursor_mz) if self.precursor_mz else None
-        rt_limits = list(self.rt_limits) if self.rt_limits else None
-        return {**asdict(self), "nce": nce, "precursor_mz": covered, "windows": windows, "rt_limits": rt_limits}
+        plain: dict[str, Any] = json.loads(json.dumps({**asdict(self), "precursor_mz": self.precursor_mz}))
+        return plain
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> RunFacts:
@@ -138,8 +130,8 @@ def nce_warnings(facts: Mapping[str, RunFacts | None], nce: float, key: str) -> 
     """Return a warning for each collision energy of raw files that is not the configured one (by more than 2)."""
     runs: dict[float, list[str]] = {}
     for name, known in facts.items():
-        found = known.constant_nce if known else None
-        if found is not None and abs(found - nce) > NCE_TOLERANCE:
+        lowest, found, highest = (known.nce if known else None) or (nce, nce, nce)
+        if highest - lowest <= NCE_TOLERANCE < abs(found - nce):  # it may roll with the m/z
             runs.setdefault(found, []).append(name)
     return [
         f"{len(names)} run(s) were acquired with collision energy {found:.1f} ({names[0]}"

@@ -28,6 +28,7 @@ from alphadia_tl.host.contract import (
     change_paths,
 )
 
+ADVICE = "Give the output folder of a finished alphaDIA search."
 TOTAL = "total"
 _TIME = re.compile(r"^(?:(\d+) days?, )?(\d+):(\d\d):(\d\d(?:\.\d+)?) [A-Z]+: (.*)$")
 _STARTED = re.compile(r"Running step '(\w+)'")
@@ -132,17 +133,14 @@ def run_tables(folder: Path, *, own: bool = False) -> dict[str, Path]:
     return {run: path for run, path in sorted(found.items()) if not runs or run in runs}
 
 
-def read_tables(tables: dict[str, Path], columns: Sequence[str], optional: Sequence[str] = ()) -> pd.DataFrame:
+def read_tables(tables: dict[str, Path], columns: Sequence[str]) -> pd.DataFrame:
     """Read tables of runs, at least one, below each other, with a column ``run``."""
     parts = []
     for run, path in tables.items():
         try:
-            there = set(pq.read_schema(path).names)
-            part = pd.read_parquet(path, columns=[*columns, *(c for c in optional if c in there)])
+            part = pd.read_parquet(path, columns=list(columns))
         except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
-            raise QuantificationError(
-                f"{path} cannot be read: {error}.", "Give the output folder of a finished alphaDIA search."
-            ) from error
+            raise QuantificationError(f"{path} cannot be read: {error}.", ADVICE) from error
         parts.append(part.assign(run=run))
     return pd.concat(parts, ignore_index=True)
 
@@ -172,12 +170,28 @@ def targets_at(rows: pd.DataFrame, fdr: float, levels: Sequence[str] = ("q",)) -
     return targets.reset_index(drop=True)
 
 
-def read_precursors(folder: Path, columns: Sequence[str]) -> pd.DataFrame | None:
-    """Read columns of the precursor table of an output folder, parquet or tsv; None without a table."""
-    parquet, tsv = (folder / f"{PRECURSORS_STEM}.{suffix}" for suffix in ("parquet", "tsv"))
-    if parquet.exists():
-        return pd.read_parquet(parquet, columns=list(columns))
-    return pd.read_csv(tsv, sep="\t", usecols=list(columns))[list(columns)] if tsv.exists() else None
+def read_precursors(
+    folder: Path, columns: Sequence[str], optional: Sequence[str] = (), text: Sequence[str] = ()
+) -> pd.DataFrame | None:
+    """Read columns of the precursor table of an output folder, parquet or tsv; None without a table.
+
+    Optional ones that it lacks are left out; those of text are no numbers. Raises QuantificationError if it cannot be
+    read, or lacks one of the others.
+    """
+    path = next((p for end in ("parquet", "tsv") if (p := folder / f"{PRECURSORS_STEM}.{end}").is_file()), None)
+    if path is None:
+        return None
+    is_text = path.suffix == ".tsv"
+    try:
+        there = list(pd.read_csv(path, sep="\t", nrows=0).columns) if is_text else pq.read_schema(path).names
+        if missing := [name for name in columns if name not in there]:
+            raise QuantificationError(f"{path} has no column {missing[0]!r}.", ADVICE)
+        names = [name for name in (*columns, *optional) if name in there]
+        if not is_text:
+            return pd.read_parquet(path, columns=names)
+        return pd.read_csv(path, sep="\t", usecols=names, dtype=dict.fromkeys(text, "str"))[names]
+    except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
+        raise QuantificationError(f"{path} cannot be read: {error}.", ADVICE) from error
 
 
 def count_identifications(*folders: Path) -> dict[str, Any] | None:

@@ -8,21 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.lib
-import pyarrow.parquet as pq
 
 from alphadia_tl.errors import DataError, QuantificationError
 from alphadia_tl.host.contract import CONFIG_FILE, LIBRARY_STEP, PRECURSORS_STEM
 from alphadia_tl.host.search_output import (
+    ADVICE,
     read_frozen_config,
     read_mapping,
+    read_precursors,
     read_provenance,
     read_run_rows,
     stage_seconds,
     targets_at,
 )
-
-ADVICE = "Give the output folder of a finished alphaDIA search."
 
 #: alphaDIA's columns and the names used here; what tells precursors apart is made of them (`_with_keys`).
 REQUIRED = {
@@ -105,21 +103,10 @@ def had_mbr(settings: Mapping[str, Any]) -> bool:
 
 def read_rows(folder: Path) -> pd.DataFrame:
     """Read the precursor table of an output folder, decoys included, under the names used here."""
-    parquet, tsv = (folder / f"{PRECURSORS_STEM}.{suffix}" for suffix in ("parquet", "tsv"))
-    path = tsv if tsv.is_file() and not parquet.is_file() else _there(parquet)
-    try:
-        there = list(pq.read_schema(path).names if path == parquet else pd.read_csv(path, sep="\t", nrows=0).columns)
-        columns = [name for name in (REQUIRED | OPTIONAL) if name in there]
-        if path == parquet:
-            rows = pd.read_parquet(path, columns=columns)
-        else:
-            rows = pd.read_csv(path, sep="\t", usecols=columns, dtype=dict.fromkeys(TEXT, "str"), keep_default_na=True)
-    except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
-        raise QuantificationError(f"{path} cannot be read: {error}.", ADVICE) from error
-    missing = [name for name in REQUIRED if name not in there]
-    if missing:
-        raise QuantificationError(f"{path} has no column {missing[0]!r}.", ADVICE)
-    for name in OPTIONAL.keys() - set(there):
+    rows = read_precursors(folder, list(REQUIRED), list(OPTIONAL), TEXT)
+    if rows is None:
+        raise QuantificationError(f"{folder / PRECURSORS_STEM}.parquet does not exist.", ADVICE)
+    for name in OPTIONAL.keys() - set(rows.columns):
         rows[name] = float("nan")
     rows = rows.fillna(dict.fromkeys(TEXT, "")).astype(dict.fromkeys(TEXT, "str"))
     return _with_keys(rows.rename(columns=REQUIRED | OPTIONAL))

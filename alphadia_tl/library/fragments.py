@@ -16,9 +16,6 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
-_FEW = 32
-_SIGN = np.uint32(1 << 31)
-
 
 def block_bounds(lengths: npt.ArrayLike) -> tuple[Ints, Ints]:
     """Return start and stop row of each block, for peptide lengths ``nAA``."""
@@ -70,48 +67,14 @@ def flat_codes(series: npt.NDArray[np.generic], loss: npt.NDArray[np.generic], c
 
 
 def find(values: Ints, among: Ints) -> Ints:
-    """Return the index of each value in the distinct ``among``, -1 where it is absent."""
-    if len(among) <= _FEW:
-        index = np.full(len(values), -1, dtype=np.int64)
-        for i, known in enumerate(among):
-            index[values == known] = i
-        return index
-    order = np.argsort(among, kind="stable")
-    place = np.minimum(np.searchsorted(among[order], values), len(among) - 1)
-    index = order[place].astype(np.int64)
-    return np.where(among[index] == values, index, -1)
-
-
-def find_runs(values: Ints, among: Ints) -> Ints:
-    """Do as :func:`find`, looking up equal neighbours once: for values that mostly come in runs."""
-    if len(values) == 0:
-        return np.zeros(0, dtype=np.int64)
-    first = np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1])
-    return np.repeat(find(values[first], among), np.diff(first, append=len(values)))
+    """Return the index of each value in ``among``, the first of equal ones; -1 where it is absent."""
+    index = pd.Series(np.arange(len(among)), index=among)
+    return np.asarray(index[~index.index.duplicated()].reindex(values, fill_value=-1))
 
 
 def block_median(values: Floats, owner: Ints, count: int) -> Floats:
     """Median of the finite values (m,) of each owner (m,), 0 to count - 1; 0 for an owner without values."""
-    ordered = _sorted_by_owner(values, owner)
-    size = np.bincount(owner, minlength=count)
-    first = np.cumsum(size) - size
-    median = np.zeros(count, dtype=np.float32)
-    has = size > 0
-    low = ordered[(first + (size - 1) // 2)[has]]
-    high = ordered[(first + size // 2)[has]]
-    median[has] = (low + high) / np.float32(2)
-    return median
-
-
-def _sorted_by_owner(values: Floats, owner: Ints) -> Floats:
-    """Sort values within their owners, as one sort of integers: owner above, the value's bits in their order below."""
-    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
-    negative = bits >> 31 == 1
-    keys = (owner.astype(np.uint64) << np.uint64(32)) | np.where(negative, ~bits, bits | _SIGN)
-    keys.sort()
-    lower = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32)
-    ordered: Floats = np.where(lower >> 31 == 1, lower & ~_SIGN, ~lower).view(np.float32)
-    return ordered
+    return pd.Series(values).groupby(owner).median().reindex(range(count), fill_value=0).to_numpy(np.float32)
 
 
 def theoretical_mz(precursor_df: pd.DataFrame, charged_frag_types: Sequence[str]) -> Floats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,17 +19,15 @@ from alphadia_tl.library.selection import Keys, peptidoform_keys
 
 logger = logging.getLogger(__name__)
 
+Array = npt.NDArray[Any]
 Times = npt.NDArray[np.float64]
 Map = Callable[[Times], Times]
 
-MIN_SHARED = 50
-"""Fewer shared peptidoforms than this do not define a map between two runs."""
-MIN_RANK_CORRELATION = 0.8
-"""Below this, shared peptidoforms do not elute in the same order: another column or method."""
+MIN_SHARED = 50  # fewer shared peptidoforms than this do not define a map between two runs
+MIN_RANK_CORRELATION = 0.8  # below this, shared peptidoforms do not elute in the same order: another column or method
 MIN_EXPECTED = 30
 """Fewer precursors than this do not define a map between a run's times and those that its library expects."""
-SAME_GRADIENT = 0.01
-"""Runs of one gradient begin and end within this fraction of its length."""
+SAME_GRADIENT = 0.01  # runs of one gradient begin and end within this fraction of its length
 OTHER_GRADIENT = 0.05
 """A larger median deviation by the library's times, a fraction of the run, shows that gradients differ all the same."""
 MAX_ANCHORS = 10_000
@@ -101,19 +100,27 @@ def monotone_map(x: Times, y: Times) -> Map:
         knot_x, knot_y = (np.bincount(group, weights=knots[:, i]) / size for i in (0, 1))
     if len(knot_x) < 2:
         raise DataError("Retention times of shared peptides are constant, so no map between the runs can be fitted.")
-    with np.errstate(over="ignore"):  # infinite secants of knots that almost coincide give slope 0, as they should
-        spline = PchipInterpolator(knot_x, knot_y)
-    outer = min(2, len(knot_x) - 1)
-    first = (knot_y[outer] - knot_y[0]) / (knot_x[outer] - knot_x[0])
-    last = (knot_y[-1] - knot_y[-1 - outer]) / (knot_x[-1] - knot_x[-1 - outer])
     # a few precursors beyond a steep end must not be thrown far out: all runs would be squeezed for them
-    whole = (knot_y[-1] - knot_y[0]) / (knot_x[-1] - knot_x[0])
-    first, last = np.clip([first, last], whole / _STEEPEST, whole * _STEEPEST)
+    return extended_curve(knot_x, knot_y, 2, steepest=_STEEPEST)
 
-    def apply(values: Times) -> Times:
-        inside = spline(np.clip(values, knot_x[0], knot_x[-1]))
-        below, above = np.minimum(values - knot_x[0], 0), np.maximum(values - knot_x[-1], 0)
-        return np.asarray(inside + first * below + last * above, dtype=float)
+
+def extended_curve(x: Array, y: Array, outer: int, *, steepest: float | None = None) -> Callable[[Array], Array]:
+    """Return the PCHIP curve through knots, which goes on outside as straight lines.
+
+    They have the slopes between the ends and the knots ``outer`` farther in, which are, where it is given, at most
+    ``steepest`` times, and at least one ``steepest``-th of, that of the whole.
+    """
+    with np.errstate(over="ignore"):  # infinite secants of knots that almost coincide give slope 0, as they should
+        spline = PchipInterpolator(x, y)
+    outer = min(outer, len(x) - 1)
+    slopes = (y[[outer, -1]] - y[[0, -1 - outer]]) / (x[[outer, -1]] - x[[0, -1 - outer]])
+    if steepest is not None:
+        whole = (y[-1] - y[0]) / (x[-1] - x[0])
+        slopes = np.clip(slopes, whole / steepest, whole * steepest)
+
+    def apply(values: Array) -> Array:
+        inside = spline(np.clip(values, x[0], x[-1]))
+        return np.asarray(inside + slopes[0] * np.minimum(values - x[0], 0) + slopes[1] * np.maximum(values - x[-1], 0))
 
     return apply
 

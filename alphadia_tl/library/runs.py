@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from alphadia_tl.errors import QuantificationError
 from alphadia_tl.host.contract import PRECURSOR, PSM_FILE, TRANSFER_FRAGMENTS_FILE
 from alphadia_tl.host.run_facts import run_name
-from alphadia_tl.library.fragments import Bools, Floats, Ints, find, find_runs, flat_codes, type_codes, with_blocks
+from alphadia_tl.library.fragments import Bools, Floats, Ints, find, flat_codes, type_codes, with_blocks
 from alphadia_tl.library.selection import CHARGES, learnable
 
 logger = logging.getLogger(__name__)
@@ -160,7 +160,7 @@ def read_fragments(
         if mz_column and (value > 0).any():
             signal = batch[mz_column].to_numpy()[value > 0]
             low, high = min(low, float(signal.min())), max(high, float(signal.max()))
-        owner = find_runs(_candidate(batch), keys)
+        owner = find(_candidate(batch), keys)
         mapped = (owner >= 0) & (column >= 0)
         owner, column, value = owner[mapped], column[mapped], value[mapped]
         position = batch["position"].to_numpy().astype(np.int64)[mapped]

@@ -260,8 +260,7 @@ class Slice:
 
 ONE_OF = 20
 MOST_IN_LOCKBOX = 500
-FEWEST_IN_LOCKBOX = 10
-"""Fewer peptides say nothing: all are tuned on then."""
+FEWEST_IN_LOCKBOX = 10  # fewer peptides say nothing: all are tuned on then
 
 
 def lockbox_rows(

@@ -23,8 +23,7 @@ logger = logging.getLogger(__name__)
 
 LEAST_MARGIN = 1.0
 """Margin below which sites are ambiguous: a difference of log odds, measured with simulated phosphopeptides."""
-PEAK_WIDTHS = 1.0
-"""How many widths at half height apart two candidates are of one peak."""
+PEAK_WIDTHS = 1.0  # how many widths at half height apart two candidates are of one peak
 CANDIDATE_COLUMNS = (*PRECURSOR, "group", "rt_observed", "fwhm_rt", "proba")
 _SMALLEST = 1e-30
 

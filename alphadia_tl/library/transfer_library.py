@@ -85,7 +85,12 @@ class TransferLibrary:
         library._precursor_df = self.precursor_df.copy() if len(self) else _EMPTY.copy()
         library.charged_frag_types = types
         library._fragment_intensity_df = self.fragment_intensity_df
-        library._fragment_mz_df = self._fragment_mz()
+        library._fragment_mz_df = self.fragment_intensity_df.copy()
+        if len(self):
+            precursors = self.precursor_df[[*PRECURSOR, "nAA", *BLOCK]].copy()
+            library._fragment_mz_df = create_fragment_mz_dataframe(
+                precursors, types, reference_fragment_df=self.fragment_intensity_df
+            )
 
         def write(part: Path) -> None:
             library.save_hdf(str(part))
@@ -137,16 +142,6 @@ class TransferLibrary:
                 )
             intensity, mask = intensity[types], pd.DataFrame(mask, columns=types)
         return cls(*_in_order(df, intensity, mask), left_out, facts)
-
-    def _fragment_mz(self) -> pd.DataFrame:
-        types = list(self.fragment_intensity_df.columns)
-        if len(self) == 0:
-            return self.fragment_intensity_df.copy()
-        columns = [*PRECURSOR, "nAA", *BLOCK]
-        frame: pd.DataFrame = create_fragment_mz_dataframe(
-            self.precursor_df[columns].copy(), types, reference_fragment_df=self.fragment_intensity_df
-        )
-        return frame
 
 
 def describe(library: TransferLibrary) -> dict[str, Any]:

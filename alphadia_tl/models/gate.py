@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,7 @@ from alphadia_tl.tasks.ms2 import Ms2Task
 
 N_BOOTSTRAP = 1000
 MIN_PEPTIDES = 10
-MIN_GAIN = 0.005
-"""Relative gain of the headline below which another search is not worth its time."""
+MIN_GAIN = 0.005  # relative gain of the headline below which another search is not worth its time
 
 
 @dataclass(frozen=True)
@@ -40,26 +38,9 @@ class Decision:
     higher_is_better: bool = False
     before: float | None = None
     after: float | None = None
-    interval: tuple[float, float] | None = None
+    interval: list[float] | None = None
     n_peptides: dict[str, int] | None = None
     lockbox: dict[str, Any] | None = None
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Return plain values that YAML can hold."""
-        values = asdict(self)
-        values["interval"] = list(self.interval) if self.interval else None
-        return values
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> Decision:
-        """Return the decision that `to_mapping` described."""
-        interval = values["interval"]
-        return cls(**{**values, "interval": tuple(interval) if interval else None})
-
-
-def skipped(model: str, reason: str) -> Decision:
-    """Return the decision for a model that was not tuned."""
-    return Decision(model=model, accepted=False, reason=reason)
 
 
 def improvement_interval(
@@ -184,12 +165,7 @@ def decide(
         higher_is_better=headline.higher_is_better,
         before=float(before),
         after=float(after),
-        interval=(low, high),
+        interval=[low, high],
         n_peptides=dict(result.n_peptides),
         lockbox=lockbox,
     )
-
-
-def decision_lines(decisions: Sequence[Decision]) -> list[str]:
-    """Return one line per model for the log and the exit summary."""
-    return [f"{d.model.upper():<7}{d.reason}" for d in decisions]

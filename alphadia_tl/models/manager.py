@@ -280,7 +280,7 @@ class FinetuneManager(PredictionMixin, ModelManager):  # type: ignore[misc]
             tokens = TOKENS if self.auto_instrument else [self.instrument]
             candidates = product(GRID if nce == "auto" else chosen[:1], tokens)
             settings = self._tune_settings("ms2")
-            self.nce_search = search_nce(task, network, data, settings, better, candidates=candidates)
+            self.nce_search = search_nce(task, network, data, settings, better, candidates)
             chosen = self.nce_search.chosen, self.nce_search.instrument
         baseline = partial(with_nce, nce=before[0], instrument=before[1]) if chosen != before else None
         history = self._tune(self._task("ms2", *chosen), data, baseline)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +19,9 @@ from alphadia_tl.files import write_whole
 from alphadia_tl.host.contract import PEPTIDOFORM, PRECURSOR
 from alphadia_tl.library.selection import peptidoform_groups
 from alphadia_tl.tasks.metrics import FloatArray
-from alphadia_tl.tasks.predict import charge_table, fragment_table, mobility_of_ccs
+from alphadia_tl.tasks.ms2 import fragment_positions
+from alphadia_tl.tasks.scalar import mobility_per_ccs
+from alphadia_tl.training.state import identity_of
 
 CHUNK_ROWS = 50_000
 # What the models predict from, and the types by which equal values are recognised; other columns do not count.
@@ -78,11 +79,7 @@ class PredictedChunks:
 
 def network_fingerprint(network: torch.nn.Module, settings: Mapping[str, object]) -> str:
     """Return a hash of weights and of what else decides about the predictions of a model."""
-    found = hashlib.sha256(repr(sorted(settings.items())).encode())
-    for name, values in sorted(network.state_dict().items()):
-        content = values.detach().cpu().contiguous().numpy()
-        found.update(f"{name}{content.shape}{zlib.crc32(content.tobytes())}".encode())
-    return found.hexdigest()
+    return identity_of({name: values.cpu() for name, values in network.state_dict().items()}, settings)
 
 
 def in_chunks(df: pd.DataFrame, predict: Callable[[pd.DataFrame], FloatArray], *, rows: int = CHUNK_ROWS) -> FloatArray:
@@ -160,8 +157,8 @@ class PredictionMixin:
 
     def predict_mobility(self, precursor_df: pd.DataFrame, *, batch_size: int = 1024) -> pd.DataFrame:
         """Add ``ccs_pred`` and ``mobility_pred`` to ``precursor_df`` in place, keeping its row order."""
-        precursor_df["ccs_pred"] = self.predict_ccs_array(precursor_df)
-        precursor_df["mobility_pred"] = mobility_of_ccs(precursor_df, "ccs_pred")
+        precursor_df["ccs_pred"] = ccs = self.predict_ccs_array(precursor_df)
+        precursor_df["mobility_pred"] = ccs * mobility_per_ccs(precursor_df)
         return precursor_df
 
     def predict_charge(
@@ -174,7 +171,11 @@ class PredictionMixin:
         """Return one row per peptidoform and charge in the range with a probability above the cut-off."""
         cutoff = self.charge_prob_cutoff if charge_prob_cutoff is None else charge_prob_cutoff
         probabilities = self.predict_charge_probabilities(psm_df)
-        return charge_table(psm_df, probabilities, (min_precursor_charge, max_precursor_charge), cutoff)
+        charges = np.arange(1, probabilities.shape[1] + 1)
+        wanted = (charges >= min_precursor_charge) & (charges <= max_precursor_charge)
+        row, column = np.nonzero((probabilities > cutoff) & wanted)
+        chosen = psm_df.iloc[row].reset_index(drop=True)
+        return chosen.assign(charge=charges[column].astype(np.int8), charge_prob=probabilities[row, column])
 
     def predict_ms2(
         self, precursor_df: pd.DataFrame, *, batch_size: int = 512, reference_frag_df: pd.DataFrame | None = None
@@ -186,4 +187,12 @@ class PredictionMixin:
         """
         self.set_default_nce_instrument(precursor_df)
         values = self.predict_ms2_array(precursor_df)
-        return fragment_table(precursor_df, values, self.charged_frag_types, reference_frag_df)
+        if reference_frag_df is not None:
+            n_rows, predicted = len(reference_frag_df), values
+            values = np.zeros((n_rows, len(self.charged_frag_types)), dtype=np.float32)
+            values[fragment_positions(precursor_df, n_rows)] = predicted
+        else:
+            counts = precursor_df["sequence"].str.len().to_numpy() - 1
+            precursor_df["frag_stop_idx"] = np.cumsum(counts)
+            precursor_df["frag_start_idx"] = precursor_df["frag_stop_idx"] - counts
+        return pd.DataFrame(values, columns=self.charged_frag_types)

@@ -13,10 +13,9 @@ import pandas as pd
 from alphadia_tl.bundle import Bundle, weights_folder
 from alphadia_tl.errors import WeightsError
 from alphadia_tl.files import read_yaml
-from alphadia_tl.tasks.modifications import MIN_PEPTIDES
+from alphadia_tl.tasks.held_out import MIN_PEPTIDES
 
-MAX_GRADIENT_CHANGE = 0.2
-"""Run lengths that differ by more than this fraction are told."""
+MAX_GRADIENT_CHANGE = 0.2  # run lengths that differ by more than this fraction are told
 
 
 def gradient_minutes(times: pd.Series, runs: pd.Series) -> float | None:
@@ -143,13 +142,6 @@ class StartBundle:
                 f"The bundle {self.folder} that models come from would be overwritten.", "Choose another output folder."
             )
         recorded = self.record.get("models") or {}
-        if any("/" in name for name in recorded):
-            raise WeightsError(
-                f"The bundle {self.folder} was made by an older version with alphadia_tl.cross_fit above 1: it holds "
-                "several models per property.",
-                "Tune again, or copy its .pth files (not those of fold_1, fold_2, ...) to a folder of their own "
-                "and give it as library_prediction.peptdeep_model_path.",
-            )
         found = model_hashes(Bundle(self.folder).models)
         for name, expected in recorded.items():
             if found.get(name) != expected:

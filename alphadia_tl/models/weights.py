@@ -25,7 +25,7 @@ from peptdeep.pretrained_models import download_models, get_model_url, get_model
 from torch import Tensor
 
 from alphadia_tl.bundle import weights_folder
-from alphadia_tl.errors import OutputError, WeightsError
+from alphadia_tl.errors import WeightsError
 from alphadia_tl.files import write_whole
 from alphadia_tl.settings import MODEL_NAMES
 from alphadia_tl.tasks.ms2 import DEFAULT_FRAG_TYPES
@@ -240,12 +240,8 @@ def new_network(name: str, charged_frag_types: Sequence[str] | None = None, seed
 
 def save_networks(folder: Path, networks: Mapping[str, torch.nn.Module]) -> None:
     """Write ``{name}.pth`` of each network; raises OutputError where a file cannot be written."""
-    try:
-        for name, network in networks.items():
-            content = serialised(network)
-            write_whole(folder / f"{name}.pth", lambda part, content=content: part.write_bytes(content))  # type: ignore[misc]
-    except (OSError, RuntimeError) as e:
-        raise OutputError(f"The models cannot be written to {folder}: {e}.", "Check permissions and space.") from e
+    for name, network in networks.items():
+        write_whole(folder / f"{name}.pth", partial(_write, serialised(network)))
 
 
 def serialised(network: torch.nn.Module) -> bytes:
@@ -267,18 +263,11 @@ def prediction_config(model_path: str | None, model_type: str | None, output_fol
     zip cannot be read, OutputError if it cannot be unpacked.
     """
     kind = known_model_type(model_type or "generic")
-    return {"peptdeep_model_path": _folder(model_path, kind, output_folder), "peptdeep_model_type": kind}
-
-
-def _folder(model_path: str | None, kind: str, output_folder: Path) -> str | None:
-    if not model_path:
-        return None
-    path = weights_folder(Path(model_path).expanduser())
-    if path.is_dir() or path.suffix.lower() != ".zip":
-        return str(path)
-    folder = output_folder / START_FOLDER
-    unpack(path, kind, folder)
-    return str(folder)
+    path = weights_folder(Path(model_path).expanduser()) if model_path else None
+    if path is not None and path.suffix.lower() == ".zip" and not path.is_dir():
+        unpack(path, kind, output_folder / START_FOLDER)
+        path = output_folder / START_FOLDER
+    return {"peptdeep_model_path": None if path is None else str(path), "peptdeep_model_type": kind}
 
 
 def unpack(path: Path, model_type: str, folder: Path) -> None:

@@ -29,10 +29,6 @@ class TextTable:
     n_names: int
     text: int | None = None
 
-    def __post_init__(self) -> None:
-        if any(len(row) != len(self.head) for row in self.rows):
-            raise ValueError(f"table '{self.title}': rows and head differ in length")
-
     def stands_left(self, column: int) -> bool:
         """Return whether a column stands left."""
         return column < self.n_names or column == self.text

@@ -191,27 +191,15 @@ def _labels(series: Series) -> go.Scatter:
 
 
 def _add_guide(figure: go.Figure, guide: Guide, at: dict[str, int]) -> None:
+    text = {"text": html.escape(guide.text), "font": {"color": GREY}, "xanchor": "auto", "yanchor": "bottom"}
+    above = {"annotation": text} if guide.text else {}
     if guide.kind == "diagonal":
-        axes = {k: f"{v} domain" for k, v in _axis_names(figure, at).items()}
-        figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line=GUIDE, layer="below", **axes)
-        return
-    if guide.kind == "vertical":
-        figure.add_vline(x=guide.at, line=GUIDE, **at)
+        domains = {"xref": "x domain", "yref": "y domain"}
+        figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line=GUIDE, layer="below", **domains, **at)
+    elif guide.kind == "vertical":
+        figure.add_vline(x=guide.at, line=GUIDE, **above, **at)
     else:
-        figure.add_hline(y=guide.at, line=GUIDE, layer="below", **at)
-    if guide.text:
-        names = _axis_names(figure, at)
-        where = (
-            {"x": guide.at, "y": 1, "xref": names["xref"], "yref": f"{names['yref']} domain", "yanchor": "bottom"}
-            if guide.kind == "vertical"
-            else {"x": 1, "y": guide.at, "xref": f"{names['xref']} domain", "yref": names["yref"], "yanchor": "bottom"}
-        )
-        figure.add_annotation(text=html.escape(guide.text), showarrow=False, font={"color": GREY}, **where)
-
-
-def _axis_names(figure: go.Figure, at: dict[str, int]) -> dict[str, str]:
-    subplot = figure.get_subplot(**at)
-    return {f"{k}ref": axis.plotly_name.replace("axis", "") for k, axis in (("x", subplot.xaxis), ("y", subplot.yaxis))}
+        figure.add_hline(y=guide.at, line=GUIDE, layer="below", **above, **at)
 
 
 def _set_axes(figure: go.Figure, panel: Panel, at: dict[str, int]) -> None:

@@ -99,11 +99,6 @@ def model_name(name: str) -> str:
     return MODELS.get(name, name)
 
 
-def metric(name: str) -> str:
-    """Name a metric in words."""
-    return METRICS.get(name, name)
-
-
 def label(name: Any) -> str:
     """Turn a key into words."""
     return str(name).replace("_", " ")
@@ -140,8 +135,8 @@ def plain(item: Any) -> Any:
     return item if isinstance(item, bool | int | str) or item is None else str(item)
 
 
-_WORDS = (count, number, together, percent, duration, model_name, metric, label, value, as_yaml)
-FILTERS = {f.__name__: f for f in _WORDS}
+_WORDS = (count, number, together, percent, duration, model_name, label, value, as_yaml)
+FILTERS = {f.__name__: f for f in _WORDS} | {"metric": lambda name: METRICS.get(name, name)}
 
 
 class Facts(TypedDict, total=False):

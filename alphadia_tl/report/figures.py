@@ -1,4 +1,4 @@
-"""Mirror plots of single held-out spectra: observed above, predicted below."""
+"""The figures of the report: what each shows of the tables of a tuning."""
 
 from __future__ import annotations
 
@@ -25,13 +25,10 @@ from alphadia_tl.report.drawing import (
 from alphadia_tl.report.facts import model_name, number
 
 FloatArray = NDArray[np.floating[Any]]
-MAX_POINTS = 2000
-"""Points drawn of each scatter: more would make the page large and hide each other."""
+MAX_POINTS = 2000  # points drawn of each scatter: more would make the page large and hide each other
 MIN_ROWS = 5
-MAX_NAMED = 8
-"""Most modifications in one panel, the most frequent ones."""
-FEW = 6
-"""Up to so many numbers on an axis are each named."""
+MAX_NAMED = 8  # most modifications in one panel, the most frequent ones
+FEW = 6  # up to so many numbers on an axis are each named
 N_BINS = 10
 SIDES = (("before", BEFORE), ("after", AFTER))
 QUANTITY = {"rt": "normalised RT", "ccs": "CCS [Å²]"}
@@ -47,10 +44,8 @@ def sampled(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.iloc[np.sort(np.random.default_rng(0).choice(len(rows), MAX_POINTS, replace=False))]
 
 
-def observed_drawing(rows: pd.DataFrame, model: str) -> Drawing | None:
-    """Draw observed against predicted values of RT or CCS before and after tuning; None for other models."""
-    if model not in QUANTITY:
-        return None
+def observed_drawing(rows: pd.DataFrame, model: str) -> Drawing:
+    """Draw observed against predicted values of RT or CCS before and after tuning."""
     points = sampled(rows)
     values = rows[["observed", "before", "after"]].to_numpy(dtype=float)
     low, high = (float(end(values[np.isfinite(values)])) for end in (np.min, np.max))
@@ -60,7 +55,7 @@ def observed_drawing(rows: pd.DataFrame, model: str) -> Drawing | None:
             [Series("dots", side, points["observed"], points[side], look)],
             f"observed {QUANTITY[model]}",
             f"predicted {QUANTITY[model]}{CALIBRATED.get(model, '')}",
-            title=f"{side}: median error {_median_error(rows, side)}",
+            title=f"{side}: median error {number(float((rows[side] - rows['observed']).abs().median()))}",
             guides=[Guide("diagonal")],
             x_range=span,
             y_range=span,
@@ -72,10 +67,6 @@ def observed_drawing(rows: pd.DataFrame, model: str) -> Drawing | None:
         f"{p.title}" for p in panels
     )
     return Drawing(f"observed_{model}", "Observed against predicted", f"{alt}.", panels, columns=2, panel_height=360)
-
-
-def _median_error(rows: pd.DataFrame, side: str) -> str:
-    return number(float((rows[side] - rows["observed"]).abs().median()))
 
 
 def errors_of(rows: pd.DataFrame, model: str, side: str) -> pd.Series:
@@ -108,8 +99,6 @@ GROUPS: tuple[tuple[str, Groups], ...] = (
 
 def errors_drawing(rows: pd.DataFrame, model: str) -> Drawing | None:
     """Draw median and quartiles of the errors by observed value, charge, length and modification."""
-    if model not in ERRORS:
-        return None
     errors = pd.DataFrame({side: errors_of(rows, model, side) for side, _ in SIDES})
     panels = []
     for name, groups in GROUPS:
@@ -149,10 +138,8 @@ def _by_group(errors: pd.DataFrame, groups: pd.Series, label: str, y_label: str)
     return Panel(series, label, y_label, guides=zero, ticks=ticks)
 
 
-def similarity_drawing(rows: pd.DataFrame, model: str) -> Drawing | None:
-    """Draw how the spectral angles of held-out spectra are distributed, and their gains; None for other models."""
-    if model != "ms2" or rows.empty:
-        return None
+def similarity_drawing(rows: pd.DataFrame, model: str) -> Drawing:
+    """Draw how the spectral angles of held-out spectra are distributed, and their gains."""
     edges = np.linspace(0, 1, 41)
     angles = [
         _histogram(rows[f"score_{side}"], edges, f"{side}: median {rows[f'score_{side}'].median():.3f}", look)
@@ -176,7 +163,7 @@ def similarity_drawing(rows: pd.DataFrame, model: str) -> Drawing | None:
         f"Distribution of the spectral angle of {len(rows):,} held-out spectra, "
         f"{', '.join(s.name for s in angles)}; {better:.0%} of spectra are better after tuning."
     )
-    return Drawing("similarity_ms2", "Similarity of spectra", alt, panels, columns=2)
+    return Drawing(f"similarity_{model}", "Similarity of spectra", alt, panels, columns=2)
 
 
 def _histogram(values: pd.Series, edges: FloatArray, name: str, look: Look) -> Series:
@@ -184,10 +171,8 @@ def _histogram(values: pd.Series, edges: FloatArray, name: str, look: Look) -> S
     return Series("steps", name, edges, 100 * np.append(counts, 0) / max(1, counts.sum()), look)
 
 
-def reliability_drawing(rows: pd.DataFrame, model: str) -> Drawing | None:
-    """Draw how often charge states of a predicted probability were observed; None for other models."""
-    if model != "charge" or rows.empty:
-        return None
+def reliability_drawing(rows: pd.DataFrame, model: str) -> Drawing:
+    """Draw how often charge states of a predicted probability were observed."""
     curves, errors = [], []
     for side, look in SIDES:
         states = pd.DataFrame({"p": rows[side], "observed": rows["observed"]}, dtype=float).dropna()
@@ -211,7 +196,7 @@ def reliability_drawing(rows: pd.DataFrame, model: str) -> Drawing | None:
         f"Reliability of predicted charge states: fraction observed by predicted probability, {len(rows):,} states of "
         f"held-out peptidoforms; mean distance from the diagonal {', '.join(errors)}."
     )
-    return Drawing("reliability_charge", "Calibration of charge states", alt, panels, columns=2)
+    return Drawing(f"reliability_{model}", "Calibration of charge states", alt, panels, columns=2)
 
 
 def wilson(fraction: FloatArray, n: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -222,9 +207,8 @@ def wilson(fraction: FloatArray, n: FloatArray) -> tuple[FloatArray, FloatArray]
     return np.minimum(middle - half, fraction), np.maximum(middle + half, fraction)
 
 
-# name, data split, metric, look
-LOSSES = (("training loss", "train", "train_loss", AFTER), ("validation loss", "validation", "val_loss", BEFORE))
-RATE = ("train", "lr")
+# name, metric, look
+LOSSES = (("training loss", "train_loss", AFTER), ("validation loss", "val_loss", BEFORE))
 EPOCH = "epoch (-1: before training)"
 
 
@@ -236,7 +220,7 @@ def training_drawing(history: pd.DataFrame | None, model: str, training: Mapping
     if history is None or history.empty:
         return None
     rows = history[history["property"] == model].sort_values("epoch", kind="stable")
-    losses = [_curve(rows, name, split, metric, look) for name, split, metric, look in LOSSES]
+    losses = [_curve(rows, *loss) for loss in LOSSES]
     shown = [s for s in losses if s is not None]
     if not shown:
         return None
@@ -245,7 +229,7 @@ def training_drawing(history: pd.DataFrame | None, model: str, training: Mapping
     guides = [] if best is None else [Guide("vertical", best, text)]
     span = (float(rows["epoch"].min()) - 0.5, float(rows["epoch"].max()) + 0.5)
     panels = [Panel(shown, EPOCH, "loss", guides=guides, x_range=span)]
-    rate = _curve(rows, "learning rate", *RATE, NEUTRAL)
+    rate = _curve(rows, "learning rate", "lr", NEUTRAL)
     if rate is not None and np.size(rate.x) > 1:
         steps = Series("steps", rate.name, rate.x, rate.y, NEUTRAL)
         panels.append(Panel([steps], EPOCH, "learning rate", x_range=span))
@@ -258,8 +242,8 @@ def training_drawing(history: pd.DataFrame | None, model: str, training: Mapping
     return Drawing(f"training_{model}", "Loss and learning rate per epoch", alt, panels, columns=len(panels))
 
 
-def _curve(rows: pd.DataFrame, name: str, split: str, metric: str, look: Look) -> Series | None:
-    part = rows[(rows["data_split"] == split) & (rows["metric_name"] == metric)]
+def _curve(rows: pd.DataFrame, name: str, metric: str, look: Look) -> Series | None:
+    part = rows[rows["metric_name"] == metric]
     return Series("line", name, part["epoch"].tolist(), part["value"].tolist(), look) if len(part) else None
 
 
@@ -302,7 +286,10 @@ def mirror_drawings(spectra: pd.DataFrame | None) -> list[Drawing]:
         rows = spectra[spectra["kind"] == kind]
         panels, names = [], []
         for _, fragments in rows.groupby("spectrum", sort=True):
-            names.append(_name(fragments))
+            head = fragments.iloc[0]
+            mods = f" ({head['mods']})" if head["mods"] else ""
+            scores = f"{head['score_before']:.2f} before, {head['score_after']:.2f} after"
+            names.append(f"{_precursor(head)}{mods}, spectral angle {scores}")
             panels += [_panel(fragments, side) for side in ("before", "after")]
         if panels:
             alt = (
@@ -315,19 +302,13 @@ def mirror_drawings(spectra: pd.DataFrame | None) -> list[Drawing]:
     return drawings
 
 
-def _name(fragments: pd.DataFrame) -> str:
-    head = fragments.iloc[0]
+def _precursor(head: pd.Series) -> str:
     charge = "" if pd.isna(head["charge"]) else f" {int(head['charge'])}+"
-    mods = f" ({head['mods']})" if head["mods"] else ""
-    return (
-        f"{head['sequence']}{charge}{mods}, spectral angle {head['score_before']:.2f} before, "
-        f"{head['score_after']:.2f} after"
-    )
+    return f"{head['sequence']}{charge}"
 
 
 def _panel(fragments: pd.DataFrame, side: str) -> Panel:
     head = fragments.iloc[0]
-    charge = "" if pd.isna(head["charge"]) else f" {int(head['charge'])}+"
     labelled = set(fragments.nlargest(LABELLED, "observed")["ion"])
     series_of = fragments["ion"].str[0]
     groups = [(name, series_of.isin(list(letters)), look) for name, letters, look in LOOKS]
@@ -345,7 +326,7 @@ def _panel(fragments: pd.DataFrame, side: str) -> Panel:
         series,
         "m/z",
         "predicted | observed",
-        title=f"{head['sequence']}{charge}, {side}: {head[f'score_{side}']:.2f}",
+        title=f"{_precursor(head)}, {side}: {head[f'score_{side}']:.2f}",
         x_range=(float(fragments["mz"].min() - 0.05 * span - 1), float(fragments["mz"].max() + 0.05 * span + 1)),
         y_range=(-1.1, 1.25),
     )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -80,8 +79,7 @@ NOT_MEASURED = "not measured"
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(NamedTuple):
     """One line of the table of times; a part is contained in the stage above it."""
 
     name: str
@@ -152,7 +150,8 @@ def _pass_rows(facts: Facts) -> list[dict[str, str]]:
         if key in {*one, *two, "precursors", "proteins"}
     ]
     if _judged(one, two):
-        estimates, verdicts = zip(*(_error(p) for p in (one, two)), strict=True)
+        estimates = (NOT_MEASURED if p.get("fdp") is None else estimate(p, "fdp") for p in (one, two))
+        verdicts = ((p.get("verdict") or DASH).partition(":")[0] for p in (one, two))
         rows += [row("Estimated FDP", *estimates), row("Claimed FDR holds?", *verdicts)]
     return rows
 
@@ -160,12 +159,6 @@ def _pass_rows(facts: Facts) -> list[dict[str, str]]:
 def _judged(*passes: Mapping[str, Any] | None) -> bool:
     """Tell whether errors of a pass were estimated, or why they could not be is known."""
     return any(p and (p.get("fdp") is not None or p.get("verdict")) for p in passes)
-
-
-def _error(found: Mapping[str, Any]) -> tuple[str, str]:
-    """Return estimate with interval, and verdict, of a pass; why there is none stands elsewhere."""
-    verdict = (found.get("verdict") or DASH).partition(":")[0]
-    return (NOT_MEASURED if found.get("fdp") is None else estimate(found, "fdp")), verdict
 
 
 def _why_unknown(between: Mapping[str, Any], *passes: Mapping[str, Any] | None) -> list[str]:
@@ -250,12 +243,11 @@ def render_report(facts: Facts, drawings: Mapping[str, Sequence[Drawing]]) -> st
     )
 
 
-OF_ROWS: tuple[Callable[[pd.DataFrame, str], Drawing | None], ...] = (
-    observed_drawing,
-    similarity_drawing,
-    reliability_drawing,
-    errors_drawing,
-)
+OF_ROWS: Mapping[str, Sequence[Callable[[pd.DataFrame, str], Drawing | None]]] = {
+    **dict.fromkeys(("rt", "ccs"), (observed_drawing, errors_drawing)),
+    "ms2": (similarity_drawing, errors_drawing),
+    "charge": (reliability_drawing,),
+}
 
 
 def drawings_of(facts: Facts, model: str) -> list[Drawing]:
@@ -264,7 +256,7 @@ def drawings_of(facts: Facts, model: str) -> list[Drawing]:
     held_out = facts.get("held_out")
     if held_out is not None:
         rows = held_out[held_out["model"] == model].replace([np.inf, -np.inf], np.nan)
-        found += [draw(rows, model) for draw in OF_ROWS if len(rows)]
+        found += [draw(rows, model) for draw in OF_ROWS.get(model, ()) if len(rows)]
     if model == "ms2":
         found += mirror_drawings(facts.get("spectra"))
         found.append(nce_drawing(facts.get("nce", {})))

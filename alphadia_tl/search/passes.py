@@ -91,11 +91,17 @@ class Passes:
         """
         config = self.plan.step_config(step) if extra is None else self.plan.merged(step, extra)
         if step == (host.TRANSFER_STEP if self.plugin.tune else host.LIBRARY_STEP):
-            config = host.deep_merge(config, self._models_to_start_from(self.plan.step_folder(step)))
+            written = self.plan.user_config.get("library_prediction") or {}
+            path, kind = written.get("peptdeep_model_path"), written.get("peptdeep_model_type")
+            models = prediction_config(path, kind, self.plan.step_folder(step))  # named as alphaDIA understands it
+            config = host.deep_merge(config, {"library_prediction": models})
         if step == host.TRANSFER_STEP:
             config = host.deep_merge(config, FIRST_PASS_CONFIG)
         if step == host.LIBRARY_STEP and outcome is not None:
-            config = host.deep_merge(config, library_config(final_library(outcome)), self._rt_window(outcome))
+            config = host.deep_merge(config, library_config(final_library(outcome)))
+            if outcome.regeneration is not None:
+                window = window_config(outcome.rt_tolerance, self.plan.user_config, self.plan.command_line)
+                config = host.deep_merge(config, window)
         return config
 
     def make_step(self, step: str, config: Mapping[str, Any], folder: Path | None = None) -> Any:
@@ -174,7 +180,7 @@ class Passes:
 
     def tune(self, first: FirstPass) -> StepOutcome:
         """Tune the models on the first pass and predict the library again, or take up the bundle of an earlier call."""
-        announce("Transfer learning")
+        logger.log(host.PROGRESS_LEVEL, "=================== Transfer learning ===================")
         folder, library = self.transfer_folder, self.first_library
         digest = None if first.scouting is None else self._digest
 
@@ -225,17 +231,6 @@ class Passes:
         if step != self.plan.steps[-1]:
             outcome = outcome.with_warnings(BEFORE_MBR)
         return finish_search(outcome, self.plan.step_folder(step))
-
-    def _models_to_start_from(self, folder: Path) -> dict[str, Any]:
-        """Name the models for alphaDIA's own prediction in the way that it understands."""
-        written = self.plan.user_config.get("library_prediction") or {}
-        path, kind = written.get("peptdeep_model_path"), written.get("peptdeep_model_type")
-        return {"library_prediction": prediction_config(path, kind, folder)}
-
-    def _rt_window(self, outcome: StepOutcome) -> dict[str, Any]:
-        if outcome.regeneration is None:
-            return {}
-        return window_config(outcome.rt_tolerance, self.plan.user_config, self.plan.command_line)
 
 
 @dataclass(frozen=True)
@@ -382,8 +377,3 @@ def _give_back_memory() -> None:
     """Let the C library give back what was freed: after the tuning of a small search half of the process's memory."""
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:  # not musl
         trim(0)
-
-
-def announce(text: str) -> None:
-    """Log the beginning of a stage as alphaDIA does."""
-    logger.log(host.PROGRESS_LEVEL, f"=================== {text} ===================")

@@ -169,7 +169,8 @@ class ReadyModels:
         self.predictor = first_predictor(manager)
         self._started = starting_point(settings, manager)
         self._provenance = Bundle(output_folder).provenance
-        self._start: provenance.StartBundle | None = provenance.find_start_bundle(settings.model_path)
+        start = provenance.find_start_bundle(settings.model_path)
+        self._record: dict[str, Any] = dict(start.record) if start else {}
         self.warnings = list(manager.stand_ins)
         self._settings = settings = self._with_the_models_energy(settings)
         self._warn(
@@ -197,10 +198,6 @@ class ReadyModels:
         logger.info(f"NCE {nce:.1f} ({why}) instead of {settings.nce:.1f}.")
         self.predictor.nce = nce
         return replace(settings, nce=nce)
-
-    @property
-    def _record(self) -> dict[str, Any]:
-        return dict(self._start.record) if self._start else {}
 
     def _warn(self, lines: list[str]) -> None:
         self.warnings += lines

@@ -8,7 +8,9 @@ made up. Two instruments with other numbers are learnable from one another, but 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 
 from alphadia_tl.errors import DataError
+from alphadia_tl.files import read_yaml
 from alphadia_tl.host.contract import PEPTIDOFORM, PRECURSOR
 
 #: Residue letters in code order; ``m`` is oxidised methionine, ``c`` carbamidomethylated cysteine, ``k`` dimethylated
@@ -111,88 +114,22 @@ def stable_noise(keys: NDArray[Any], salt: int) -> NDArray[Any]:
     return np.asarray(ndtri(uniform))
 
 
-HYDROPHOBICITY = {
-    "W": 11.0, "F": 10.5, "L": 9.6, "I": 8.4, "M": 5.8, "V": 5.0, "Y": 4.0, "A": 0.8, "T": 0.4, "P": 0.2, "E": 0.0,
-    "D": -0.5, "c": -0.8, "C": 1.5, "S": -0.8, "Q": -0.9, "G": -0.9, "N": -1.2, "R": -1.3, "H": -1.3, "K": -1.9,
-    "m": 2.2, "k": 0.2,
-}  # fmt: skip
-BEFORE_CUT = {
-    "D": 0.9, "E": 0.5, "P": -1.6, "G": -0.6, "S": -0.3, "T": -0.2, "N": 0.1, "K": 0.1, "H": 0.5, "V": 0.6, "I": 0.7,
-    "L": 0.5, "F": 0.3, "Y": 0.3, "W": 0.3, "A": 0.1, "M": 0.2, "m": 0.1,
-}  # fmt: skip
-AFTER_CUT = {
-    "P": 1.9, "G": 0.6, "S": 0.4, "T": 0.2, "A": 0.2, "D": -0.1, "E": -0.2, "K": -0.4, "R": -0.6, "H": -0.3, "I": -0.3,
-    "V": -0.3, "W": -0.4, "Y": 0.1, "F": 0.1, "N": 0.2,
-}  # fmt: skip
-
-
-def shifted(base: dict[str, float], changes: dict[str, float], factor: float = 1.0) -> dict[str, float]:
-    return {k: factor * base.get(k, 0.0) + changes.get(k, 0.0) for k in base | changes}
-
-
-@dataclass(frozen=True)
-class Retention:
-    """Retention: a hydrophobicity sum, bent by a gradient. All numbers in units of the hydrophobicity scale."""
-
-    residues: dict[str, float] = field(default_factory=lambda: dict(HYDROPHOBICITY))
-    n_terminal: dict[str, float] = field(default_factory=lambda: {"K": -1.6, "R": -1.4, "H": -1.2, "L": -0.8})
-    c_terminal: dict[str, float] = field(default_factory=lambda: {"K": -0.6, "R": 0.3, "L": 0.6, "F": 0.8})
-    terminal_reach: float = 1.2
-    basic_neighbour: float = -0.9
-    length_penalty: float = 0.24
-    saturation: float = 38.0
-    acetyl: float = 6.0
-    dimethyl: float = 2.5
-    midpoint: float = 33.0
-    spread: float = 9.5
-    bend: float = 1.0
-    noise: float = 0.004
-
-
-@dataclass(frozen=True)
-class Fragmentation:
-    """Fragmentation: propensity of each bond, share of b and y, share of doubly charged fragments."""
-
-    before_cut: dict[str, float] = field(default_factory=lambda: dict(BEFORE_CUT))
-    after_cut: dict[str, float] = field(default_factory=lambda: dict(AFTER_CUT))
-    immobile_acid: float = 2.2
-    sharpness: float = 0.9
-    centre: float = 0.42
-    curvature: float = 3.0
-    y_bias: float = 0.9
-    y_basic: float = 1.1
-    y_position: float = 1.0
-    b_decay: float = 1.2
-    y_decay: float = 0.3
-    double_offset: float = -1.4
-    double_basic: float = 1.1
-    double_length: float = 0.9
-    double_charge: float = 1.6
-    noise: float = 0.12
-
-
-@dataclass(frozen=True)
-class Charging:
-    """Charging: an ordered logit on basicity and length."""
-
-    offset: float = 0.85
-    basic: float = 0.48
-    length: float = 0.05
-    acidic: float = -0.02
-    width: float = 0.24
-
-
 BASICITY = {"K": 0.9, "R": 1.0, "H": 0.55}
 
 
 @dataclass(frozen=True)
 class Instrument:
-    """What an instrument does to a peptide; the same peptide always gets the same answer."""
+    """What an instrument does to a peptide; the same peptide always gets the same answer.
+
+    Its numbers are those of ``instrument.yaml``. Retention is a hydrophobicity sum, bent by a gradient; fragmentation
+    has the propensity of each bond, the share of b and y, and that of doubly charged fragments; charging is an ordered
+    logit on basicity and length.
+    """
 
     name: str
-    retention: Retention
-    fragmentation: Fragmentation
-    charging: Charging
+    retention: Mapping[str, Any]
+    fragmentation: Mapping[str, Any]
+    charging: Mapping[str, Any]
 
     def retention_time(self, precursor_df: pd.DataFrame) -> NDArray[Any]:
         """Return the retention time of peptidoforms as a fraction of the gradient, shape (n,), in [0, 1]."""
@@ -206,16 +143,16 @@ class Instrument:
         neighbours[:, :-1] += basic[:, 1:]
         greasy = peptides.look_up(dict.fromkeys("LIFWVM", 1.0))
         total = (
-            peptides.look_up(r.residues)
-            + peptides.look_up(r.n_terminal) * np.exp(-from_n / r.terminal_reach)
-            + peptides.look_up(r.c_terminal) * np.exp(-np.maximum(from_c, 0) / r.terminal_reach)
-            + r.basic_neighbour * neighbours * greasy
+            peptides.look_up(r["residues"])
+            + peptides.look_up(r["n_terminal"]) * np.exp(-from_n / r["terminal_reach"])
+            + peptides.look_up(r["c_terminal"]) * np.exp(-np.maximum(from_c, 0) / r["terminal_reach"])
+            + r["basic_neighbour"] * neighbours * greasy
         ).sum(axis=1)
-        total += r.acetyl * peptides.acetylated + r.dimethyl * peptides.dimethylated
-        total *= 1.0 - r.length_penalty * np.log(peptides.length / 12.0)
-        total = np.where(total > r.saturation, r.saturation + 0.5 * (total - r.saturation), total)
-        time = expit((total - r.midpoint) / r.spread) ** r.bend
-        time += r.noise * stable_noise(string_hash(precursor_df, PEPTIDOFORM), salt=_salt(self.name, 1))
+        total += r["acetyl"] * peptides.acetylated + r["dimethyl"] * peptides.dimethylated
+        total *= 1.0 - r["length_penalty"] * np.log(peptides.length / 12.0)
+        total = np.where(total > r["saturation"], r["saturation"] + 0.5 * (total - r["saturation"]), total)
+        time = expit((total - r["midpoint"]) / r["spread"]) ** r["bend"]
+        time += r["noise"] * stable_noise(string_hash(precursor_df, PEPTIDOFORM), salt=_salt(self.name, 1))
         return np.asarray(np.clip(time, 0.0, 1.0))
 
     def charge_probabilities(self, precursor_df: pd.DataFrame, charges: NDArray[Any]) -> NDArray[Any]:
@@ -224,10 +161,10 @@ class Instrument:
         peptides = encode(precursor_df)
         basicity = peptides.look_up(BASICITY).sum(axis=1)
         acidity = peptides.look_up({"D": 1.0, "E": 1.0}).sum(axis=1)
-        mean = c.offset + c.basic * basicity + c.length * peptides.length + c.acidic * acidity
+        mean = c["offset"] + c["basic"] * basicity + c["length"] * peptides.length + c["acidic"] * acidity
         z = np.asarray(charges, dtype=float)[None, :]
-        above = expit((z + 0.5 - mean[:, None]) / c.width)
-        below = np.where(z > 1, expit((z - 0.5 - mean[:, None]) / c.width), 0.0)
+        above = expit((z + 0.5 - mean[:, None]) / c["width"])
+        below = np.where(z > 1, expit((z - 0.5 - mean[:, None]) / c["width"]), 0.0)
         return np.asarray(above - below)
 
     def fragment_intensities(self, precursor_df: pd.DataFrame, charged_frag_types: list[str]) -> NDArray[Any]:
@@ -245,7 +182,7 @@ class Instrument:
         for column, name in enumerate(charged_frag_types):
             if name in shares:
                 noise = stable_noise(keys, salt=_salt(self.name, 2 + sorted(shares).index(name)))
-                out[:, :, column] = shares[name] * np.exp(self.fragmentation.noise * noise) * bonds
+                out[:, :, column] = shares[name] * np.exp(self.fragmentation["noise"] * noise) * bonds
         out /= np.maximum(out.max(axis=(1, 2), keepdims=True), 1e-12)
         out[out < 0.005] = 0.0
         return np.asarray(out[bonds])
@@ -259,21 +196,21 @@ class Instrument:
         where = b_length / peptides.length[:, None]
         mobile = expit(2.0 * (charge - basic[:, -1] - 0.4))[:, None]
         acid = peptides.look_up({"D": 1.0, "E": 0.45})[:, :-1]
-        bond = peptides.look_up(f.before_cut)[:, :-1] + peptides.look_up(f.after_cut)[:, 1:]
-        logit = (0.3 + 0.7 * mobile) * bond + (1.0 - mobile) * f.immobile_acid * acid
-        propensity = np.exp(f.sharpness * logit - f.curvature * (where - f.centre) ** 2)
-        y_share = expit(f.y_bias + f.y_basic * np.tanh(y_basic - b_basic) + f.y_position * (0.5 - where))
-        charge_term = f.double_offset + f.double_charge * (charge[:, None] - 3.0)
+        bond = peptides.look_up(f["before_cut"])[:, :-1] + peptides.look_up(f["after_cut"])[:, 1:]
+        logit = (0.3 + 0.7 * mobile) * bond + (1.0 - mobile) * f["immobile_acid"] * acid
+        propensity = np.exp(f["sharpness"] * logit - f["curvature"] * (where - f["centre"]) ** 2)
+        y_share = expit(f["y_bias"] + f["y_basic"] * np.tanh(y_basic - b_basic) + f["y_position"] * (0.5 - where))
+        charge_term = f["double_offset"] + f["double_charge"] * (charge[:, None] - 3.0)
         allowed = (charge >= 2)[:, None]
         out = {}
         for letter, share, decay, length, base in (
-            ("b", 1.0 - y_share, f.b_decay, b_length, b_basic),
-            ("y", y_share, f.y_decay, y_length, y_basic),
+            ("b", 1.0 - y_share, f["b_decay"], b_length, b_basic),
+            ("y", y_share, f["y_decay"], y_length, y_basic),
         ):
             intensity = propensity * share * np.exp(-decay * np.maximum(length, 0) / 10.0)
             intensity = intensity * np.where(length == 1, 0.05 if letter == "b" else 0.4, 1.0)
             double = allowed * expit(
-                charge_term + f.double_basic * (base - 1.0) + f.double_length * (length - 9.0) / 4.0
+                charge_term + f["double_basic"] * (base - 1.0) + f["double_length"] * (length - 9.0) / 4.0
             )
             out[f"{letter}_z1"] = intensity * (1.0 - double)
             out[f"{letter}_z2"] = intensity * double
@@ -284,30 +221,6 @@ def _salt(name: str, number: int) -> int:
     return sum(name.encode()) * 16 + number
 
 
-#: The instrument that the base models are trained on.
-REFERENCE = Instrument("reference", Retention(), Fragmentation(), Charging())
-
-#: The user's instrument: another column and gradient, a higher collision energy, another ion source.
-LAB = Instrument(
-    "lab",
-    Retention(
-        residues=shifted(
-            HYDROPHOBICITY,
-            {"D": 1.8, "E": 2.6, "K": -1.2, "R": 0.9, "H": 2.4, "W": -2.6, "F": -1.1, "Y": 1.3, "M": 1.2, "P": 1.6,
-             "V": 0.9, "I": -0.6, "Q": -0.7, "G": 0.6, "S": 0.4, "m": 1.0, "A": 0.5},
-            0.95,
-        ),
-        n_terminal={"K": -3.0, "R": -2.2, "H": -2.0, "E": 1.6, "D": 1.2, "L": 1.4, "I": 1.2, "F": -1.5},
-        c_terminal={"K": 1.0, "R": -1.2, "L": -0.4, "F": -0.6}, terminal_reach=2.2, basic_neighbour=-0.4,
-        length_penalty=0.30, saturation=44.0, midpoint=36.0, spread=11.0, bend=1.35,
-    ),
-    Fragmentation(
-        before_cut=shifted(
-            BEFORE_CUT, {"D": -0.5, "E": 0.4, "H": 0.7, "K": -0.7, "L": -0.5, "V": -0.4, "A": 0.6, "N": 0.8, "Q": 0.5}
-        ),
-        after_cut=shifted(AFTER_CUT, {"P": -0.7, "G": -0.7, "D": 0.6, "L": 0.6, "F": 0.5, "S": -0.4, "Y": 0.4}),
-        immobile_acid=1.5, sharpness=1.1, centre=0.33, curvature=4.5, y_bias=0.3, y_basic=0.8, y_position=1.7,
-        b_decay=0.7, y_decay=0.95, double_offset=-0.8, double_length=1.1, double_charge=1.4,
-    ),
-    Charging(offset=1.10, basic=0.52, length=0.045, acidic=-0.01, width=0.26),
-)  # fmt: skip
+_NUMBERS = read_yaml(Path(__file__).with_suffix(".yaml"))
+#: The instrument that the base models are trained on, and the user's instrument.
+REFERENCE, LAB = (Instrument(name, **_NUMBERS[name]) for name in ("reference", "lab"))

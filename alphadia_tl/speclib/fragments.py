@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +14,8 @@ from alphadia_tl.errors import LibraryError, PredictionError
 from alphadia_tl.host.contract import PRECURSOR
 from alphadia_tl.host.hooks import Predictor
 from alphadia_tl.library.fragments import Ints, block_rows, with_blocks
-from alphadia_tl.speclib.checks import check_values, spectrum_correlations
-from alphadia_tl.tasks.metrics import FloatArray
+from alphadia_tl.tasks.metrics import FloatArray, spectral_similarity
+from alphadia_tl.tasks.predict import check_values
 
 MAX_EMPTY_FRACTION = 0.01
 
@@ -91,8 +90,8 @@ def predict_intensities(
     none, its highest given fragment counts as much as its highest predicted one. ``chunk_rows`` precursors are
     predicted per call. Returns the intensities (rows, types), the highest of each precursor 1; their correlations (n,)
     with those replaced, NaN where these say nothing; the number of precursors without any fragment; and the types whose
-    intensities were not predicted. Raises PredictionError if predictions are of the wrong shape, not finite, all zero,
-    constant, or leave more than 1 % of the precursors without fragments.
+    intensities were not predicted. Raises PredictionError if predictions are not finite, all zero, constant, or leave
+    more than 1 % of the precursors without fragments.
     """
     known, columns = list(predictor.charged_frag_types), list(library._fragment_mz_df.columns)
     picked, where = [known.index(c) for c in types], [columns.index(c) for c in types]
@@ -107,11 +106,12 @@ def predict_intensities(
         chunk = slice(begin, min(begin + chunk_rows, len(df)))
         rows = slice(int(start[chunk][0]), int(stop[chunk][-1]))
         starts = start[chunk] - rows.start
-        predicted = np.asarray(predictor.predict_ms2_array(df.iloc[chunk].reset_index(drop=True)))
-        values = _checked_chunk(predicted, exists[rows][:, where], picked, len(known))
+        predicted = np.asarray(predictor.predict_ms2_array(df.iloc[chunk].reset_index(drop=True)))[:, picked]
+        values = np.where(exists[rows][:, where], np.maximum(predicted, 0), 0).astype(np.float32)
         old, new = intensities[rows], np.zeros((len(values), len(columns)), dtype=np.float32)
         new[:, where] = values
-        correlations[chunk] = spectrum_correlations(new[:, shared], old[:, shared], exists[rows][:, shared], starts)
+        both, lengths = exists[rows][:, shared], stop[chunk] - start[chunk]
+        correlations[chunk] = spectral_similarity(new[:, shared], old[:, shared], both, lengths, ["PCC"])["PCC"]
         if others:
             new[:, others] = old[:, others] * _factors(values, old, where, starts)[:, None]
         intensities[rows] = new
@@ -133,22 +133,6 @@ def _factors(values: NDArray[np.float32], given: NDArray[np.float32], where: Seq
     top_new, top_old = (np.maximum.reduceat(cells.max(axis=1), starts) for cells in (values, given))
     fallback = np.where(top_new > 0, top_new, 1) / np.where(top_old > 0, top_old, 1)
     return np.repeat(np.where(old > 0, new / np.where(old > 0, old, 1), fallback), lengths)
-
-
-def _checked_chunk(
-    values: NDArray[Any], exists: NDArray[np.bool_], picked: Sequence[int], n_known: int
-) -> NDArray[np.float32]:
-    expected = (len(exists), n_known)
-    if values.shape != expected:
-        raise PredictionError(
-            f"The MS2 model returned an array of shape {values.shape} instead of {expected}.",
-            "This is a defect of the predictor, not of the data.",
-        )
-    values = values[:, picked]
-    n_bad = int(values.size - np.count_nonzero(np.isfinite(values)))
-    if n_bad:
-        raise PredictionError(f"{n_bad:,} of {values.size:,} predicted fragment intensities are not finite.")
-    return np.where(exists, np.maximum(values, 0), 0).astype(np.float32)
 
 
 def _scale(values: NDArray[np.float32], starts: Ints) -> int:

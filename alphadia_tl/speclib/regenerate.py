@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,58 +18,17 @@ from alphabase.spectral_library.base import SpecLibBase
 from numpy.typing import NDArray
 
 from alphadia_tl.errors import PredictionError
+from alphadia_tl.host.contract import PEPTIDOFORM
 from alphadia_tl.host.hooks import Predictor
 from alphadia_tl.library.fragments import block_rows
 from alphadia_tl.library.selection import peptidoform_groups
 from alphadia_tl.models.prediction import CHUNK_ROWS
 from alphadia_tl.settings import MODEL_NAMES
-from alphadia_tl.speclib import checks, fragments, storage
-from alphadia_tl.speclib.charge import probability_of_own_charge, renumber, rows_to_keep
-from alphadia_tl.speclib.library_values import ccs_of_mobility
+from alphadia_tl.speclib import fragments, storage
+from alphadia_tl.tasks import predict
 from alphadia_tl.tasks.metrics import FloatArray
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RegenerationSummary:
-    """What the regeneration did.
-
-    Precursors are rows of ``precursor_df``, decoys left out; fragments those with an intensity above zero.
-    ``charge_cutoff`` is the probability below which charge states were dropped (None: not done),
-    ``dropped_charge_states`` the number of precursors dropped per charge. ``correlation`` is with the values replaced:
-    Spearman's for ``rt`` and ``ccs``, the median over precursors of Pearson's for ``ms2``; NaN where the old values say
-    nothing. ``precursors_without_fragments`` is None where none were predicted; ``stays`` tells what could not be
-    predicted, and is as it was. ``seconds`` is wall time per stage, ``rates`` library precursors per second of
-    prediction, per model.
-    """
-
-    library_path: str
-    output_path: str
-    accepted: tuple[str, ...]
-    precursors_before: int
-    precursors_after: int
-    fragments_before: int
-    fragments_after: int
-    charge_cutoff: float | None
-    dropped_charge_states: dict[int, int] = field(default_factory=dict)
-    correlation: dict[str, float] = field(default_factory=dict)
-    precursors_without_fragments: int | None = None
-    stays: list[str] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-    rates: dict[str, float] = field(default_factory=dict)
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Return plain values that YAML can hold."""
-        return {**asdict(self), "accepted": list(self.accepted)}
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> RegenerationSummary:
-        """Return the summary that `to_mapping` described."""
-        return cls(**{**values, "accepted": tuple(values["accepted"])})
-
-
-N_CHARGES = 10
 
 
 @dataclass(frozen=True)
@@ -87,11 +47,6 @@ class TunedModels:
     charge_cutoff: float | None = None
     chunk_rows: int = CHUNK_ROWS
 
-    def __post_init__(self) -> None:
-        unknown = sorted(set(self.accepted) - set(MODEL_NAMES))
-        if unknown:
-            raise ValueError(f"unknown models {unknown}: expected a subset of {MODEL_NAMES}")
-
 
 @dataclass
 class _Job:
@@ -99,7 +54,7 @@ class _Job:
 
     library: SpecLibBase
     models: TunedModels
-    notes: dict[str, Any] = field(default_factory=lambda: {"stays": []})
+    notes: dict[str, Any] = field(default_factory=dict)
     correlation: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -119,24 +74,65 @@ class _Job:
         self.seconds[stage] = time.perf_counter() - begin
 
 
-def _predict(df: pd.DataFrame, method: Callable[[pd.DataFrame], Any], model: str, *columns: int) -> NDArray[np.float32]:
-    """Predict one value, or one row of so many columns, per row."""
-    df = fragments.model_input(df)
-    values = np.asarray(method(df), dtype=np.float32)
-    if values.shape != (len(df), *columns):
-        raise PredictionError(
-            f"The {model} model returned an array of shape {values.shape} for {len(df):,} rows "
-            f"instead of {(len(df), *columns)}.",
-            "This is a defect of the predictor, not of the data.",
-        )
-    return values
-
-
-def _predict_peptidoforms(job: _Job, method: Callable[..., Any], model: str, *columns: int) -> NDArray[np.float32]:
+def _predict_peptidoforms(job: _Job, method: Callable[..., Any]) -> NDArray[np.float32]:
     """Predict once per peptidoform what does not depend on the charge, and spread it over the precursors."""
     first, group = peptidoform_groups(job.df)
-    spread: NDArray[np.float32] = _predict(job.df.iloc[first], method, model, *columns)[group]
-    return spread
+    predicted = np.asarray(method(fragments.model_input(job.df.iloc[first])), dtype=np.float32)
+    return np.asarray(predicted[group])
+
+
+def choose_charge_cutoff(probabilities_validation_observed: FloatArray, recall: float) -> float:
+    """Return the largest cut-off that keeps at least ``recall`` (above 0, at most 1) of the observed charge states.
+
+    The probabilities (n,), at least one, are those of the observed charge, of precursors that did not train the model;
+    those equal to the cut-off stay.
+    """
+    values = np.sort(probabilities_validation_observed)
+    must_keep = min(max(math.ceil(recall * values.size - 1e-9), 1), values.size)
+    return float(values[values.size - must_keep])
+
+
+def kept_fraction(prob_test_observed: FloatArray, cutoff: float) -> float:
+    """Return the fraction of observed charge states, shape (n,), whose probability reaches the cut-off."""
+    return float(np.mean(prob_test_observed >= cutoff))
+
+
+def probability_of_own_charge(probabilities: FloatArray, charge: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+    """Pick each row's probability of its own charge (n,); column j of the probabilities (n, c) is for charge j + 1.
+
+    1 for charges that the model does not know: it cannot rule them out.
+    """
+    column = charge.astype(np.int64) - 1
+    known = (column >= 0) & (column < probabilities.shape[1])
+    own = np.ones(len(charge), dtype=np.float32)
+    own[known] = probabilities[known.nonzero()[0], column[known]]
+    return own
+
+
+def rows_to_keep(precursor_df: pd.DataFrame, probability: FloatArray, cutoff: float) -> NDArray[np.bool_]:
+    """Decide which precursors stay in the library, by the probability of each row's own charge (n,).
+
+    A target stays if its probability reaches the cut-off or is the highest of its peptidoform. Rows of one elution
+    group and charge (its channels) stay or leave together: they stay if one of them does.
+    """
+    n = len(precursor_df)
+    peptidoform = precursor_df.groupby(PEPTIDOFORM, sort=False).ngroup().to_numpy()
+    best = np.full(peptidoform.max() + 1 if n else 0, -np.inf)
+    np.maximum.at(best, peptidoform, probability)
+    stays = (probability >= cutoff) | (probability >= best[peptidoform])
+    if "elution_group_idx" not in precursor_df.columns:
+        return np.asarray(stays)
+    unit = precursor_df.groupby(["elution_group_idx", "charge"], sort=False).ngroup().to_numpy()
+    unit_stays = np.bincount(unit[stays], minlength=unit.max() + 1 if n else 0) > 0
+    return np.asarray(unit_stays[unit])
+
+
+def renumber(precursor_df: pd.DataFrame) -> None:
+    """Close the gaps in ``precursor_idx`` and ``elution_group_idx`` in place, keeping order and equality."""
+    for column in ("precursor_idx", "elution_group_idx"):
+        if column in precursor_df.columns:
+            old = precursor_df[column].to_numpy()
+            precursor_df[column] = np.unique(old, return_inverse=True)[1].astype(old.dtype)
 
 
 def _first_channels(df: pd.DataFrame) -> NDArray[np.intp]:
@@ -156,8 +152,8 @@ def _first_channels(df: pd.DataFrame) -> NDArray[np.intp]:
 def _apply_charge(job: _Job) -> None:
     if job.models.charge_cutoff is None:
         return
-    probabilities = _predict_peptidoforms(job, job.models.predictor.predict_charge_probabilities, "charge", N_CHARGES)
-    checks.check_values(probabilities, "charge probability")
+    probabilities = _predict_peptidoforms(job, job.models.predictor.predict_charge_probabilities)
+    predict.check_values(probabilities, "charge probability")
     charge = job.df["charge"].to_numpy()
     keep = rows_to_keep(job.df, probability_of_own_charge(probabilities, charge), job.models.charge_cutoff)
     charges, counts = np.unique(charge[~keep], return_counts=True)
@@ -170,7 +166,7 @@ def _apply_charge(job: _Job) -> None:
 
 
 def _apply_rt(job: _Job) -> None:
-    rt = _predict_peptidoforms(job, job.models.predictor.predict_rt_array, "rt")[_first_channels(job.df)]
+    rt = _predict_peptidoforms(job, job.models.predictor.predict_rt_array)[_first_channels(job.df)]
     column = storage.first_of(storage.RT_COLUMNS, job.df)
     _judge(job, "rt", rt, None if column is None else job.df[column], f"column '{column}'")
     job.replace_columns(storage.RT_COLUMNS, {"rt_pred": rt, "rt_norm_pred": rt})
@@ -179,22 +175,23 @@ def _apply_rt(job: _Job) -> None:
 def _apply_ccs(job: _Job) -> None:
     if "precursor_mz" not in job.df.columns:
         job.library.calc_precursor_mz()
-    ccs = _predict(job.df, job.models.predictor.predict_ccs_array, "ccs")[_first_channels(job.df)]
+    ccs = np.asarray(job.models.predictor.predict_ccs_array(fragments.model_input(job.df)), dtype=np.float32)
+    ccs = ccs[_first_channels(job.df)]
     column = storage.first_of(storage.MOBILITY_COLUMNS, job.df)
     # not the mobility itself: its rank is mostly that of the charge
-    replaced = None if column is None else ccs_of_mobility(job.df, column)
+    replaced = None if column is None else storage.ccs_of_mobility(job.df, column)
     _judge(job, "ccs", ccs, replaced, f"column '{column}'")
     mobility = ccs_to_mobility_for_df(job.df.assign(ccs_pred=ccs), "ccs_pred").astype(np.float32)
     job.replace_columns(storage.MOBILITY_COLUMNS, {"ccs_pred": ccs, "mobility_pred": mobility})
 
 
 def _judge(job: _Job, model: str, values: FloatArray, replaced: pd.Series | None, name: str) -> None:
-    checks.check_values(values, model)
+    predict.check_values(values, model)
     if replaced is None:
         logger.warning("The library holds nothing to compare the tuned %s predictions with.", model)
         return
-    job.correlation[model] = checks.rank_correlation(values, replaced)
-    checks.check_correlation(model, job.correlation[model], len(job.df), name)
+    job.correlation[model] = predict.rank_correlation(values, replaced)
+    predict.check_correlation(model, job.correlation[model], len(job.df), name)
 
 
 def _apply_ms2(job: _Job) -> None:
@@ -208,16 +205,16 @@ def _apply_ms2(job: _Job) -> None:
     if ((first := _first_channels(job.df)) != np.arange(len(first))).any():
         start, stop = (job.df[f"frag_{end}_idx"].to_numpy(np.int64)[first] for end in ("start", "stop"))
         values = values[block_rows(start, stop)]
-    job.correlation["ms2"] = checks.median_correlation(correlations)
-    checks.check_correlation("ms2", job.correlation["ms2"], len(job.df), "fragment intensities")
+    job.correlation["ms2"] = predict.median_correlation(correlations)
+    predict.check_correlation("ms2", job.correlation["ms2"], len(job.df), "fragment intensities")
     job.notes["precursors_without_fragments"] = n_empty
     if n_empty:
         logger.warning("%d precursors have no predicted fragment and cannot be found.", n_empty)
     if given:
-        job.notes["stays"].append(
+        job.notes["stays"] = [
             f"the MS2 model did not learn the library's fragments {', '.join(given)}: their intensities stay, on the "
             "scale of those predicted"
-        )
+        ]
     job.library._fragment_intensity_df = pd.DataFrame(values, columns=job.library._fragment_mz_df.columns)
 
 
@@ -254,13 +251,22 @@ def tables_to_predict(library_path: Path, models: TunedModels, digest: Path | No
 
 def regenerate(
     library_path: Path, output_path: Path, models: TunedModels, digest: Path | None = None
-) -> RegenerationSummary:
+) -> dict[str, Any]:
     """Write the library of the second pass: accepted models predict, the rest stays what the first pass used.
 
     Decoys of its own are left out, as they were not learnt as targets were: the search makes them from the tuned
     targets. Where the first pass searched a part of what ``digest`` holds (`storage.whole_library`), all of it is
     predicted. It is read as alphaDIA saves it in the first pass, dense (``speclib.hdf``); an existing output is
-    replaced in one step. Raises LibraryError if it cannot be read or has precursors that the models cannot represent,
+    replaced in one step.
+
+    Returns what was done, as plain values: precursors (rows of ``precursor_df``) and fragments (with an intensity above
+    zero) ``_before`` and ``_after``, decoys left out; ``charge_cutoff``, the probability below which charge states were
+    dropped (None: not done), and ``dropped_charge_states``, how many precursors per charge; ``correlation`` with the
+    values replaced, Spearman's for ``rt`` and ``ccs``, the median over precursors of Pearson's for ``ms2``, NaN where
+    the old values say nothing; ``precursors_without_fragments``, None where none were predicted; ``stays``, what could
+    not be predicted and is as it was; ``seconds`` per stage; ``rates``, precursors per second of prediction, by model.
+
+    Raises LibraryError if it cannot be read or has precursors that the models cannot represent,
     PredictionError if predictions are unusable or unrelated to what they replace (nothing is written then), OutputError
     if it cannot be written.
     """
@@ -275,20 +281,23 @@ def regenerate(
     with job.timed("write"):
         storage.save_library(job.library, output_path)
     after = _counts(job.library)
-    return RegenerationSummary(
-        library_path=str(library_path),
-        output_path=str(output_path),
-        accepted=tuple(name for name in MODEL_NAMES if name in models.accepted),
-        precursors_before=before[0],
-        precursors_after=after[0],
-        fragments_before=before[1],
-        fragments_after=after[1],
-        charge_cutoff=models.charge_cutoff if "charge" in models.accepted else None,
-        correlation=job.correlation,
-        seconds=job.seconds,
-        rates={n: (before if n == "charge" else after)[0] / max(job.seconds[n], 1e-9) for n in stages},
+    return {
+        "library_path": str(library_path),
+        "output_path": str(output_path),
+        "accepted": [name for name in MODEL_NAMES if name in models.accepted],
+        "dropped_charge_states": {},
+        "precursors_without_fragments": None,
+        "stays": [],
+        "precursors_before": before[0],
+        "precursors_after": after[0],
+        "fragments_before": before[1],
+        "fragments_after": after[1],
+        "charge_cutoff": models.charge_cutoff if "charge" in models.accepted else None,
+        "correlation": job.correlation,
+        "seconds": job.seconds,
+        "rates": {n: (before if n == "charge" else after)[0] / max(job.seconds[n], 1e-9) for n in stages},
         **job.notes,
-    )
+    }
 
 
 @contextmanager

@@ -6,23 +6,20 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import pandas as pd
 
 from alphadia_tl.bundle import Bundle
 from alphadia_tl.files import write_stats, write_table, write_yaml
-from alphadia_tl.models import gate
 from alphadia_tl.models.gate import Decision
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.provenance import describe_training, find_start_bundle, model_hashes
 from alphadia_tl.report.facts import class_rows
 from alphadia_tl.report.page import write_report
-from alphadia_tl.speclib.regenerate import RegenerationSummary
 from alphadia_tl.step.step_settings import StepSettings
-from alphadia_tl.tasks.held_out import HeldOut, TuneResult
-from alphadia_tl.tasks.modifications import modification_table, not_learnt, training_counts
+from alphadia_tl.tasks.held_out import HeldOut, TuneResult, modification_table, not_learnt, training_counts
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +36,7 @@ class StepOutcome:
     library_values_kept: tuple[str, ...] = ()  # accepted models not surely better than a given library's own values
     charge_cutoff: float | None = None  # charge states below this probability leave the library; None: none does
     rt_tolerance: float | None = None  # as search.target_rt_tolerance, in the final pass; None: left to alphaDIA
-    regeneration: RegenerationSummary | None = None  # None: nothing that changes the library was accepted
+    regeneration: Mapping[str, Any] | None = None  # as `regenerate` tells; None: the library has not changed
     seconds: Mapping[str, float] = field(default_factory=dict)  # per stage
     warnings: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -47,7 +44,7 @@ class StepOutcome:
     @property
     def accepted(self) -> tuple[str, ...]:
         """Names of the models whose tuned weights are used."""
-        return accepted_models(self.decisions)
+        return tuple(d.model for d in self.decisions if d.accepted)
 
     @property
     def changing(self) -> list[str]:
@@ -83,13 +80,13 @@ class StepOutcome:
         return {
             **self.provenance,
             "runs": list(self.runs),
-            "decisions": [d.to_mapping() for d in self.decisions],
+            "decisions": [asdict(d) for d in self.decisions],
             "training": dict(self.training),
             "transfer_library": dict(self.library),
             "library_values_kept": list(self.library_values_kept),
             "charge_cutoff": self.charge_cutoff,
             "rt_tolerance": self.rt_tolerance,
-            "regeneration": self.regeneration.to_mapping() if self.regeneration else None,
+            "regeneration": self.regeneration,
             "warnings": list(self.warnings),
             "seconds": {k: round(v, 2) for k, v in self.seconds.items()},
         }
@@ -97,31 +94,14 @@ class StepOutcome:
     @classmethod
     def from_mapping(cls, bundle: Bundle, mapping: Mapping[str, Any]) -> StepOutcome:
         """Return the outcome of an earlier call from what it wrote down."""
-        rest = dict(mapping)
-        regeneration = rest.pop("regeneration")
-        return cls(
-            bundle,
-            decisions=tuple(Decision.from_mapping(d) for d in rest.pop("decisions")),
-            library=rest.pop("transfer_library"),
-            runs=tuple(rest.pop("runs")),
-            training=rest.pop("training"),
-            library_values_kept=tuple(rest.pop("library_values_kept", ())),
-            charge_cutoff=rest.pop("charge_cutoff", None),
-            rt_tolerance=rest.pop("rt_tolerance", None),
-            regeneration=RegenerationSummary.from_mapping(regeneration) if regeneration else None,
-            seconds=rest.pop("seconds"),
-            warnings=tuple(rest.pop("warnings")),
-            provenance=rest,
-        )
+        rest = {"library" if name == "transfer_library" else name: value for name, value in mapping.items()}
+        known = {f.name: rest.pop(f.name) for f in fields(cls) if f.name in rest}
+        known["decisions"] = tuple(Decision(**decision) for decision in known["decisions"])
+        return cls(bundle, **known, provenance=rest)
 
     def write_provenance(self) -> None:
         """Write ``alphadia_tl.yaml``."""
         write_yaml(self.bundle.provenance, self.to_mapping())
-
-
-def accepted_models(decisions: tuple[Decision, ...]) -> tuple[str, ...]:
-    """Return the names of the models whose tuned weights are used."""
-    return tuple(d.model for d in decisions if d.accepted)
 
 
 @contextmanager
@@ -162,8 +142,8 @@ def finish(
 def log_summary(outcome: StepOutcome) -> None:
     """Log the decisions, what a user should know, and the time of each stage."""
     logger.info("================ Transfer learning ================")
-    for line in gate.decision_lines(outcome.decisions):
-        logger.info(line)
+    for decision in outcome.decisions:
+        logger.info(f"{decision.model.upper():<7}{decision.reason}")
     if not outcome.accepted:
         logger.warning("No tuned model was accepted: the pretrained models stay in use.")
     for warning in outcome.warnings:

@@ -104,10 +104,8 @@ def _names(table: pd.DataFrame, note: str) -> str:
 TIMES_THE_MEDIAN = 10.0
 """Errors of retention time fall off exponentially (95 % of held-out ones are within 3.6 to 4.9 times the median, on
 four measured and five simulated data sets): ten times the median leaves one right precursor in a thousand outside."""
-MIN_HELD_OUT_FOR_WINDOW = 30
-"""The median of fewer peptides is uncertain by more than a quarter."""
-WIDEST = 0.25
-"""Of the gradient; a window of half of it excludes so little that alphaDIA had better find its own."""
+MIN_HELD_OUT_FOR_WINDOW = 30  # the median of fewer peptides is uncertain by more than a quarter
+WIDEST = 0.25  # of the gradient; a window of half of it excludes so little that alphaDIA had better find its own
 
 
 def choose_rt_tolerance(

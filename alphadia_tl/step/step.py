@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 
 from alphadia_tl.bundle import Bundle, versions
+from alphadia_tl.errors import PredictionError
 from alphadia_tl.files import require_space, write_stats
 from alphadia_tl.host.run_facts import read_run_facts
 from alphadia_tl.library.collect import Wanted, collect
@@ -19,8 +21,16 @@ from alphadia_tl.library.transfer_library import TransferLibrary, describe
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.provenance import find_start_bundle
 from alphadia_tl.models.weights import check_installed
-from alphadia_tl.step.outcome import StepOutcome, log_summary, starting_point, timed, write_models
-from alphadia_tl.step.rewrite_library import rewrite_library
+from alphadia_tl.speclib.regenerate import TunedModels, regenerate
+from alphadia_tl.step.outcome import (
+    StepOutcome,
+    collision_energy,
+    log_summary,
+    save_models,
+    starting_point,
+    timed,
+    write_models,
+)
 from alphadia_tl.step.step_settings import StepSettings
 from alphadia_tl.step.tune_models import read_acquisition, tune_models
 
@@ -98,9 +108,9 @@ def run_step(
     manager = start_manager(settings)
     manager.checkpoints = bundle.checkpoints
     started = _provenance(settings, manager)
-    acquisition = read_acquisition(settings, library, runs)
+    observable_mz, differences, acquired = read_acquisition(settings, library, runs)
     with timed(seconds, "tuning"):
-        tuning = tune_models(settings, library, manager, acquisition.observable_mz, searched=speclib or searched)
+        tuning = tune_models(settings, library, manager, observable_mz, searched=speclib or searched)
         seconds |= tuning.seconds
     with timed(seconds, "writing models"):
         write_stats(bundle.stats, tuning.history)
@@ -124,11 +134,11 @@ def run_step(
             *(f"run {run} was left out of transfer learning: {reason}" for run, reason in library.left_out),
             *manager.stand_ins,
             *instrument_warning,
-            *acquisition.warnings,
+            *differences,
             *tuning.warnings,
             *not_learnt,
         ),
-        provenance={**started, **acquisition.provenance, **tuning.collision_energy, **written},
+        provenance={**started, **acquired, **tuning.collision_energy, **written},
     )
     outcome.write_provenance()
     shutil.rmtree(bundle.checkpoints, ignore_errors=True)
@@ -171,3 +181,53 @@ def _provenance(settings: StepSettings, manager: FinetuneManager) -> dict[str, A
         "transfer_learning": settings.training.to_mapping(),
         "transfer_library_settings": settings.library.to_mapping(),
     }
+
+
+UNCHANGED = "the library stays as it is: only the charge model was accepted, and no charge states are filtered"
+
+
+def rewrite_library(
+    settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome, speclib: Path, digest: Path | None = None
+) -> StepOutcome:
+    """Write the tuned library from that of the first pass; write down and return the outcome with what came of it.
+
+    A model whose predictions turn out unusable goes back to its pretrained weights. Where no accepted model changes the
+    library, none is written, and one of an earlier call is removed. Of a library of which a part has been searched, all
+    of ``digest`` is predicted, by the pretrained models where no other was accepted.
+    """
+    start = time.perf_counter()
+    outcome = _predicted_again(settings, manager, replace(outcome, regeneration=None), speclib, digest)
+    if outcome.regeneration is None:
+        outcome.bundle.tuned_library.unlink(missing_ok=True)
+    outcome = outcome.with_seconds("library prediction", time.perf_counter() - start)
+    outcome.write_provenance()
+    return outcome
+
+
+def models_of_library(
+    settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome, *, whole: bool
+) -> TunedModels:
+    """Return what predicts the library of the final pass: accepted models, and for a ``whole`` one the others, too."""
+    predicting = dict.fromkeys([*outcome.changing, *(("rt", "ccs", "ms2") if whole else ())])
+    return TunedModels(manager, list(predicting), settings.predicted_frag_types, outcome.charge_cutoff)
+
+
+def _predicted_again(
+    settings: StepSettings, manager: FinetuneManager, outcome: StepOutcome, speclib: Path, digest: Path | None
+) -> StepOutcome:
+    if not outcome.changing and digest is None:
+        # values of a given library that stay in it were told where that was decided
+        is_said = not outcome.accepted or outcome.library_values_kept
+        return outcome if is_said else outcome.with_warnings(UNCHANGED)
+    try:
+        models = models_of_library(settings, manager, outcome, whole=digest is not None)
+        summary = regenerate(speclib, outcome.bundle.tuned_library, models, digest)
+    except PredictionError as error:
+        if error.model not in outcome.accepted:
+            raise
+        manager.restore_pretrained(error.model)
+        energy = collision_energy(settings, manager, outcome.provenance.get("nce_curve"))
+        hashes = save_models(manager, outcome.bundle)
+        outcome = outcome.without(error.model, error.what).with_provenance(**energy, models=hashes)
+        return _predicted_again(settings, manager, outcome, speclib, digest)
+    return replace(outcome, regeneration=summary).with_warnings(*summary["stays"])

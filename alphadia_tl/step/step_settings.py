@@ -15,7 +15,6 @@ from joblib import cpu_count
 from alphadia_tl.entrapment.database import settings_of_search
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.settings import PluginSettings, TrainingSettings, TransferLibrarySettings
-from alphadia_tl.tasks.modifications import split_names
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +107,8 @@ def _searched_modifications(config: Mapping[str, Any]) -> tuple[str, ...]:
     if config["library_path"] is not None or not prediction["enabled"]:
         return ()
     keys = ("fixed_modifications", "variable_modifications")
-    return tuple(dict.fromkeys(name for key in keys for name in split_names(prediction[key] or "")))
+    names = (name.strip() for key in keys for name in (prediction[key] or "").split(";"))
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def step_settings(config: Mapping[str, Any], user_config: Mapping[str, Any], plugin: PluginSettings) -> StepSettings:

@@ -19,12 +19,12 @@ from alphadia_tl.library.transfer_library import TransferLibrary
 from alphadia_tl.models import gate
 from alphadia_tl.models.gate import Decision
 from alphadia_tl.models.manager import FinetuneManager
-from alphadia_tl.speclib.charge import choose_charge_cutoff, kept_fraction
-from alphadia_tl.speclib.storage import library_precursors
-from alphadia_tl.step.outcome import accepted_models, collision_energy
-from alphadia_tl.step.rewrite_library import compare_with_library
+from alphadia_tl.speclib.regenerate import choose_charge_cutoff, kept_fraction
+from alphadia_tl.speclib.storage import LibraryValues, library_precursors, load_library
+from alphadia_tl.step.outcome import collision_energy
 from alphadia_tl.step.rt_diagnosis import by_retention_time, choose_rt_tolerance
 from alphadia_tl.step.step_settings import StepSettings
+from alphadia_tl.tasks.base import TaskData
 from alphadia_tl.tasks.scalar import has_ccs
 from alphadia_tl.training.side_by_side import run_side_by_side
 from alphadia_tl.training.state import HISTORY_COLUMNS
@@ -32,22 +32,14 @@ from alphadia_tl.training.state import HISTORY_COLUMNS
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Acquisition:
-    """How the runs of a transfer library were acquired.
+def read_acquisition(
+    settings: StepSettings, library: TransferLibrary, runs: Sequence[str]
+) -> tuple[Sequence[tuple[float, float]], tuple[str, ...], Mapping[str, Any]]:
+    """Look up what the raw files say of the runs of a transfer library; log it.
 
-    ``observable_mz`` are the precursor m/z ranges (Th) that were isolated. ``warnings`` tell where the raw files say
-    otherwise than the config; ``provenance`` has instrument, collision energy and precursor m/z of runs whose raw files
-    say so.
+    Returns the precursor m/z ranges (Th) that were isolated, warnings where the raw files say otherwise than the
+    config, and for the provenance instrument, collision energy and precursor m/z of runs whose raw files say so.
     """
-
-    observable_mz: Sequence[tuple[float, float]]
-    warnings: tuple[str, ...]
-    provenance: Mapping[str, Any]
-
-
-def read_acquisition(settings: StepSettings, library: TransferLibrary, runs: Sequence[str]) -> Acquisition:
-    """Look up what the raw files say of the runs of a transfer library; log it."""
     known = {name: RunFacts.from_mapping(values) for name, values in library.run_facts.items()}
     facts: dict[str, RunFacts | None] = dict.fromkeys(runs) | known
     for line in (f.line for f in known.values()):
@@ -59,7 +51,7 @@ def read_acquisition(settings: StepSettings, library: TransferLibrary, runs: Seq
     keys = ("instrument", "nce", "precursor_mz")
     instruments = sorted({f.instrument for f in known.values() if f.instrument})
     several = f"the runs are of several instruments ({', '.join(instruments)}): the MS2 model learns them as one"
-    return Acquisition(
+    return (
         observable_mz(settings.precursor_mz, {run: facts[run] for run in runs}),
         (*nce_warnings(facts, nce, key), *([several] if len(instruments) > 1 else [])),
         {"run_facts": {f.run: {k: f.to_mapping()[k] for k in keys} for f in known.values()}} if known else {},
@@ -156,7 +148,7 @@ def tune_models(
             else:
                 histories.append(found)
         decisions.append(_decide(settings, manager, name, number, reason, unseen))
-    accepted = accepted_models(tuple(decisions))
+    accepted = tuple(d.model for d in decisions if d.accepted)
     training = {
         name: {"stop_reason": str(result.stop_reason), **{fact: getattr(result, fact) for fact in TRAINING_FACTS}}
         for name in reasons
@@ -238,7 +230,7 @@ def _decide(
 ) -> Decision:
     """Decide whether a tuned model is used; ``reason`` says why it was not tuned, ``unseen`` is the lockbox."""
     if reason is not None:
-        decision = gate.skipped(name, f"pretrained model kept: {reason}")
+        decision = Decision(name, False, f"pretrained model kept: {reason}")
     else:
         decision = gate.decide(
             manager.results[name],
@@ -294,3 +286,42 @@ def reason_to_skip(name: str, settings: StepSettings, df: pd.DataFrame, known_we
     if peptides < needed:
         return f"{peptides} peptides to train on, {needed} needed (alphadia_tl.min_training_peptides)"
     return None
+
+
+def compare_with_library(
+    settings: StepSettings,
+    observations: TransferLibrary,
+    manager: FinetuneManager,
+    accepted: tuple[str, ...],
+    given: Path,
+) -> dict[str, str]:
+    """Return, with the reason, the accepted models that are no better than a given library's own values.
+
+    They are compared on the held-out peptides: the gate has compared them with the pretrained models, which are no
+    measure of a library that was measured. ``given`` is the library as the first pass saved it; charge states are not
+    compared.
+    """
+    judged = [name for name in accepted if name != "charge"]
+    if not judged:
+        return {}
+    library_values = LibraryValues(load_library(given), manager.charged_frag_types)
+    data = TaskData(observations.precursor_df, observations.fragment_intensity_df, observations.fragment_mask_df)
+    kept: dict[str, str] = {}
+    for number, name in enumerate(judged):
+        scores = manager.score_library_values(name, data, partial(library_values.of, name))
+        headline = manager.results[name].headline
+        if len(scores.peptides) == 0:
+            logger.info(f"{name.upper()}: the library says nothing itself of the held-out peptides.")
+            continue
+        found = (
+            f"{name.upper()}: {headline.name} {scores.metric_before:.4f} of the library itself, "
+            f"{scores.metric_after:.4f} of the tuned model, {len(scores.peptides)} held-out peptides"
+        )
+        generator = settings.generator("given library", number)
+        confidence = settings.plugin.gate_confidence
+        if gate.better_than_given(scores, headline, confidence=confidence, generator=generator):
+            logger.info(f"{found}: they are replaced")
+        else:
+            kept[name] = f"{found}: the model is not surely better: the library's own values stay in it"
+            logger.info(kept[name])
+    return kept

@@ -61,9 +61,8 @@ class NceSearch:
 
 def with_nce(examples: Examples, nce: float, instrument: str | None = None) -> Examples:
     """Return the examples with another collision energy, and another instrument where one is given."""
-    values = (
-        torch.full_like(examples.per_row["nce"], nce) * NCE_FACTOR
-    )  # in the order of `Ms2Task.encode`, to the last bit
+    # in the order of `Ms2Task.encode`, to the last bit
+    values = torch.full_like(examples.per_row["nce"], nce) * NCE_FACTOR
     known = examples.per_row["instrument"]
     index = known if instrument is None else torch.full_like(known, parse_instrument_indices([instrument])[0])
     return replace(examples, per_row={**examples.per_row, "nce": values, "instrument": index})
@@ -75,24 +74,22 @@ def search_nce(
     data: TaskData,
     settings: TuneSettings,
     better: Better | None,
-    sample_rows: int = SAMPLE_ROWS,
-    candidates: Iterable[tuple[float, str]] | None = None,
+    candidates: Iterable[tuple[float, str]],
 ) -> NceSearch:
     """Score the pretrained network at collision energies, with instruments, on training peptides, and choose one.
 
-    The candidates are a grid of energies where none are given. The configured one is ``task.nce``; columns of the data
-    are ignored. Up to ``sample_rows`` precursors are scored, of the split that `tune` makes with the same settings, so
-    that no held-out peptide is looked at.
+    The configured energy is ``task.nce``; columns of the data are ignored. Up to `SAMPLE_ROWS` precursors are scored,
+    of the split that `tune` makes with the same settings, so that no held-out peptide is looked at.
     """
     if better is None:
         raise ValueError("a search needs `better`, which tells whether an improvement is more than chance")
     prepared = task.prepare(data)
     rows = split_rows(task, prepared.sequences, settings)["train"]
-    rows = np.sort(np.random.default_rng([settings.seed, 1]).permutation(rows)[:sample_rows])
+    rows = np.sort(np.random.default_rng([settings.seed, 1]).permutation(rows)[:SAMPLE_ROWS])
     examples = prepared.examples.select(torch.from_numpy(rows)).to(next(network.parameters()).device)
     dtype = choose_dtype(task, network, examples, settings.precision)
     scores: dict[tuple[float, str], FloatArray] = {}
-    wanted = {(nce, task.instrument) for nce in GRID} if candidates is None else set(candidates)
+    wanted = set(candidates)
     chosen = configured = (task.nce, task.instrument)
     for nce, instrument in sorted({*wanted, configured, *((task.nce, known) for _, known in wanted)}):
         outputs, _ = infer(network, with_nce(examples, nce, instrument), task.forward, dtype=dtype)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.interpolate import PchipInterpolator
 from scipy.optimize import isotonic_regression
 from scipy.stats import rankdata
+
+from alphadia_tl.library.retention import extended_curve
 
 FloatArray = NDArray[np.floating[Any]]
 BoolArray = NDArray[np.bool_]
@@ -33,12 +34,13 @@ def regression_metrics(predicted: ArrayLike, target: ArrayLike) -> dict[str, flo
     if x.size == 0:
         return dict.fromkeys(names, np.nan)
     error = np.abs(x - y)
-    r, slope, intercept = _line(x, y)
+    r, slope, intercept = line_through(x, y)
     values = (error.mean(), r**2, r, slope, intercept, np.percentile(error, 95))
     return dict(zip(names, map(float, values), strict=True))
 
 
-def _line(x: FloatArray, y: FloatArray) -> tuple[float, float, float]:
+def line_through(x: FloatArray, y: FloatArray) -> tuple[float, float, float]:
+    """Return Pearson's r, slope and intercept of the least-squares line; NaN where they are not defined."""
     dx, dy = x - x.mean(), y - y.mean()
     if _is_constant(x):
         return np.nan, np.nan, np.nan
@@ -67,8 +69,8 @@ def fit_calibration(predicted: ArrayLike, target: ArrayLike) -> Calibration:
     if x.size >= MIN_ROWS_FOR_CURVE:
         knots_x, knots_y = _binned_medians(x, y)
         if knots_x.size >= 4:
-            return _extended_curve(knots_x, knots_y)
-    _, slope, intercept = _line(x, y)
+            return extended_curve(knots_x, knots_y, 3)
+    _, slope, intercept = line_through(x, y)
     return lambda values: slope * np.asarray(values, dtype=float) + intercept
 
 
@@ -79,22 +81,6 @@ def _binned_medians(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArra
     keep = np.concatenate([[True], np.diff(knots_x) > 1e-9 * np.ptp(x)])
     knots_x, knots_y = knots_x[keep], knots_y[keep]
     return knots_x, np.asarray(isotonic_regression(knots_y).x)
-
-
-def _extended_curve(knots_x: FloatArray, knots_y: FloatArray) -> Calibration:
-    curve = PchipInterpolator(knots_x, knots_y)
-    low, high = knots_x[0], knots_x[-1]
-    k = min(3, knots_x.size - 1)
-    slope_low = (knots_y[k] - knots_y[0]) / (knots_x[k] - low)
-    slope_high = (knots_y[-1] - knots_y[-1 - k]) / (high - knots_x[-1 - k])
-
-    def calibrate(values: FloatArray) -> FloatArray:
-        v = np.asarray(values, dtype=float)
-        inside = np.asarray(curve(np.clip(v, low, high)))
-        calibrated: FloatArray = inside + slope_low * np.minimum(v - low, 0) + slope_high * np.maximum(v - high, 0)
-        return calibrated
-
-    return calibrate
 
 
 def charge_cross_entropy(
@@ -138,7 +124,11 @@ def charge_metrics(
 
 
 def spectral_similarity(
-    predicted: ArrayLike, target: ArrayLike, mask: ArrayLike, n_positions: ArrayLike
+    predicted: ArrayLike,
+    target: ArrayLike,
+    mask: ArrayLike,
+    n_positions: ArrayLike,
+    names: Iterable[str] = (*SIMILARITIES, "l1_loss"),
 ) -> dict[str, FloatArray]:
     """Compare predicted with measured spectra (sum of n_positions, types), one after the other, fragment by fragment.
 
@@ -146,15 +136,16 @@ def spectral_similarity(
     Returns (n,) each: ``PCC`` Pearson and ``SPC`` Spearman correlation (ties get their average rank), ``COS`` cosine,
     ``SA`` normalised spectral angle ``1 - 2 arccos(COS) / pi`` (Toprak et al. 2014), ``l1_loss`` the mean absolute
     difference. NaN where it is not defined (no trusted fragment; a constant spectrum for the correlations; a spectrum
-    of zeros for the angle).
+    of zeros for the angle). ``names`` are those to calculate.
     """
     p, t = np.asarray(predicted, dtype=np.float32), np.asarray(target, dtype=np.float32)
     m, counts = np.asarray(mask, dtype=bool), np.asarray(n_positions, dtype=np.int64)
-    out = {name: np.full(counts.size, np.nan) for name in (*SIMILARITIES, "l1_loss")}
+    out = {name: np.full(counts.size, np.nan) for name in names}
     for rows, position in _dense_buckets(counts):
-        dense = [a[position].reshape(rows.size, -1) for a in (p, t, m)]
-        for name, values in _dense_similarity(*dense).items():
-            out[name][rows] = values
+        trusted = m[position].reshape(rows.size, -1)
+        x, y = (np.where(trusted, a[position].reshape(rows.size, -1), 0).astype(float) for a in (p, t))
+        for name, values in out.items():
+            values[rows] = _SCORES[name](x, y, trusted)
     return out
 
 
@@ -166,19 +157,6 @@ def _dense_buckets(counts: NDArray[np.int64], max_rows: int = 4096) -> Iterator[
         for first in range(0, bucket.size, max_rows):
             rows = bucket[first : first + max_rows]
             yield rows, start[rows, None] + np.arange(counts[rows[0]])
-
-
-def _dense_similarity(p: FloatArray, t: FloatArray, m: BoolArray) -> dict[str, FloatArray]:
-    x, y = np.where(m, p, 0).astype(float), np.where(m, t, 0).astype(float)
-    n = m.sum(axis=1)
-    cosine = _cosine(x, y)
-    return {
-        "PCC": _correlation(x, y, m),
-        "COS": cosine,
-        "SA": 1 - 2 * np.arccos(np.clip(cosine, -1, 1)) / np.pi,
-        "SPC": _correlation(_masked_ranks(x, m), _masked_ranks(y, m), m),
-        "l1_loss": _ratio(np.abs(x - y).sum(axis=1), n),
-    }
 
 
 def _cosine(x: FloatArray, y: FloatArray) -> FloatArray:
@@ -201,6 +179,15 @@ def _masked_ranks(x: FloatArray, m: BoolArray) -> FloatArray:
 def _ratio(numerator: FloatArray, denominator: FloatArray | NDArray[np.int64]) -> FloatArray:
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(denominator > 0, numerator / denominator, np.nan)
+
+
+_SCORES: dict[str, Callable[[FloatArray, FloatArray, BoolArray], FloatArray]] = {
+    "PCC": _correlation,
+    "COS": lambda x, y, _: _cosine(x, y),
+    "SA": lambda x, y, _: 1 - 2 * np.arccos(_cosine(x, y)) / np.pi,
+    "SPC": lambda x, y, m: _correlation(_masked_ranks(x, m), _masked_ranks(y, m), m),
+    "l1_loss": lambda x, y, m: _ratio(np.abs(x - y).sum(axis=1), m.sum(axis=1)),
+}
 
 
 def mean_and_median(values: dict[str, FloatArray]) -> dict[str, float]:

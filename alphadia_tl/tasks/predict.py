@@ -1,22 +1,23 @@
-"""Predictions in the row order of the table, whatever that order is; never zeros in silence."""
+"""Predictions in the row order of the table, whatever that order is, and whether they can be used."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
+from scipy import stats
 
 from alphadia_tl.errors import PredictionError
 from alphadia_tl.tasks.base import Task
 from alphadia_tl.tasks.metrics import FloatArray
-from alphadia_tl.tasks.ms2 import fragment_positions
-from alphadia_tl.tasks.scalar import mobility_per_ccs
 from alphadia_tl.training.epoch import infer
 from alphadia_tl.training.examples import Examples, length_batches
 from alphadia_tl.training.precision import select_dtype
+
+logger = logging.getLogger(__name__)
 
 SAMPLE_ROWS = 64
 
@@ -40,7 +41,11 @@ def predict(task: Task, network: torch.nn.Module, df: pd.DataFrame, precision: s
     examples = task.encode(df).to(next(network.parameters()).device)
     outputs, _ = infer(network, examples, task.forward, dtype=choose_dtype(task, network, examples, precision))
     predictions = task.finish(outputs, examples)
-    _check(task, predictions, df)
+    if problem := why_unusable(predictions, df["sequence"].to_numpy(dtype=object)):
+        raise PredictionError(
+            f"The predictions of the {task.title} model for {len(df)} rows {problem}.",
+            "Its weights are unusable: take others, or the pretrained ones.",
+        )
     return predictions
 
 
@@ -57,44 +62,53 @@ def why_unusable(predictions: FloatArray, sequences: Collection[str]) -> str:
     return ""
 
 
-def _check(task: Task, predictions: FloatArray, df: pd.DataFrame) -> None:
-    problem = why_unusable(predictions, df["sequence"].to_numpy(dtype=object))
-    if problem:
+CORRELATION_FLOORS = {"rt": 0.5, "ccs": 0.5, "ms2": 0.2}
+MIN_ROWS_TO_JUDGE = 30
+_ADVICE = (
+    "Compare the training curves in the report; leave this model out of 'alphadia_tl.models' to search with its "
+    "pretrained predictions."
+)
+
+
+def check_values(values: FloatArray, what: str) -> None:
+    """Raise PredictionError, with the number of offending values, for predictions not finite, all zero or constant."""
+    n_bad = int(np.size(values) - np.count_nonzero(np.isfinite(values)))
+    if n_bad:
+        raise PredictionError(f"{n_bad:,} of {np.size(values):,} predicted {what} values are not finite.", _ADVICE)
+    if not np.any(values):
+        raise PredictionError(f"All {np.size(values):,} predicted {what} values are zero.", _ADVICE)
+    if np.size(values) >= MIN_ROWS_TO_JUDGE and np.ptp(values) == 0:
         raise PredictionError(
-            f"The predictions of the {task.title} model for {len(df)} rows {problem}.",
-            "Its weights are unusable: take others, or the pretrained ones.",
+            f"All {np.size(values):,} predicted {what} values equal {np.ravel(values)[0]:.4g}.", _ADVICE
         )
 
 
-def mobility_of_ccs(df: pd.DataFrame, column: str) -> NDArray[np.float32]:
-    """Return (n,) 1/K0 in Vs/cm² of a column with CCS in Å², in the row order of ``df``."""
-    return df[column].to_numpy(np.float32) * mobility_per_ccs(df)
+def rank_correlation(new: FloatArray, replaced: pd.Series) -> float:
+    """Return Spearman's rank correlation with the numbers among the values replaced; NaN where these say nothing."""
+    old = pd.to_numeric(replaced, errors="coerce").to_numpy(dtype=np.float64)
+    valid = np.isfinite(old) & np.isfinite(new)
+    if valid.sum() < MIN_ROWS_TO_JUDGE or np.ptp(old[valid]) == 0 or np.ptp(new[valid]) == 0:
+        return float("nan")
+    return float(stats.spearmanr(new[valid], old[valid]).statistic)
 
 
-def charge_table(
-    df: pd.DataFrame, probabilities: FloatArray, charge_limits: tuple[int, int], cutoff: float
-) -> pd.DataFrame:
-    """Return one row per row of ``df`` and charge within the limits that is more probable than the cut-off."""
-    charges = np.arange(1, probabilities.shape[1] + 1)
-    wanted = (charges >= charge_limits[0]) & (charges <= charge_limits[1])
-    row, column = np.nonzero((probabilities > cutoff) & wanted)
-    chosen = df.iloc[row].reset_index(drop=True)
-    return chosen.assign(charge=charges[column].astype(np.int8), charge_prob=probabilities[row, column])
+def median_correlation(correlations: FloatArray) -> float:
+    """Return the median over precursors, NaN where too few can be judged."""
+    enough = np.isfinite(correlations).sum() >= MIN_ROWS_TO_JUDGE
+    return float(np.nanmedian(correlations)) if enough else float("nan")
 
 
-def fragment_table(
-    df: pd.DataFrame, values: FloatArray, columns: list[str], reference: pd.DataFrame | None
-) -> pd.DataFrame:
-    """Return fragment intensities as a table.
+def check_correlation(model: str, correlation: float, n_precursors: int, replaced: str) -> None:
+    """Raise PredictionError if predictions correlate with what they ``replaced`` by less than the floor of this model.
 
-    With ``reference``, the table has its rows, and ``frag_start_idx`` of ``df`` points into it; otherwise
-    ``frag_start_idx`` and ``frag_stop_idx`` are set in ``df``.
+    NaN means that the old values say nothing (constant, missing, too few): logged, not judged.
     """
-    if reference is not None:
-        rows = np.zeros((len(reference), len(columns)), dtype=np.float32)
-        rows[fragment_positions(df, len(reference))] = values
-        return pd.DataFrame(rows, columns=columns)
-    counts = df["sequence"].str.len().to_numpy() - 1
-    df["frag_stop_idx"] = np.cumsum(counts)
-    df["frag_start_idx"] = df["frag_stop_idx"] - counts
-    return pd.DataFrame(values, columns=columns)
+    floor = CORRELATION_FLOORS[model]
+    if np.isnan(correlation):
+        logger.warning("Tuned %s predictions could not be compared with %s: no usable values.", model, replaced)
+    elif correlation < floor:
+        raise PredictionError(
+            f"Tuned {model} predictions of {n_precursors:,} precursors correlate with what they replace ({replaced}) "
+            f"at only {correlation:.3f}; at least {floor} is expected of the same peptides.",
+            _ADVICE,
+        )

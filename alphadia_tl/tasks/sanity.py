@@ -85,7 +85,7 @@ def _check_spectra(task: Ms2Task, predictions: FloatArray, examples: Examples, s
     target, mask = (as_numpy(examples.per_fragment[k]) for k in ("target", "mask"))
 
     def correlation(values: FloatArray) -> FloatArray:
-        return np.nan_to_num(spectral_similarity(values, target, mask, counts)["PCC"], nan=0.0)
+        return np.nan_to_num(spectral_similarity(values, target, mask, counts, ["PCC"])["PCC"], nan=0.0)
 
     as_they_are = correlation(predictions)
     median = float(np.median(as_they_are))
@@ -103,7 +103,7 @@ def _check_spectra(task: Ms2Task, predictions: FloatArray, examples: Examples, s
         medians[name] = float(np.median(other[compared])) if compared.any() else math.nan
         if name in ORDERS:
             orders.append(other)
-    needed = {name: min(0.0, MIN_Z) if name in ORDERS else MIN_Z for name in z}
+    needed = {name: 0.0 if name in ORDERS else MIN_Z for name in z}
     misread = min(z, key=lambda name: z[name] - needed[name])
     if z[misread] < needed[misread]:
         raise BaselineError(f"{found}, and {medians[misread]:.2f} with {misread}.", ADVICE)

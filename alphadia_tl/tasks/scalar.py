@@ -12,7 +12,7 @@ from torch import Tensor
 from alphadia_tl.errors import DataError
 from alphadia_tl.tasks.base import Evaluation, Headline, Prepared, Task, TaskData, as_numpy
 from alphadia_tl.tasks.encode import encode_peptidoforms, in_length_order, number_column
-from alphadia_tl.tasks.metrics import Calibration, FloatArray, fit_calibration, regression_metrics
+from alphadia_tl.tasks.metrics import Calibration, FloatArray, fit_calibration, line_through, regression_metrics
 from alphadia_tl.training.examples import Batch, Examples
 
 MIN_CORRELATION = 0.5
@@ -25,13 +25,9 @@ def rescale_last_layer(layer: torch.nn.Linear, outputs: Tensor, targets: Tensor)
     to find it. Nothing is changed where outputs and targets correlate by less than 0.5.
     Outputs and targets are (n,) on the training rows.
     """
-    x, y = outputs.double(), targets.double()
-    dx, dy = x - x.mean(), y - y.mean()
-    norm = float(torch.sqrt((dx @ dx) * (dy @ dy)))
-    if len(x) < 2 or norm == 0 or float(dx @ dy) / norm < MIN_CORRELATION:
+    r, slope, intercept = line_through(as_numpy(outputs.double()), as_numpy(targets.double()))
+    if not r >= MIN_CORRELATION:
         return
-    slope = float(dx @ dy) / float(dx @ dx)
-    intercept = float(y.mean()) - slope * float(x.mean())
     with torch.no_grad():
         layer.weight.mul_(slope)
         layer.bias.mul_(slope).add_(intercept)
@@ -64,11 +60,6 @@ class ScalarTask(Task):
         scale = self.scale(examples)
         return fit_calibration(predictions * scale, target_of(examples) * scale)
 
-    def calibrated(self, predictions: FloatArray, examples: Examples, calibration: Calibration) -> FloatArray:
-        """Return predictions as a search engine would use them."""
-        scale = self.scale(examples)
-        return calibration(predictions * scale) / scale
-
     def forward(self, network: torch.nn.Module, batch: Batch) -> Tensor:
         """Return (b,) predictions; the network is given the charge where the task has one."""
         output: Tensor = network(*(batch[name] for name in ("residues", "modifications", "charge") if name in batch))
@@ -86,7 +77,8 @@ class ScalarTask(Task):
     def evaluate(self, predictions: FloatArray, examples: Examples, calibration: Calibration | None) -> Evaluation:
         """Score predictions; the headline and the scores are absolute or relative errors after calibration."""
         target = target_of(examples)
-        calibrated = predictions if calibration is None else self.calibrated(predictions, examples, calibration)
+        scale = self.scale(examples)
+        calibrated = predictions if calibration is None else calibration(predictions * scale) / scale
         scores = np.abs(calibrated - target)
         if self.relative_error:
             scores = scores / target

@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from alphadia_tl.errors import DataError
 from alphadia_tl.library.selection import split_by_peptide
 from alphadia_tl.settings import TrainingSettings
-from alphadia_tl.tasks.base import Evaluation, Task, TaskData
+from alphadia_tl.tasks.base import Evaluation, Task, TaskData, as_numpy
 from alphadia_tl.tasks.encode import as_one_product
-from alphadia_tl.tasks.held_out import PairedScores, TuneResult, held_out_rows
+from alphadia_tl.tasks.held_out import PairedScores, TuneResult, count_peptides, held_out_rows
 from alphadia_tl.tasks.metrics import Calibration
-from alphadia_tl.tasks.modifications import count_peptides
 from alphadia_tl.tasks.predict import choose_dtype
 from alphadia_tl.tasks.sanity import check_pretrained, rows_to_check
 from alphadia_tl.tasks.scalar import ScalarTask
@@ -39,6 +38,7 @@ def fit_settings_of(task: Task, settings: TrainingSettings, n_rows: int) -> FitS
     """Return how long and how fast to train on ``n_rows`` rows; what the user left open follows from them."""
     epoch_rows = auto_epoch_rows(n_rows, task.epoch_rows)
     batch_size = settings.batch_size or auto_batch_size(epoch_rows, task.max_batch, task.min_steps)
+    slower = max(1.0, task.max_lr / (settings.max_lr or task.max_lr))
     return FitSettings(
         max_lr=settings.max_lr or task.max_lr,
         safe_lr=task.max_lr,
@@ -47,19 +47,11 @@ def fit_settings_of(task: Task, settings: TrainingSettings, n_rows: int) -> FitS
         passes=1 if settings.batch_size else auto_passes(epoch_rows, batch_size),
         epoch_rows=epoch_rows,
         dropout=task.dropout,
-        epochs=most_epochs(task, settings),
+        epochs=round(task.epochs * min(MOST_TIMES_THE_EPOCHS, slower)) if settings.epochs is None else settings.epochs,
         warmup_epochs=settings.warmup_epochs,
         lr_patience=settings.lr_patience,
         stopping_patience=settings.stopping_patience,
     )
-
-
-def most_epochs(task: Task, settings: TrainingSettings) -> int:
-    """Return the most epochs: the user's, or the model's own, of which a lower learning rate is given more."""
-    if settings.epochs is not None:
-        return settings.epochs
-    slower = task.max_lr / (settings.max_lr or task.max_lr)
-    return round(task.epochs * min(MOST_TIMES_THE_EPOCHS, max(1.0, slower)))
 
 
 SPLITS = ("train", "validation", "test")
@@ -202,9 +194,11 @@ def tune(
         fitted=fitted,
         seconds=seconds,
         observed={"validation": tuned.observed, "test": after.observed},
-        measured=_measured(
-            {name: splits[name] for name in SPLITS}, {name: prepared.sequences[r] for name, r in rows.items()}
-        ),
+        measured={
+            name: pd.Series(as_numpy(target), index=prepared.sequences[r])
+            for name, r in rows.items()
+            if (target := splits[name].per_row.get("target")) is not None and target.ndim == 1
+        },
         held_out=held_out_rows(task, splits["test"], prepared.precursors.iloc[rows["test"]], before, after),
     )
 
@@ -257,15 +251,6 @@ def _watched(validation: Examples, seed: int) -> Examples:
         return validation
     rows = torch.randperm(len(validation), generator=torch.Generator().manual_seed(seed))[:WATCHED_ROWS]
     return validation.select(torch.sort(rows)[0].to(validation.lengths.device))
-
-
-def _measured(splits: dict[str, Examples], sequences: dict[str, NDArray[np.object_]]) -> dict[str, pd.Series]:
-    targets = {name: examples.per_row.get("target") for name, examples in splits.items()}
-    return {
-        name: pd.Series(target.cpu().numpy(), index=sequences[name])
-        for name, target in targets.items()
-        if target is not None and target.ndim == 1
-    }
 
 
 def split_rows(

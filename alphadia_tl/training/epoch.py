@@ -107,8 +107,9 @@ def train_epoch(
     """
     network = learner.network
     network.train()
-    if not settings.dropout:
-        _without_dropout(network)
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout) and not settings.dropout:
+            module.eval()
     limit = RowLimit() if limit is None else limit
     device = examples.lengths.device
     total = torch.zeros((), device=device)
@@ -136,12 +137,6 @@ def train_epoch(
             optimizer.step()
             after_step()
     return float(total) / seen
-
-
-def _without_dropout(network: torch.nn.Module) -> None:
-    for module in network.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.eval()
 
 
 @contextlib.contextmanager

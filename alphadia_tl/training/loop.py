@@ -112,7 +112,8 @@ def _train_epoch(
             state.best.see(epoch, val_loss, state.network)
         state.history.add(epoch, "validation", {"val_loss": val_loss, **metrics})
     logger.info(_EPOCH_LINE, epoch, lr, state.train_loss, val_loss)
-    too_fast = _too_fast(val_loss, state.best.loss) and state.back_offs < MAX_BACK_OFFS
+    limit = state.best.loss + (BACK_OFF_ABOVE - 1) * abs(state.best.loss)  # a loss that is not finite is above it
+    too_fast = math.isfinite(limit) and not val_loss <= limit and state.back_offs < MAX_BACK_OFFS
     ends = not too_fast and not state.stopping.step(val_loss)
     if (too_fast or ends) and settings.safe_lr is not None and state.scheduler.highest() > settings.safe_lr:
         state.start_over(settings.safe_lr)
@@ -125,11 +126,6 @@ def _train_epoch(
         state.reason = state.stopping.reason
     if last and state.reason is None:
         state.reason = StopReason.MAX_EPOCHS
-
-
-def _too_fast(val_loss: float, best_loss: float) -> bool:
-    """Tell whether the loss has left the good region; a loss that is not finite has."""
-    return math.isfinite(best_loss) and not val_loss <= best_loss + (BACK_OFF_ABOVE - 1) * abs(best_loss)
 
 
 def anneal(learner: Learner, examples: Examples, settings: FitSettings, fitted: FitResult, epochs: int) -> int:

@@ -25,8 +25,7 @@ from alphadia_tl.search.passes import library_config, manager_of, with_scouting
 from alphadia_tl.search.plan import TransferLearningPlan
 from alphadia_tl.speclib.regenerate import tables_to_predict
 from alphadia_tl.step.outcome import StepOutcome
-from alphadia_tl.step.rewrite_library import models_of_library, rewrite_library
-from alphadia_tl.step.step import first_predictor, run_step
+from alphadia_tl.step.step import first_predictor, models_of_library, rewrite_library, run_step
 from alphadia_tl.step.step_settings import StepSettings
 from alphadia_tl.workflow.layout import Layout, read_receipt, run_ids, since, write_receipt
 
@@ -183,11 +182,6 @@ def _log_predictions(manager: FinetuneManager) -> None:
         logger.info(f"Predictions: {chunks.found} chunks from other jobs, {chunks.missing} made here")
 
 
-def flat_library(plan: JobPlan, step: str) -> Path:
-    """Return the library that searches of a step load."""
-    return plan.layout.folder / str(read_receipt(plan.layout.library(step))["flat"])
-
-
 def search(plan: JobPlan, step: str, run_id: str) -> None:
     """Search one run in a step; a run that cannot be searched is noted, or stops the job with ``general.fail_fast``."""
     plan.check_step(step)
@@ -205,7 +199,7 @@ def search(plan: JobPlan, step: str, run_id: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # half-written, of a job that was killed
     config = host.deep_merge(
         plan.passes.config(step, outcome=outcome),
-        library_config(flat_library(plan, step)),
+        library_config(plan.layout.folder / read_receipt(plan.layout.library(step))["flat"]),
         {"quant_directory": str(folder.parent), "general": {"input_library_type": "flat"}},
     )
     searched = plan.passes.make_step(step, config, plan.layout.step(step) / "runs" / run_id)

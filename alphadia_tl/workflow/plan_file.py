@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +22,8 @@ from alphadia_tl.workflow.layout import Layout, run_ids
 
 logger = logging.getLogger(__name__)
 
-# What only the tuning, and what only the report looks at; everything else may change what the searches find.
-TUNING_SECTIONS = ("transfer_learning",)
-# Where results go and which files they are of is no setting.
-_NO_SETTINGS = ("raw_paths", "directory", "output_directory", "quant_directory")
-
-
-@dataclass(frozen=True)
-class WorkflowPlan:
-    """Runs and alphaDIA's steps of a workflow.
-
-    ``runs`` has the raw file by the name that jobs use; ``tuning_runs`` are the names of those that the first pass
-    searches.
-    """
-
-    runs: dict[str, str]
-    tuning_runs: list[str]
-    steps: list[str]
+# No settings of the searches: where results go, which files they are of, and what the tuning alone looks at.
+_NO_SETTINGS = ("raw_paths", "directory", "output_directory", "quant_directory", TrainingSettings.section)
 
 
 def _check(plugin: PluginSettings) -> None:
@@ -58,8 +42,8 @@ def _write_if_changed(path: Path, values: Any) -> None:
         write_text(path, text)
 
 
-def make_plan(config: Mapping[str, Any], output: Path, *, tune_again: bool = False) -> WorkflowPlan:
-    """Check a config, and write what the jobs of its workflow read.
+def make_plan(config: Mapping[str, Any], output: Path, *, tune_again: bool = False) -> dict[str, Any]:
+    """Check a config, and write what the jobs of its workflow read; return the plan.
 
     Where the output folder holds a workflow whose models are tuned, its choice of runs for tuning stays, unless
     ``tune_again``. Raises SettingsError if the config has impossible values, or asks for what the workflow cannot do.
@@ -76,26 +60,20 @@ def make_plan(config: Mapping[str, Any], output: Path, *, tune_again: bool = Fal
     effective = host.effective_config(plain, output)
     step_settings(effective, plain, plugin)  # what is impossible ends here
     known = [] if tune_again else _known_tuning_runs(runs, layout)
-    chosen = WorkflowPlan(runs, known or spread(list(runs), plugin.first_pass_runs), plan.steps)
     _write_if_changed(layout.config, whole)
-    tuning = {PluginSettings.section: plugin.to_mapping()}
-    for section in TUNING_SECTIONS:
-        tuning[section] = TrainingSettings.from_mapping(whole.get(section), ignore_unknown=True).to_mapping()
+    training = TrainingSettings.from_mapping(whole.get(TrainingSettings.section), ignore_unknown=True)
+    tuning = {settings.section: settings.to_mapping() for settings in (plugin, training)}
     _write_if_changed(layout.tuning_settings, tuning)
-    searching = {k: v for k, v in plain.items() if k not in (*TUNING_SECTIONS, *_NO_SETTINGS)}
-    _write_if_changed(layout.search_settings, searching)
-    general = effective["general"]
-    _write_if_changed(
-        layout.plan,
-        {
-            "runs": chosen.runs,
-            "tuning_runs": chosen.tuning_runs,
-            "steps": chosen.steps,
-            "threads": int(general["thread_count"]),
-            "use_gpu": bool(general["use_gpu"]),
-            "fasta_bytes": sum(bytes_of(path) for path in effective["fasta_paths"]),
-        },
-    )
+    _write_if_changed(layout.search_settings, {k: v for k, v in plain.items() if k not in _NO_SETTINGS})
+    chosen: dict[str, Any] = {
+        "runs": runs,
+        "tuning_runs": known or spread(list(runs), plugin.first_pass_runs),
+        "steps": plan.steps,
+        "threads": int(effective["general"]["thread_count"]),
+        "use_gpu": bool(effective["general"]["use_gpu"]),
+        "fasta_bytes": sum(bytes_of(path) for path in effective["fasta_paths"]),
+    }
+    _write_if_changed(layout.plan, chosen)
     return chosen
 
 

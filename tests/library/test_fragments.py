@@ -13,7 +13,6 @@ from alphadia_tl.library.fragments import (
     block_median,
     clean_intensity,
     find,
-    find_runs,
     interference_mask,
     observable,
 )
@@ -140,4 +139,4 @@ def test_block_median_equals_numpy(pairs):
 def test_values_are_found_where_they_are(values, among):
     expected = [among.index(v) if v in among else -1 for v in values]
     values, among = np.array(values, dtype=np.int64), np.array(among, dtype=np.int64)
-    assert find(values, among).tolist() == find_runs(values, among).tolist() == expected
+    assert find(values, among).tolist() == expected

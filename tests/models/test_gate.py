@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
@@ -135,11 +135,11 @@ def test_a_model_that_is_worse_on_peptides_that_nothing_has_seen_is_taken_back(f
     decision = gate.decide(result, confidence=0.95, generator=np.random.default_rng(0), unseen=unseen)
     assert decision.accepted is accepted
     assert told in decision.reason
-    assert "nan" not in f"{decision.reason} {decision.to_mapping()}".lower()
+    assert "nan" not in f"{decision.reason} {asdict(decision)}".lower()
     assert decision.lockbox["peptides"] == len(unseen.peptides)
     assert (decision.lockbox["before"] is None) == (len(unseen.peptides) < 10 or "could not" in told)
     assert (decision.interval, decision.before) == (_decide(result).interval, 1.0)  # the gate's stay beside
-    assert gate.Decision.from_mapping(decision.to_mapping()) == decision
+    assert gate.Decision(**asdict(decision)) == decision
 
 
 def test_the_same_seed_gives_the_same_interval():
@@ -148,7 +148,7 @@ def test_the_same_seed_gives_the_same_interval():
 
 
 def test_decisions_hold_plain_values_for_yaml():
-    values = _decide(Result(ERRORS, ERRORS * 0.5)).to_mapping()
+    values = asdict(_decide(Result(ERRORS, ERRORS * 0.5)))
     assert isinstance(values["interval"], list)
     assert all(isinstance(v, float) for v in values["interval"])
 

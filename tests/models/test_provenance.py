@@ -160,15 +160,6 @@ def test_files_that_are_not_the_bundles_own_are_refused(output, break_it, messag
         find_start_bundle(output).check_files(output / "new")
 
 
-@pytest.mark.parametrize("names", [["fold_1/rt"], ["rt", "fold_1/rt", "fold_2/rt", "fold_1/ms2", "fold_2/ms2"]])
-def test_a_bundle_of_several_models_per_property_says_which_version_made_it(output, names):
-    file = output / "transfer" / "alphadia_tl.yaml"
-    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"models": dict.fromkeys(names, "ab")}))
-    with pytest.raises(WeightsError, match=r"older version with alphadia_tl\.cross_fit above 1") as caught:
-        find_start_bundle(output).check_files(output / "new")
-    assert "Tune again" in caught.value.advice
-
-
 def test_a_bundle_is_not_overwritten_by_its_successor(output):
     with pytest.raises(WeightsError, match="would be overwritten"):
         find_start_bundle(output).check_files(output / "transfer")

@@ -40,4 +40,4 @@ def test_where_the_instruments_do_not_differ_nothing_is_lost(same_instruments):
     # Searches of one library with other random states differ: 2,512, 2,494 and 2,500 true precursors with the first
     # library, 2,463, 2,510 and 2,503 with the tuned one.
     assert second.true >= 0.95 * first.true
-    assert second.fdp <= first.fdp + 3 * noise_of_fdp(first.to_mapping()) + 0.005
+    assert second.fdp <= first.fdp + 3 * noise_of_fdp(vars(first)) + 0.005

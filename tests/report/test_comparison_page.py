@@ -7,7 +7,6 @@ from alphadia_tl.comparison.errors import NO_ESTIMATE
 from alphadia_tl.entrapment.database import Entrapment
 from alphadia_tl.host.search_tables import read_output
 from alphadia_tl.report.comparison_page import (
-    TextTable,
     comparison_tables,
     render_comparison,
     render_text,
@@ -91,8 +90,3 @@ def test_both_files_are_written(comparison, tmp_path):
     table, page = write_comparison(tmp_path / "out", c)
     pd.testing.assert_frame_equal(pd.read_csv(table, sep="\t"), c.table)
     assert page.read_text(encoding="utf-8").rstrip().endswith("</html>")
-
-
-def test_a_table_whose_rows_do_not_fit_is_refused():
-    with pytest.raises(ValueError, match="differ in length"):
-        TextTable("t", ("a", "b"), (("1",),), 1)

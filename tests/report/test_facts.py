@@ -10,12 +10,12 @@ import yaml
 from alphadia_tl.bundle import Bundle
 from alphadia_tl.errors import ResultsError
 from alphadia_tl.files import write_stats
-from alphadia_tl.models.gate import skipped
+from alphadia_tl.models.gate import Decision
 from alphadia_tl.report import facts as words
 from alphadia_tl.report.facts import find_bundle, read_facts
 from alphadia_tl.report.page import all_drawings, render_report, to_json, write_report
 from alphadia_tl.step.outcome import StepOutcome, finish, write_held_out
-from alphadia_tl.tasks.modifications import modification_table
+from alphadia_tl.tasks.held_out import modification_table
 
 from .conftest import made_history
 
@@ -45,7 +45,7 @@ def test_a_file_that_is_not_there_is_left_out(bundle, file):
 
 
 def test_a_run_in_which_every_model_was_skipped_has_a_report(tmp_path):
-    outcome = StepOutcome(Bundle(tmp_path / "transfer"), decisions=(skipped("rt", "4 peptides to train on"),))
+    outcome = StepOutcome(Bundle(tmp_path / "transfer"), decisions=(Decision("rt", False, "4 peptides to train on"),))
     write_stats(outcome.bundle.stats, made_history().iloc[:0])
     write_stats(outcome.bundle.modifications, modification_table({}))
     write_held_out({}, outcome.bundle)

@@ -12,7 +12,6 @@ from alphadia_tl.files import Manifest
 from alphadia_tl.models.gate import Decision
 from alphadia_tl.search.done import first_pass, forget, remove_damaged_runs, second_pass_config, the_only_search, tuning
 from alphadia_tl.settings import PluginSettings
-from alphadia_tl.speclib.regenerate import RegenerationSummary
 from alphadia_tl.step.outcome import StepOutcome
 from alphadia_tl.step.step_settings import step_settings
 
@@ -257,10 +256,10 @@ def tune(search):
         bundle = Bundle(search.folder)
         bundle.models.mkdir(exist_ok=True)
         (bundle.models / "rt.pth").write_text("weights")
-        summary = RegenerationSummary("a", "b", ("rt",), 5, 4, 3, 2, 0.5, {3: 1}, {"rt": float("nan")})
+        summary = {"accepted": ["rt"], "dropped_charge_states": {3: 1}, "correlation": {"rt": float("nan")}}
         outcome = StepOutcome(
             bundle,
-            (Decision("rt", True, "better", "error", False, 0.3, 0.2, (0.05, 0.15), {"train": 9}),),
+            (Decision("rt", True, "better", "error", False, 0.3, 0.2, [0.05, 0.15], {"train": 9}),),
             regeneration=summary,
             warnings=("few",),
             seconds={"tuning": 1.5},

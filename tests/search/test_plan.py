@@ -13,7 +13,6 @@ from alphadia_tl.bundle import Bundle
 from alphadia_tl.models.gate import Decision
 from alphadia_tl.search import passes
 from alphadia_tl.search.plan import TransferLearningPlan
-from alphadia_tl.speclib.regenerate import RegenerationSummary
 from alphadia_tl.step.outcome import StepOutcome
 
 
@@ -114,7 +113,7 @@ def test_mbr_keeps_its_own_search_settings(monkeypatch, tmp_path):
 def made_plan(folder, *, accepted=True, tolerance=0.07, own=None, command_line=None):
     """Return a plan, and the outcome of a transfer learning whose RT model was accepted or not."""
     plan = TransferLearningPlan(str(folder), {"alphadia_tl": {"enabled": True}, **(own or {})}, command_line)
-    summary = RegenerationSummary("speclib.tuned.hdf", "", ("rt",), 1, 1, 1, 1, None) if accepted else None
+    summary = {"accepted": ["rt"], "stays": []} if accepted else None
     decisions = (Decision("rt", accepted, "because"),)
     bundle = Bundle(folder / "transfer")
     return plan, StepOutcome(bundle, decisions=decisions, regeneration=summary, rt_tolerance=tolerance)

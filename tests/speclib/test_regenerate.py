@@ -54,9 +54,9 @@ def test_only_what_was_accepted_changes(library_path, predictor, accepted):
         changed.add("fragment_intensity")
     assert changed == set().union(*(CHANGED[m] for m in accepted))
     pd.testing.assert_frame_equal(before._fragment_mz_df, after._fragment_mz_df)
-    assert set(summary.accepted) == set(accepted)
-    assert set(summary.correlation) == set(accepted) - {"charge"}
-    assert all(0.5 < r <= 1 for r in summary.correlation.values())
+    assert set(summary["accepted"]) == set(accepted)
+    assert set(summary["correlation"]) == set(accepted) - {"charge"}
+    assert all(0.5 < r <= 1 for r in summary["correlation"].values())
 
 
 @pytest.mark.parametrize("chunk_rows", [1, 7, 10_000])
@@ -93,7 +93,7 @@ def test_of_a_library_that_was_searched_in_part_all_is_predicted(library_path, p
     output = library_path.with_name("whole.hdf")
     models = TunedModels(predictor, accepted, FRAG_TYPES)
     summary = regenerate(scouted[0], output, models, scouted[1])
-    assert all(0.5 < r <= 1 for r in summary.correlation.values())
+    assert all(0.5 < r <= 1 for r in summary["correlation"].values())
     _, expected = run(library_path, MadePredictor(), accepted)
     found, wanted = (lib._precursor_df.sort_values(PRECURSOR) for lib in (load(output), expected))
     columns = [*PRECURSOR, "rt_pred", "rt_norm_pred", "ccs_pred", "mobility_pred", "precursor_mz"]
@@ -133,7 +133,7 @@ def test_columns_that_the_search_would_prefer_are_dropped(tmp_path, predictor, l
     summary, after = run(tmp_path / "speclib.hdf", predictor, (model,))
     assert stale not in after._precursor_df.columns
     assert predicted in after._precursor_df.columns
-    assert summary.correlation[model] > 0.5
+    assert summary["correlation"][model] > 0.5
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
@@ -178,10 +178,10 @@ def test_charge_states_that_the_model_rules_out_leave_with_their_fragments(libra
     df = after._precursor_df
     n_peptides = before._precursor_df["sequence"].nunique()
     assert df["sequence"].nunique() == n_peptides
-    assert summary.dropped_charge_states[4] == n_peptides
-    assert 0 < summary.dropped_charge_states[3] < n_peptides
-    assert 2 not in summary.dropped_charge_states
-    assert summary.precursors_before - summary.precursors_after == sum(summary.dropped_charge_states.values())
+    assert summary["dropped_charge_states"][4] == n_peptides
+    assert 0 < summary["dropped_charge_states"][3] < n_peptides
+    assert 2 not in summary["dropped_charge_states"]
+    assert summary["precursors_before"] - summary["precursors_after"] == sum(summary["dropped_charge_states"].values())
     for column in ("precursor_idx", "elution_group_idx"):
         assert sorted(df[column]) == list(range(len(df)))
     assert len(after._fragment_intensity_df) == (df["nAA"] - 1).sum()
@@ -204,8 +204,8 @@ def test_charge_filter_alone_keeps_the_spectra_of_the_first_pass(library_path, p
 
 def test_without_a_cutoff_no_charge_state_leaves(library_path, predictor):
     summary, _ = run(library_path, predictor, ("charge",))
-    assert summary.precursors_after == summary.precursors_before
-    assert summary.dropped_charge_states == {}
+    assert summary["precursors_after"] == summary["precursors_before"]
+    assert summary["dropped_charge_states"] == {}
     assert "charge" not in predictor.rows_seen
 
 
@@ -234,7 +234,6 @@ def with_nan(values):
         ("rt", "predict_rt_array", np.ones_like, "equal 1"),
         ("rt", "predict_rt_array", shuffled, r"column 'rt_pred'.*at only"),
         ("rt", "predict_rt_array", lambda v: -v, "at only -"),
-        ("rt", "predict_rt_array", lambda v: v[:-1], "shape"),
         ("ccs", "predict_ccs_array", np.zeros_like, "zero"),
         ("ccs", "predict_ccs_array", shuffled, "at only"),
         ("charge", "predict_charge_probabilities", with_nan, "not finite"),
@@ -242,7 +241,6 @@ def with_nan(values):
         ("ms2", "predict_ms2_array", np.zeros_like, "zero"),
         ("ms2", "predict_ms2_array", np.ones_like, "equal|could not|at only"),
         ("ms2", "predict_ms2_array", shuffled, "at only"),
-        ("ms2", "predict_ms2_array", lambda v: v[:, :2], "shape"),
         ("ms2", "predict_ms2_array", lambda v: np.where(np.arange(len(v))[:, None] < 100, 0, v), "no predicted"),
     ],
 )
@@ -257,11 +255,6 @@ def test_library_of_another_layout_is_refused(tmp_path, predictor, library):
     library.save_hdf(str(tmp_path / "speclib.hdf"))
     with pytest.raises(LibraryError, match="fragment rows"):
         run(tmp_path / "speclib.hdf", predictor, ("rt",))
-
-
-def test_unknown_model_is_refused(library_path, predictor):
-    with pytest.raises(ValueError, match="retention"):
-        run(library_path, predictor, ("retention",))
 
 
 def test_columns_split_over_two_groups_are_read(tmp_path, predictor):
@@ -335,7 +328,7 @@ def test_channels_elute_together_in_both_passes(tmp_path, first_pass):
     passes = [searched_library(plan, "transfer").precursor_df]
     models = TunedModels(MadePredictor(), ("rt", "ccs", "ms2", "charge"), FRAG_TYPES, charge_cutoff=0.2)
     summary = regenerate(bundle.folder / "speclib.hdf", bundle.tuned_library, models)
-    assert summary.dropped_charge_states
+    assert summary["dropped_charge_states"]
     passes.append(searched_library(plan, "library", StepOutcome(bundle, regeneration=summary)).precursor_df)
     for df in passes:
         assert not df["precursor_idx"].duplicated().any()
@@ -399,7 +392,7 @@ def test_decoys_of_a_library_given_to_the_models_alone_are_left_out_and_told(tmp
     library.save_hdf(str(tmp_path / "speclib.hdf"))
     summary, after = run(tmp_path / "speclib.hdf", MadePredictor(), ("rt", "ms2"))
     assert (after._precursor_df["decoy"] == 0).all()
-    assert summary.precursors_before == len(after._precursor_df) == len(library._precursor_df) * 2 // 3
+    assert summary["precursors_before"] == len(after._precursor_df) == len(library._precursor_df) * 2 // 3
     assert "decoy, made anew" in caplog.text
     assert_spectra(after)
 
@@ -464,7 +457,7 @@ def test_fragments_that_the_model_does_not_know_stay_on_the_scale_of_the_predict
     relative = table.div(np.repeat(top, before._precursor_df["nAA"] - 1), axis=0)
     pd.testing.assert_frame_equal(after._fragment_intensity_df[table.columns], relative, rtol=1e-4, atol=1e-6)
     pd.testing.assert_frame_equal(after._fragment_mz_df[table.columns], before._fragment_mz_df)
-    assert summary.stays == [
+    assert summary["stays"] == [
         "the MS2 model did not learn the library's fragments c_z1, y_z3, y_H2O_z1: their intensities stay, on the "
         "scale of those predicted"
     ]
@@ -522,7 +515,7 @@ def test_a_ccs_model_is_judged_by_the_precursors_with_a_mobility(tmp_path, predi
     library._precursor_df.loc[unknown, "mobility_pred"] = missing
     library.save_hdf(str(tmp_path / "speclib.hdf"))
     summary, after = run(tmp_path / "speclib.hdf", predictor, ("ccs",))
-    assert summary.correlation["ccs"] > 0.95
+    assert summary["correlation"]["ccs"] > 0.95
     assert (after._precursor_df["mobility_pred"] > 0).all()
 
 

@@ -197,13 +197,11 @@ def test_run_facts_are_logged_warned_of_and_bound_the_observable_mz(settings, ac
     library = replace(_library(acquired_at_35), run_facts={f.run: f.to_mapping() for f in facts})
     with caplog.at_level("INFO"):
         found = read_acquisition(settings, library, ["a", "b"])
-    assert found.observable_mz == [(450.0, 900.0)]
+    assert found[0] == [(450.0, 900.0)]
     assert "Run a: instrument Astral, collision energy 25.0, 2 isolation windows" in caplog.text
-    assert found.warnings == (
-        "1 run(s) were acquired with collision energy 25.0 (a), but library_prediction.nce is 30.0",
-    )
-    assert found.provenance["run_facts"]["b"] == {"instrument": None, "nce": None, "precursor_mz": [450.0, 900.0]}
-    assert read_acquisition(settings, library, ["a", "b", "c"]).observable_mz == [settings.precursor_mz]
+    assert found[1] == ("1 run(s) were acquired with collision energy 25.0 (a), but library_prediction.nce is 30.0",)
+    assert found[2]["run_facts"]["b"] == {"instrument": None, "nce": None, "precursor_mz": [450.0, 900.0]}
+    assert read_acquisition(settings, library, ["a", "b", "c"])[0] == [settings.precursor_mz]
 
 
 def test_the_step_writes_the_gradient_and_passes_its_warnings_on(settings, tmp_path, acquired_at_35):

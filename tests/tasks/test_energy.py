@@ -7,7 +7,7 @@ from alphadia_tl.models.weights import new_network
 from alphadia_tl.settings import TrainingSettings
 from alphadia_tl.tasks import get_task
 from alphadia_tl.tasks.base import TaskData
-from alphadia_tl.tasks.energy import GRID, search_nce, with_nce
+from alphadia_tl.tasks.energy import GRID, SAMPLE_ROWS, search_nce, with_nce
 from alphadia_tl.tasks.ms2 import TOKENS
 from alphadia_tl.tasks.tuning import TuneSettings, split_rows, tune
 from tasks.made import fragments_like, make_peptides
@@ -29,7 +29,10 @@ def _better(*scores):
     return better_energy(0.95, np.random.default_rng(0))(*scores)
 
 
-def _search(network, fragments, nce=30.0, better=_better, seed=0, df=PEPTIDES, **kwargs):
+LUMOS = [(nce, "Lumos") for nce in GRID]
+
+
+def _search(network, fragments, nce=30.0, better=_better, seed=0, df=PEPTIDES, candidates=LUMOS):
     data = TaskData(df, fragments)
     return search_nce(
         get_task("ms2", nce=nce),
@@ -37,7 +40,7 @@ def _search(network, fragments, nce=30.0, better=_better, seed=0, df=PEPTIDES, *
         data,
         TuneSettings(SETTINGS, seed=seed, precision="fp32"),
         better=better,
-        **kwargs,
+        candidates=candidates,
     )
 
 
@@ -105,7 +108,8 @@ def test_no_held_out_peptide_is_looked_at(network):
 
 
 def test_the_sample_is_bounded(network):
-    assert _search(network, fragments_like(network, PEPTIDES), sample_rows=50).n_rows == 50
+    many = make_peptides(500, seed=8)
+    assert _search(network, fragments_like(network, many), df=many).n_rows == SAMPLE_ROWS
 
 
 def test_row_order_does_not_matter(network):

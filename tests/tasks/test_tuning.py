@@ -14,7 +14,7 @@ from alphadia_tl.tasks.base import TaskData
 from alphadia_tl.tasks.charge import ChargeTask
 from alphadia_tl.tasks.ms2 import Ms2Task
 from alphadia_tl.tasks.scalar import RtTask
-from alphadia_tl.tasks.tuning import WATCHED_ROWS, TuneSettings, fit_settings_of, most_epochs, tune
+from alphadia_tl.tasks.tuning import WATCHED_ROWS, TuneSettings, fit_settings_of, tune
 from alphadia_tl.training.epoch import Learner, infer
 from alphadia_tl.training.loop import fit
 from alphadia_tl.training.schedule import FitSettings
@@ -350,4 +350,5 @@ def test_warm_up_and_patience_of_the_user_reach_the_training():
 @pytest.mark.parametrize(("slower", "times"), [(0.5, 1), (1, 1), (2, 2), (30, 3)])
 def test_a_lower_rate_gets_more_epochs(slower, times):
     task = get_task("ms2")
-    assert most_epochs(task, TrainingSettings(max_lr=task.max_lr / slower)) == times * task.epochs
+    found = fit_settings_of(task, TrainingSettings(max_lr=task.max_lr / slower), 100)
+    assert found.epochs == times * task.epochs

@@ -30,8 +30,8 @@ def changed(config, section, **values):
 def test_the_plan_names_runs_steps_and_sizes(config, tmp_path):
     plan = make_plan(config, tmp_path / "out")
     written = yaml.safe_load(Layout(tmp_path / "out").plan.read_text())
-    assert list(plan.runs) == written["tuning_runs"] == ["run_1", "run_2", "run_3"]
-    assert plan.steps == ["transfer", "library"]
+    assert list(plan["runs"]) == written["tuning_runs"] == ["run_1", "run_2", "run_3"]
+    assert plan["steps"] == ["transfer", "library"]
     assert (written["threads"], written["use_gpu"]) == (3, False) or written["threads"] == 3
     assert written["fasta_bytes"] == (tmp_path / "proteome.fasta").stat().st_size
     assert yaml.safe_load(Layout(tmp_path / "out").config.read_text())["raw_paths"] == config["raw_paths"]
@@ -39,7 +39,7 @@ def test_the_plan_names_runs_steps_and_sizes(config, tmp_path):
 
 def test_mbr_is_a_step_of_its_own(config, tmp_path):
     plan = make_plan(changed(config, "general", mbr_step_enabled=True), tmp_path / "out")
-    assert plan.steps == ["transfer", "library", "mbr"]
+    assert plan["steps"] == ["transfer", "library", "mbr"]
 
 
 WRONG = {
@@ -99,7 +99,7 @@ def test_added_runs_are_tuned_on_only_where_that_is_wanted_or_nothing_was_tuned(
         layout.tuned.write_text("")
     more = {**config, "raw_paths": sorted(str(p) for p in (tmp_path / "raw").iterdir())}
     plan = make_plan(changed(more, "alphadia_tl", **plugin), layout.folder, tune_again=tune_again)
-    assert plan.tuning_runs == [f"run_{i}" for i in expected]
+    assert plan["tuning_runs"] == [f"run_{i}" for i in expected]
 
 
 def test_a_random_state_of_any_is_drawn_once(config, tmp_path):

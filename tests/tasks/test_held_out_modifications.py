@@ -5,13 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alphadia_tl.tasks.modifications import (
-    COLUMNS,
+from alphadia_tl.tasks.held_out import (
     MIN_PEPTIDES,
+    MODIFICATION_COLUMNS,
     count_peptides,
     modification_table,
     not_learnt,
-    split_names,
     training_counts,
 )
 
@@ -48,7 +47,7 @@ def test_the_metric_is_taken_over_the_test_rows_that_carry_the_modification():
     mods = ["X@K", "X@K;Y@A", "", "XX@K", "X@K"]
     tuned = result({"X@K": 80, "XX@K": 3}, mods, [1, 2, 50, 60, 9], [0, 1, 50, 60, 2], groups=["A", "B", "C", "D", "A"])
     table = modification_table({"rt": tuned})
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == MODIFICATION_COLUMNS
     row = table.set_index("modification").loc["X@K"]
     assert (row["before"], row["after"], row["test_peptides"], row["training_peptides"]) == (2, 1, 2, 80)
     assert row["learnt"]
@@ -89,8 +88,3 @@ def test_counts_per_model_are_plain_values():
     table = modification_table({"rt": result({"X@K": 70}, ["X@K"], [1], [1])})
     assert training_counts(table) == {"X@K": {"rt": 70}}
     assert type(training_counts(table)["X@K"]["rt"]) is int
-
-
-@pytest.mark.parametrize(("text", "names"), [("", []), ("A@B", ["A@B"]), ("A@B; C@D;", ["A@B", "C@D"])])
-def test_names_are_split(text, names):
-    assert split_names(text) == names

@@ -20,13 +20,13 @@ from alphadia_tl.models.gate import Decision
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.weights import new_network
 from alphadia_tl.settings import PluginSettings
-from alphadia_tl.speclib.regenerate import RegenerationSummary
-from alphadia_tl.step import rewrite_library as library_stage
+from alphadia_tl.step import step as library_stage
 from alphadia_tl.step.outcome import StepOutcome
-from alphadia_tl.step.rewrite_library import UNCHANGED, compare_with_library, rewrite_library
+from alphadia_tl.step.step import UNCHANGED, rewrite_library
 from alphadia_tl.step.step_settings import step_settings
+from alphadia_tl.step.tune_models import compare_with_library
 
-SUMMARY = RegenerationSummary("speclib.tuned.hdf", "", ("rt",), 1, 1, 1, 1, None)
+SUMMARY = {"accepted": ["rt"], "stays": []}
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from alphadia_tl.errors import DataError
-from alphadia_tl.speclib.charge import (
+from alphadia_tl.speclib.regenerate import (
     choose_charge_cutoff,
     kept_fraction,
     probability_of_own_charge,
@@ -41,12 +40,6 @@ def test_cutoff_is_the_largest_that_keeps_the_recall(probabilities, recall):
 )
 def test_cutoff_of_known_probabilities(values, recall, cutoff):
     assert choose_charge_cutoff(np.array(values), recall) == pytest.approx(cutoff)
-
-
-@pytest.mark.parametrize("values", [[], [0.1, np.nan], [[0.1]]])
-def test_unusable_probabilities_are_refused(values):
-    with pytest.raises(DataError, match="charge"):
-        choose_charge_cutoff(np.array(values, dtype=float), 0.9)
 
 
 def test_charges_beyond_the_model_cannot_be_ruled_out():

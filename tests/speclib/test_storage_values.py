@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from alphadia_tl.speclib.library_values import LibraryValues
+from alphadia_tl.speclib.storage import LibraryValues
 from speclib.conftest import FRAG_TYPES
 
 KEY = ["sequence", "mods", "mod_sites", "charge"]
