@@ -146,7 +146,9 @@ def _first_channels(df: pd.DataFrame) -> NDArray[np.intp]:
     if not {"channel", *group} <= set(df.columns):
         return rows.to_numpy()
     ordered = df.reset_index(drop=True).sort_values("channel", kind="stable")
-    return rows[ordered.index].groupby([ordered[c] for c in group]).transform("first").sort_index().to_numpy()
+    groups = ordered.groupby(group, sort=False)["channel"]
+    first = rows[ordered.index].groupby([ordered[c] for c in group], sort=False).transform("first")
+    return first.where(ordered["channel"] > groups.transform("min"), rows).sort_index().to_numpy(np.intp)
 
 
 def _apply_charge(job: _Job) -> None:
