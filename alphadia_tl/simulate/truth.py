@@ -101,12 +101,12 @@ def score_search(output: Path, truth_df: pd.DataFrame) -> Score:
     return score_precursors(pd.read_parquet(path), truth_df)
 
 
-def score_runs(output: Path, truth_df: pd.DataFrame) -> Score:
-    """Score the precursors of an output folder before the protein FDR; see :func:`score_precursors`.
+def score_runs(output: Path, truth_df: pd.DataFrame, run: str | None = None) -> Score:
+    """Score the precursors of an output folder, or of one run, before the protein FDR; see :func:`score_precursors`.
 
     With some sixty proteins one decoy protein decides whether a dozen proteins and their precursors are reported.
     """
-    return score_precursors(_precursors_of_runs(output).rename(columns=_RUN_COLUMNS), truth_df)
+    return score_precursors(_precursors_of_runs(output, run).rename(columns=_RUN_COLUMNS), truth_df)
 
 
 def score_classes(first: Path, second: Path, truth_df: pd.DataFrame) -> dict[str, Score]:
@@ -119,8 +119,8 @@ def score_classes(first: Path, second: Path, truth_df: pd.DataFrame) -> dict[str
     return {name: score_precursors(rows.rename(columns=_RUN_COLUMNS), truth_df) for name, rows in found.items()}
 
 
-def _precursors_of_runs(output: Path) -> pd.DataFrame:
-    tables = run_tables(output)
+def _precursors_of_runs(output: Path, run: str | None = None) -> pd.DataFrame:
+    tables = {name: path for name, path in run_tables(output).items() if run in (None, name)}
     if not tables:
         raise DataError(f"No tables of runs in '{output / 'quant'}'.", "Did the search end without an error?")
     found = read_tables(tables, [*_RUN_COLUMNS, "decoy"])

@@ -173,8 +173,8 @@ oxidised. Peaks of co-eluting peptides that the analyser cannot tell apart are o
 - *diaPASEF of TimSim*: a run with ion mobility, rendered by TimSim with its own predictors and noise of real frames; 10
   minutes, 2,000 peptides and as many that are absent; Python engine. Base models of measured data.
 - *run of Synthedia*: 20 minutes, rendered by Synthedia from spectra and times of RPE1 cells, then made harder: an ion
-  is counted for two million units of intensity, and there are 300 peaks of noise in a spectrum. 4,428 peptides and three
-  times as many that are absent. Base models of measured data.
+  is counted for two million units of intensity, and there are 300 peaks of noise in a spectrum. 4,428 peptides and
+  three times as many that are absent. Base models of measured data.
 
 Elsewhere the base models are PeptDeep's networks, trained on `teacher/prosit_ecoli` (`tests/regression/base.py`): a
 median spectral angle of 0.92 to their teacher on held-out peptides. "Base spectral angle" is that to what is rendered.

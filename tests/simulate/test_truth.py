@@ -110,6 +110,7 @@ def test_precursors_of_runs_are_counted_before_the_protein_fdr(tmp_path):
     write_runs(tmp_path, a=[TRUE], b=[TRUE])
     assert score_runs(tmp_path, TRUTH).true == 2
     assert score_runs(tmp_path, TRUTH).reported == 2
+    assert score_runs(tmp_path, TRUTH, "a").reported == 1
     with pytest.raises(DataError, match="No tables of runs"):
         score_runs(tmp_path / "absent", TRUTH)
 
