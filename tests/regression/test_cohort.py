@@ -1,3 +1,5 @@
+import itertools
+
 import pandas as pd
 
 from alphadia_tl.simulate.experiment import SMALL
@@ -8,7 +10,7 @@ def test_fractions_cover_the_mass_range_once():
     windows = [run.acquisition.window_mz for run in fractions(6).values()]
     assert windows[0][0] == SMALL.acquisition.window_mz[0]
     assert windows[-1][1] == SMALL.acquisition.window_mz[1]
-    assert all(a[1] == b[0] for a, b in zip(windows[:-1], windows[1:], strict=True))
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(windows))
 
 
 def test_the_truth_of_a_run_has_its_times_and_what_it_can_see(tmp_path):
