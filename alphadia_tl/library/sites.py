@@ -85,7 +85,8 @@ def read_candidates(folder: Path) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     file = open_table(path, folder.name, CANDIDATE_COLUMNS, "Search this run again.")
-    return pd.concat([*batches(file, CANDIDATE_COLUMNS, path, folder.name)], ignore_index=True)
+    noted = [*batches(file, CANDIDATE_COLUMNS, path, folder.name)]  # none of a table without rows
+    return pd.concat(noted, ignore_index=True) if noted else None
 
 
 def without_ambiguous(found_df: pd.DataFrame, folder: Path) -> pd.DataFrame:

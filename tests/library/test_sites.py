@@ -126,3 +126,11 @@ def test_a_table_that_cannot_be_read_is_named(search, content):
     path.write_bytes(content)
     with pytest.raises(QuantificationError, match=r"isomers.parquet"):
         read_sites(search, 0.01)
+
+
+def test_a_run_in_which_no_precursor_with_isomers_was_found_is_read(search):
+    path = search / "quant" / "a" / "isomers.parquet"
+    pd.read_parquet(path).iloc[:0].to_parquet(path)
+    assert read_sites(search, 0.01) is None
+    found = rows((2, 5, 100))
+    assert without_ambiguous(found, search / "quant" / "a") is found
