@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from e2e.support import call
 from stand_in import install_alphadia
 
 from alphadia_tl import cli, host
@@ -40,10 +42,8 @@ def test_a_faulty_config_of_a_search_is_one_line_with_a_code(tmp_path, capfd, na
     ("name", "command"), [("latin1", ["finetune", "--quant-dir", "none"]), ("text for a section", [])]
 )
 def test_a_faulty_config_is_one_line_of_the_log_of_a_command_that_logs(tmp_path, name, command):
-    words = [sys.executable, "-m", "alphadia_tl.cli", *command, *write(tmp_path, name)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 1, done.stderr
-    told = done.stdout + done.stderr
+    code, told = call("alphadia-tl", [*command, *write(tmp_path, name)], Path.home())
+    assert code == 1, told
     assert "TL_CONFIG" in told
     assert FAULTS[name][1] in told
     assert "Traceback" not in told
@@ -55,7 +55,6 @@ def test_a_config_dict_that_is_no_json_is_named(tmp_path, capfd):
 
 
 def test_version_needs_no_heavy_import():
-    import subprocess
 
     code = (
         "import sys, alphadia_tl.cli as c; c.main(['--version']); "

@@ -69,6 +69,7 @@ FEW = {
 }
 
 
+@pytest.mark.regression
 @needs_shared
 def test_a_real_file_with_hardly_any_precursor_ends_well_with_the_pretrained_models(search, generic_home):
     result = search(FEW, ON, {"alphadia_tl": {"scout": "all"}}, home=generic_home, name="few")

@@ -6,11 +6,13 @@ import logging
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import pytest
 import yaml
 from alphadia.constants.keys import ConfigKeys
+from e2e.support import call
 from made_inputs import searchable
 from made_mzml import in_seconds, without, write_cycles
 
@@ -378,21 +380,24 @@ def test_the_command_line_counts_with_the_config(tmp_path, caplog):
 
 REGISTERED = "from alphadia_tl import startup; startup.sys.orig_argv = ['python', 'alphadia']; startup.begin(); "
 COMMANDS = {
-    "alphadia-tl": ["-m", "alphadia_tl.cli"],
+    "alphadia-tl": [],
     "alphadia, registered": ["-c", f"import sys; {REGISTERED}import alphadia.cli; sys.exit(alphadia.cli.run())"],
-    "compare": ["-m", "alphadia_tl.cli", "compare"],
-    "workflow": ["-m", "alphadia_tl.cli", "workflow"],
-    "job": ["-m", "alphadia_tl.cli", "job", "prepare", "--step", "transfer"],
+    "compare": ["compare"],
+    "workflow": ["workflow"],
+    "job": ["job", "prepare", "--step", "transfer"],
 }
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_tells_all_before_it_begins_with_exit_code_1(tmp_path, command):
     (tmp_path / "c.yaml").write_text("raw_paths: [/a/x.raw, /b/x.raw]\nalphadia_tl: {enabled: true}\nsearch: null\n")
-    words = [sys.executable, *COMMANDS[command], "--config", str(tmp_path / "c.yaml"), "-o", str(tmp_path / "out")]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    told = done.stdout + done.stderr
-    assert done.returncode == 1, told
+    words = [*COMMANDS[command], "--config", str(tmp_path / "c.yaml"), "-o", str(tmp_path / "out")]
+    if command == "alphadia, registered":
+        done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+        code, told = done.returncode, done.stdout + done.stderr
+    else:
+        code, told = call("alphadia-tl", words, Path.home())
+    assert code == 1, told
     assert "Traceback" not in told
     assert len(re.findall("TL_CONFIG:? 5 things are wrong", told)) == 1, told
     assert "Two raw files are named 'x'" in told
@@ -400,15 +405,14 @@ def test_every_command_tells_all_before_it_begins_with_exit_code_1(tmp_path, com
     assert not list(tmp_path.rglob("speclib*"))
 
 
-def test_runs_of_one_name_are_not_tuned_on(tmp_path, capfd):
+def test_runs_of_one_name_are_not_tuned_on(tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder / "run").mkdir(parents=True)
         (tmp_path / folder / "run" / "psm.parquet").touch()
     quant = [word for folder in "ab" for word in ("--quant-dir", str(tmp_path / folder))]
-    words = [sys.executable, "-m", "alphadia_tl.cli", "finetune", *quant, "-o", str(tmp_path / "out")]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "Two raw files are named 'run'" in done.stdout + done.stderr
+    code, told = call("alphadia-tl", ["finetune", *quant, "-o", tmp_path / "out"], Path.home())
+    assert code == 1
+    assert "Two raw files are named 'run'" in told
 
 
 def test_the_entrapment_command_checks_the_digest_of_its_config(tmp_path, capsys):
