@@ -26,8 +26,8 @@ from alphadia_tl.simulate.sample import FRAGMENT_TYPES
 from alphadia_tl.simulate.truth import Score, score_runs
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "cohorts.md"
-NOTE = """One search of each, random state 1. The run `other` is of the instrument that the base models were trained on: models
-tuned to it and two runs of another one are worse for it."""
+NOTE = """One search of each, random state 1. The run `other` is of the instrument that the base models were trained on:
+models tuned to it and two runs of another one are worse for it."""
 ON = {"alphadia_tl": {"enabled": True}}
 
 
