@@ -169,3 +169,27 @@ def decide(
         n_peptides=dict(result.n_peptides),
         lockbox=lockbox,
     )
+
+
+def runs_made_worse(result: TuneResult, *, confidence: float, generator: np.random.Generator) -> dict[str, str]:
+    """Return the runs whose held-out peptides a tuned model surely predicts worse than the pretrained one did.
+
+    Each has a line that says so. One run alone is what the gate judges; runs that say less than ``MIN_PEPTIDES``
+    peptides are passed over. The confidence holds for all runs together.
+    """
+    rows = result.held_out.rows.dropna(subset=["raw_name", "score_before", "score_after"])
+    runs = {str(run): table for run, table in rows.groupby("raw_name") if table["sequence"].nunique() >= MIN_PEPTIDES}
+    headline, told = result.headline, {}
+    each = 1 - (1 - confidence) / max(len(runs), 1)
+    for run, table in runs.items() if rows["raw_name"].nunique() > 1 else ():
+        before, after = (table[column].to_numpy(float) for column in ("score_before", "score_after"))
+        peptides = table["sequence"].to_numpy(object)
+        _, high = improvement_interval(before, after, peptides, headline, confidence=each, generator=generator)
+        if high < 0:
+            average = np.median if headline.use_median else np.mean
+            change = f"{headline.name} {average(before):.4f} -> {average(after):.4f}"
+            told[run] = (
+                f"{result.name.upper()}: the tuned model is worse than the pretrained one for run {run} ({change} on "
+                f"{table['sequence'].nunique()} held-out peptides): it differs from the others; search it by itself"
+            )
+    return told

@@ -30,7 +30,7 @@ def usable_processors() -> int:
 
 DEFAULT_SEED = 0
 # Streams of random numbers. What draws from one does not change what another gives.
-STREAMS = {"selection": 1, "gate": 2, "collision energy": 3, "gradient": 4, "given library": 6, "lockbox": 7}
+STREAMS = {"selection": 1, "gate": 2, "collision energy": 3, "gradient": 4, "given library": 6, "lockbox": 7, "runs": 8}
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,10 @@ def tune_models(
                 histories.append(found)
         decisions.append(_decide(settings, manager, name, number, reason, unseen))
     accepted = tuple(d.model for d in decisions if d.accepted)
+    confidence, generator = settings.plugin.gate_confidence, settings.generator("runs")
+    for name in accepted:
+        worse = gate.runs_made_worse(manager.results[name], confidence=confidence, generator=generator)
+        warnings = (*warnings, *worse.values())
     training = {
         name: {"stop_reason": str(result.stop_reason), **{fact: getattr(result, fact) for fact in TRAINING_FACTS}}
         for name in reasons

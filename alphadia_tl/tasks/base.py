@@ -60,7 +60,7 @@ class TaskData:
 class Prepared:
     """Encoded rows with targets, and the stripped sequence and the modifications of each row (n,).
 
-    ``precursors`` says the same with ``mod_sites`` and ``charge``, missing where the table has none.
+    ``precursors`` says the same with ``mod_sites``, ``charge`` and the run, missing where the table has none.
     """
 
     examples: Examples
@@ -72,7 +72,7 @@ class Prepared:
     def of(cls, examples: Examples, df: pd.DataFrame) -> Prepared:
         """Join encoded rows with the columns ``sequence`` and ``mods`` of the table that they were made from."""
         sequences, mods = (df[c].fillna("").to_numpy(dtype=object) for c in ("sequence", "mods"))
-        precursors = df.reindex(columns=PRECURSOR).reset_index(drop=True)
+        precursors = df.reindex(columns=[*PRECURSOR, "raw_name"]).reset_index(drop=True)
         return cls(examples, sequences, mods, precursors)
 
 

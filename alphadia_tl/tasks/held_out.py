@@ -23,7 +23,7 @@ KINDS = ("typical", "best gained", "worst")
 SPECTRA_PER_KIND = 2
 PEPTIDE_COLUMNS = ("sequence", "mods", "charge")
 SCORE_COLUMNS = ("score_before", "score_after")
-ROW_COLUMNS = ("model", *PEPTIDE_COLUMNS, "observed", "before", "after", *SCORE_COLUMNS)
+ROW_COLUMNS = ("model", *PEPTIDE_COLUMNS, "raw_name", "observed", "before", "after", *SCORE_COLUMNS)
 SPECTRUM_COLUMNS = (
     "kind", "spectrum", *PEPTIDE_COLUMNS, *SCORE_COLUMNS, "ion", "mz", "observed", "before", "after",
 )  # fmt: skip
@@ -34,12 +34,12 @@ class HeldOut:
     """What became of the held-out rows of one model.
 
     ``rows`` has one row per held-out row, in the order of the scores; for the charge model one per peptidoform and
-    charge state that could have been observed. Charge is missing where the model knows none. ``observed``, ``before``
-    and ``after`` are ``rt_norm`` for RT (predictions after the calibration that the headline uses), Å² for CCS, 1 or 0
-    and its probability for charge, missing for MS2. ``score_before`` and ``score_after``, contributions to the
-    headline, are missing for the charge model, whose scores are not those of single states. ``spectra``, MS2 only, has
-    the trusted fragments of a few spectra, numbered within their kind: scores are spectral angles, intensities relative
-    to the highest trusted fragment.
+    charge state that could have been observed. Charge and run are missing where they are not known. ``observed``,
+    ``before`` and ``after`` are ``rt_norm`` for RT (predictions after the calibration that the headline uses), Å² for
+    CCS, 1 or 0 and its probability for charge, missing for MS2. ``score_before`` and ``score_after``, contributions to
+    the headline, are missing for the charge model, whose scores are not those of single states. ``spectra``, MS2 only,
+    has the trusted fragments of a few spectra, numbered within their kind: scores are spectral angles, intensities
+    relative to the highest trusted fragment.
     """
 
     rows: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(ROW_COLUMNS)))
@@ -67,7 +67,7 @@ def held_out_rows(
 ) -> HeldOut:
     """Put predictions of the pretrained and the tuned model beside the measurements of the same n held-out rows.
 
-    ``precursors`` has the rows of ``examples`` in their order: sequence, mods, mod_sites, charge.
+    ``precursors`` has the rows of ``examples`` in their order: sequence, mods, mod_sites, charge, raw_name.
     """
     rows = precursors.reset_index(drop=True)
     if isinstance(task, Ms2Task):

@@ -2,10 +2,11 @@ from dataclasses import asdict, dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from alphadia_tl.models import gate
-from alphadia_tl.tasks.held_out import PairedScores
+from alphadia_tl.tasks.held_out import HeldOut, PairedScores
 
 
 @dataclass
@@ -160,3 +161,29 @@ def test_noise_is_not_better_than_chance():
     told = [better(before, before + rng.normal(0, 0.05, 400), peptides, 5) for _ in range(20)]
     assert not any(told)
     assert better(before, before + rng.normal(0.03, 0.05, 400), peptides, 5)
+
+
+RUNS = [
+    ("all runs gain", [0.5, 0.5], []),
+    ("one is worse", [0.5, 1.5], ["run1"]),
+    ("one is worse, of three", [0.5, 0.6, 1.5], ["run2"]),
+    ("the same", [1.0, 1.0], []),
+    ("one run alone is the gate's", [1.5], []),
+]
+
+
+@pytest.mark.parametrize(("factors", "worse"), [c[1:] for c in RUNS], ids=[c[0] for c in RUNS])
+def test_runs_that_a_tuned_model_predicts_worse_are_named(factors, worse):
+    parts = [
+        pd.DataFrame({"sequence": np.arange(400), "raw_name": f"run{i}", "score_before": ERRORS})
+        for i in range(len(factors))
+    ]
+    rows = pd.concat([part.assign(score_after=ERRORS * f) for part, f in zip(parts, factors, strict=True)])
+    few = parts[0].head(5).assign(raw_name="few", score_after=9.0)
+    result = SimpleNamespace(name="rt", headline=Result(ERRORS, ERRORS).headline, held_out=HeldOut(rows))
+    if len(factors) > 1:
+        result.held_out = HeldOut(pd.concat([rows, few]))
+    result.headline.use_median = True
+    told = gate.runs_made_worse(result, confidence=0.95, generator=np.random.default_rng(0))
+    assert list(told) == worse
+    assert all(f"for run {run} (error" in line and "400 held-out peptides" in line for run, line in told.items())
