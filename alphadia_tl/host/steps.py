@@ -308,16 +308,57 @@ def digest(step: Any, folder: Path, part: Part | None = None) -> Any:
 
     It is left in a folder, or found there; ``part`` as in `digested_once`.
     """
+    with digested_once(folder, part):
+        return _digested(step.config, step.fasta_path_list)
+
+
+def digest_fasta(config: Mapping[str, Any], fasta_paths: Iterable[str | Path]) -> pd.DataFrame:
+    """Return the precursors of FASTA files as a search of them would make them; the config is an effective one."""
+    df: pd.DataFrame = _digested(config, [str(path) for path in fasta_paths])._precursor_df.reset_index(drop=True)
+    return df
+
+
+def _digested(config: Mapping[str, Any], fasta_paths: list[str]) -> Any:
     import alphadia.search_step
+
+    names = ("enzyme", "max_var_mod_num", "missed_cleavages", "precursor_len", "precursor_charge", "precursor_mz")
+    values = {name: config["library_prediction"][name] for name in names}
+    return alphadia.search_step.FastaDigest(**values, **_modifications(config))(fasta_paths)
+
+
+def _modifications(config: Mapping[str, Any]) -> dict[str, list[str]]:
     from alphadia.workflow.config import MODIFICATIONS_DELIM
 
-    config = step.config["library_prediction"]
-    names = ("enzyme", "max_var_mod_num", "missed_cleavages", "precursor_len", "precursor_charge", "precursor_mz")
     kinds = ("fixed_modifications", "variable_modifications")
-    modifications = {kind: [m for m in config[kind].split(MODIFICATIONS_DELIM) if m] for kind in kinds}
-    with digested_once(folder, part):
-        digested = alphadia.search_step.FastaDigest(**{name: config[name] for name in names}, **modifications)
-        return digested(step.fasta_path_list)
+    return {kind: [m for m in config["library_prediction"][kind].split(MODIFICATIONS_DELIM) if m] for kind in kinds}
+
+
+def precursors_of_peptides(config: Mapping[str, Any], peptides_df: pd.DataFrame) -> pd.DataFrame:
+    """Return the precursors of peptides, as a digest would modify and charge them; the config is an effective one.
+
+    ``peptides_df`` has the column ``sequence``. Where it has ``mods`` and ``mod_sites``, these alone are taken, and
+    where it has ``charge``, that alone; its other columns stay.
+    """
+    from alphabase.protein.fasta import SpecLibFasta
+
+    wanted, modifications = config["library_prediction"], _modifications(config)
+    library = SpecLibFasta(
+        [],
+        decoy=None,
+        var_mods=modifications["variable_modifications"],
+        fix_mods=modifications["fixed_modifications"],
+        max_var_mod_num=wanted["max_var_mod_num"],
+        precursor_charge_min=wanted["precursor_charge"][0],
+        precursor_charge_max=wanted["precursor_charge"][1],
+    )
+    library._precursor_df = peptides_df.assign(nAA=peptides_df["sequence"].str.len().astype("int32"))
+    if "mods" not in peptides_df:
+        library._precursor_df = library._precursor_df.assign(is_prot_nterm=False, is_prot_cterm=False)
+        library.add_modifications()
+    if "charge" not in peptides_df:
+        library.add_charge()
+    df: pd.DataFrame = library._precursor_df.reset_index(drop=True)
+    return df
 
 
 def decoy_sequences(sequences: Iterable[str], decoy_type: str) -> set[str]:

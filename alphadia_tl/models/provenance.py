@@ -40,10 +40,34 @@ def describe_training(
         "fragment_types": list(fragment_types),
         "modifications": {name: dict(counts) for name, counts in modifications.items() if any(counts.values())},
         "gradient_minutes": gradient_minutes(precursor_df["rt_observed"], precursor_df["raw_name"]),
+        "lengths": _range(precursor_df["sequence"].str.len()),
+        "charges": _range(precursor_df["charge"]),
         "nce": nce,
         "instrument": instrument,
         "runs": sorted(str(run) for run in precursor_df["raw_name"].unique()),
     }
+
+
+def _range(values: pd.Series) -> list[int]:
+    return [int(values.min()), int(values.max())] if len(values) else []
+
+
+def beyond_training(record: Mapping[str, Any], precursor_df: pd.DataFrame) -> list[str]:
+    """Tell, a line each, which precursors are longer, shorter or charged otherwise than any that models were tuned on.
+
+    ``record`` is that of a bundle; one that says nothing of it tells nothing.
+    """
+    trained, lines = record.get("trained_on") or {}, []
+    told = {"lengths": ("residues", precursor_df["sequence"].str.len()), "charges": ("charges", precursor_df["charge"])}
+    for key, (unit, values) in told.items():
+        if limits := trained.get(key):
+            outside = ~values.between(*limits)
+            if outside.any():
+                lines.append(
+                    f"{outside.sum():,} of {len(values):,} precursors have {unit} from {values.min()} to "
+                    f"{values.max()}, but the models were tuned on {limits[0]} to {limits[1]}"
+                )
+    return lines
 
 
 def differences(

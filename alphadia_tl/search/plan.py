@@ -6,27 +6,22 @@ import copy
 import logging
 import time
 from contextlib import ExitStack, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from alphadia_tl import host
-from alphadia_tl.bundle import Bundle, versions
+from alphadia_tl.bundle import Bundle
 from alphadia_tl.errors import HostError, TransferLearningError
-from alphadia_tl.files import absolute_path, write_yaml
+from alphadia_tl.files import absolute_path
 from alphadia_tl.host.plan import HostPlan
 from alphadia_tl.host.search_output import retention_times
-from alphadia_tl.models import provenance
 from alphadia_tl.search.done import forget, the_only_search
 from alphadia_tl.search.inputs import check_search, is_enabled
 from alphadia_tl.search.passes import Passes
 from alphadia_tl.search.raw_files import engine_config
+from alphadia_tl.search.ready_models import ReadyModels
 from alphadia_tl.settings import PluginSettings
-from alphadia_tl.step.outcome import StepOutcome, starting_point
-from alphadia_tl.step.step import first_predictor, preflight
-from alphadia_tl.step.step_settings import StepSettings
+from alphadia_tl.step.outcome import StepOutcome
 
 logger = logging.getLogger(__name__)
 
@@ -153,78 +148,5 @@ class TransferLearningPlan(HostPlan):
         step = passes.make_step(host.LIBRARY_STEP, passes.config(host.LIBRARY_STEP, extra_config))
         models = ReadyModels(passes.settings(step.config), passes.final_folder)
         self.note_failures(host.run_search(step, models.predictor))
-        models.finish(retention_times(passes.final_folder))
+        models.finish(retention_times(passes.final_folder), Bundle(passes.final_folder).provenance)
         self._done = True
-
-
-class ReadyModels:
-    """Models that are used as they are: checked before the search, recorded after it.
-
-    ``predictor`` predicts the library; None leaves it to alphaDIA. ``warnings`` tell in what the search differs from
-    what the models were trained for. Raises WeightsError or OutputError as :func:`alphadia_tl.step.step.preflight`.
-    """
-
-    def __init__(self, settings: StepSettings, output_folder: Path) -> None:
-        manager = preflight(settings, output_folder)
-        self.predictor = first_predictor(manager)
-        self._started = starting_point(settings, manager)
-        self._provenance = Bundle(output_folder).provenance
-        start = provenance.find_start_bundle(settings.model_path)
-        self._record: dict[str, Any] = dict(start.record) if start else {}
-        self.warnings = list(manager.stand_ins)
-        self._settings = settings = self._with_the_models_energy(settings)
-        self._warn(
-            provenance.differences(
-                self._record,
-                fragment_types=settings.predicted_frag_types,
-                modifications=settings.searched_modifications,
-                nce=settings.nce,
-                instrument=settings.instrument,
-            )
-        )
-
-    def _with_the_models_energy(self, settings: StepSettings) -> StepSettings:
-        """Predict with the collision energy that the MS2 model was tuned with, unless the user chose another."""
-        wanted, why = settings.plugin.nce, "alphadia_tl.nce"
-        tuned = provenance.tuned_nce(self._record) is not None
-        if self.predictor is not None and self.predictor.auto_instrument and tuned:
-            self.predictor.instrument = str(self._record["trained_on"]["instrument"])
-            settings = replace(settings, instrument=self.predictor.instrument)
-        if wanted == "auto":
-            wanted, why = provenance.tuned_nce(self._record), "with which the MS2 model was tuned"
-        if self.predictor is None or wanted in (None, settings.nce):
-            return settings
-        nce = float(wanted)
-        logger.info(f"NCE {nce:.1f} ({why}) instead of {settings.nce:.1f}.")
-        self.predictor.nce = nce
-        return replace(settings, nce=nce)
-
-    def _warn(self, lines: list[str]) -> None:
-        self.warnings += lines
-        for line in lines:
-            logger.warning(line)
-
-    def finish(self, retention_df: pd.DataFrame | None) -> None:
-        """Compare the gradient, and write what was used.
-
-        ``retention_df`` has the columns ``run`` and ``seconds`` of the identified precursors; None where there is no
-        table.
-        """
-        minutes = None
-        if retention_df is not None:
-            minutes = provenance.gradient_minutes(retention_df["seconds"], retention_df["run"])
-        self._warn(provenance.gradient_difference(self._record, minutes))
-        settings = self._settings
-        record = {
-            "versions": versions(),
-            **self._started,
-            "nce": settings.nce,
-            "instrument": settings.instrument,
-            "fragment_types": list(settings.predicted_frag_types),
-            "modifications": list(settings.searched_modifications),
-            "gradient_minutes": minutes,
-            "alphadia_tl": settings.plugin.to_mapping(),
-            "warnings": self.warnings,
-        }
-        write_yaml(self._provenance, record)
-        logger.info(f"The models were used as they are; what they are is in {self._provenance}")

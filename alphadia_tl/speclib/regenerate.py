@@ -54,6 +54,7 @@ class _Job:
 
     library: SpecLibBase
     models: TunedModels
+    is_new: bool = False
     notes: dict[str, Any] = field(default_factory=dict)
     correlation: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -189,6 +190,8 @@ def _apply_ccs(job: _Job) -> None:
 
 def _judge(job: _Job, model: str, values: FloatArray, replaced: pd.Series | None, name: str) -> None:
     predict.check_values(values, model)
+    if job.is_new:
+        return
     if replaced is None:
         logger.warning("The library holds nothing to compare the tuned %s predictions with.", model)
         return
@@ -207,8 +210,9 @@ def _apply_ms2(job: _Job) -> None:
     if ((first := _first_channels(job.df)) != np.arange(len(first))).any():
         start, stop = (job.df[f"frag_{end}_idx"].to_numpy(np.int64)[first] for end in ("start", "stop"))
         values = values[block_rows(start, stop)]
-    job.correlation["ms2"] = predict.median_correlation(correlations)
-    predict.check_correlation("ms2", job.correlation["ms2"], len(job.df), "fragment intensities")
+    if not job.is_new:
+        job.correlation["ms2"] = predict.median_correlation(correlations)
+        predict.check_correlation("ms2", job.correlation["ms2"], len(job.df), "fragment intensities")
     job.notes["precursors_without_fragments"] = n_empty
     if n_empty:
         logger.warning("%d precursors have no predicted fragment and cannot be found.", n_empty)
@@ -275,7 +279,20 @@ def regenerate(
     begin = time.perf_counter()
     job = _load(library_path, models, digest)
     job.seconds["load"] = time.perf_counter() - begin
-    before = _counts(job.library)
+    return {"library_path": str(library_path), **_predict(job, output_path)}
+
+
+def predict_new(precursor_df: pd.DataFrame, output_path: Path, models: TunedModels) -> dict[str, Any]:
+    """Write a library of precursors of which nothing has been predicted, with what ``accepted`` models predict.
+
+    Returns what `regenerate` does, without ``library_path``; errors as there. Rows that no search can use are left out.
+    """
+    library = storage.unpredicted_library(storage.sound_precursors(precursor_df), models.charged_frag_types)
+    return _predict(_Job(library, models, is_new=True), output_path)
+
+
+def _predict(job: _Job, output_path: Path) -> dict[str, Any]:
+    before, models = _counts(job.library), job.models
     stages = [name for name in _APPLY if name in models.accepted]
     for name in stages:
         with job.timed(name), _blamed(name):
@@ -284,7 +301,6 @@ def regenerate(
         storage.save_library(job.library, output_path)
     after = _counts(job.library)
     return {
-        "library_path": str(library_path),
         "output_path": str(output_path),
         "accepted": [name for name in MODEL_NAMES if name in models.accepted],
         "dropped_charge_states": {},

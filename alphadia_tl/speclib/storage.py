@@ -92,6 +92,33 @@ def load_library(path: Path) -> SpecLibBase:
     return library
 
 
+def sound_precursors(precursor_df: pd.DataFrame) -> pd.DataFrame:
+    """Return the precursors that a library can be predicted for, each once, with ``precursor_mz``.
+
+    Others are told in the log; LibraryError where none remains. Decoys are left out: a search makes its own.
+    """
+    library = SpecLibBase()
+    library._precursor_df = df = _with_types(precursor_df)
+    fault = _impossible(df)
+    fault[~within(df["charge"], 1, np.inf)] = "charge that is no whole number above 0"
+    fault[df.duplicated(PRECURSOR).to_numpy() & (fault == "")] = "a precursor that is there already"
+    _leave_out(library, fault)
+    leave_out_decoys(library)
+    df = library._precursor_df.astype({"charge": np.int64})
+    return update_precursor_mz(df.assign(nAA=df["sequence"].str.len().astype(np.int32)))  # type: ignore[no-any-return]
+
+
+def unpredicted_library(precursor_df: pd.DataFrame, charged_frag_types: Sequence[str]) -> SpecLibBase:
+    """Return a dense library of precursors: m/z of fragments, intensities of 0, no retention time and no mobility."""
+    library = SpecLibBase()
+    library.charged_frag_types = list(charged_frag_types)
+    library._precursor_df = with_blocks(precursor_df.sort_values("nAA", kind="stable", ignore_index=True))
+    mz = create_fragment_mz_dataframe(library._precursor_df.copy(), library.charged_frag_types)
+    library._fragment_mz_df = mz
+    library._fragment_intensity_df = pd.DataFrame(np.zeros(mz.shape, dtype=np.float32), columns=mz.columns)
+    return library
+
+
 def whole_library(scouted: Path, digest: Path) -> SpecLibBase:
     """Return a library of all precursors of a digest, of which a part has been searched.
 
@@ -104,8 +131,8 @@ def whole_library(scouted: Path, digest: Path) -> SpecLibBase:
     values = [c for c in (*RT_COLUMNS, *MOBILITY_COLUMNS) if c in known.columns]
     columns = [c for c in df.columns if c in known.columns]
     keys = [pd.MultiIndex.from_frame(t[PRECURSOR].astype({"charge": np.int64})) for t in (df, known)]
-    others = with_blocks(df.loc[~keys[0].isin(keys[1]), columns])
-    mz = create_fragment_mz_dataframe(others.copy(), [*library._fragment_mz_df])
+    new = unpredicted_library(df.loc[~keys[0].isin(keys[1]), columns], [*library._fragment_mz_df])
+    others, mz = new._precursor_df, new._fragment_mz_df
     n_known = len(library._fragment_mz_df)
     library._fragment_mz_df = pd.concat([library._fragment_mz_df, mz], ignore_index=True)
     library._fragment_intensity_df = library._fragment_intensity_df.reindex(range(n_known + len(mz)), fill_value=0.0)

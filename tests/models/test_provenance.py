@@ -16,7 +16,12 @@ from alphadia_tl.models.provenance import (
 from alphadia_tl.models.weights import find_weights
 
 LIBRARY = pd.DataFrame(
-    {"raw_name": ["a", "a", "b", "b"], "rt_observed": [60.0, 1200.0, 30.0, 1260.0], "sequence": list("ABCD")}
+    {
+        "raw_name": ["a", "a", "b", "b"],
+        "rt_observed": [60.0, 1200.0, 30.0, 1260.0],
+        "sequence": list("ABCD"),
+        "charge": 2,
+    }
 )
 NOW = {
     "fragment_types": ["b_z1", "y_z1"],
@@ -43,6 +48,8 @@ def test_the_record_holds_what_a_later_search_needs():
         "fragment_types": ["b_z1", "y_z1", "y_z2"],
         "modifications": {"Oxidation@M": {"rt": 60, "ms2": 55}},
         "gradient_minutes": 20.5,
+        "lengths": [1, 1],
+        "charges": [2, 2],
         "nce": 25.0,
         "instrument": "Lumos",
         "runs": ["a", "b"],

@@ -16,7 +16,8 @@ from alphadia_tl.cli import main
 from alphadia_tl.errors import SettingsError
 from alphadia_tl.library.transfer_library import TransferLibrary
 from alphadia_tl.models.provenance import model_hashes
-from alphadia_tl.search.plan import ReadyModels, TransferLearningPlan
+from alphadia_tl.search.plan import TransferLearningPlan
+from alphadia_tl.search.ready_models import ReadyModels
 from alphadia_tl.settings import PluginSettings
 from alphadia_tl.step.step import run_step
 from alphadia_tl.step.step_settings import step_settings
@@ -237,7 +238,7 @@ def test_models_as_they_are_predict_with_the_energy_that_they_were_tuned_with(tm
     ready = ReadyModels(settings_for(tmp_path, tuned_at_35, tune=False, nce=nce), tmp_path / "out")
     assert ready.predictor.nce == used
     assert sum("tuned with 35.0" in w for w in ready.warnings) == warned
-    ready.finish(None)
+    ready.finish(None, tmp_path / "out" / "alphadia_tl.yaml")
     assert read(tmp_path / "out")["nce"] == used
 
 
