@@ -27,6 +27,15 @@ GIB = 1024**3
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
+HDF = b"\x89HDF\r\n\x1a\n"
+
+
+def is_hdf(path: Path) -> bool:
+    """Say whether a file is an HDF file, as alphabase's libraries are."""
+    with path.open("rb") as file:
+        return file.read(len(HDF)) == HDF
+
+
 def absolute_path(text: str | Path) -> Path:
     """Return the absolute path that a user means, ``~`` being the home folder; links and ``..`` stay."""
     path = Path(text)

@@ -118,7 +118,7 @@ def collect(
             f"No run can be used for transfer learning: {' | '.join(str(f) for f in failures)}",
             "Search the runs again.",
         )
-    return _finish(best, settings, wanted, tuple(left_out), salt)
+    return finish(best, settings, wanted, tuple(left_out), salt)
 
 
 def _distinct(folders: Sequence[str | Path]) -> list[Path]:
@@ -183,13 +183,14 @@ def _quality(observations: runs.RunObservations, settings: TransferLibrarySettin
     return intensity, mask & measured[:, None] & observations.types_seen, use
 
 
-def _finish(
+def finish(
     best: BestObservations,
     settings: TransferLibrarySettings,
     wanted: Wanted,
     left_out: tuple[tuple[str, str], ...],
     salt: str,
 ) -> TransferLibrary:
+    """Make the transfer library of the best observations of all runs; the salt is of the random sample of peptides."""
     charged_frag_types, max_precursors = wanted.charged_frag_types, wanted.max_precursors
     if len(best.precursor_df) == 0:
         return TransferLibrary.empty(charged_frag_types, left_out)

@@ -57,6 +57,11 @@ class RunTimes:
     expected: Times
     limits: tuple[float, float] | None = None
 
+    @classmethod
+    def unknown(cls, run: str) -> RunTimes:
+        """Return those of a run without retention times."""
+        return cls(run, 0, 0.0, 1.0, np.zeros(0, np.uint64), np.zeros(0), np.zeros(0))
+
 
 def run_times(run: str, precursor_df: pd.DataFrame, limits: tuple[float, float] | None = None) -> RunTimes:
     """Summarise the retention times of a run.

@@ -43,7 +43,7 @@ class TransferLibrary:
     observations of runs without. Rows ``frag_start_idx:frag_stop_idx`` of the fragment tables (float32 and bool, types
     as columns) belong to it, in its order; the mask is true for signal that fits the precursor, or a zero where the
     fragment would have been seen. ``left_out`` names runs that could not be used, and why; ``run_facts`` is what is
-    known of the acquisition (``run_facts.RunFacts.to_mapping``).
+    known of the acquisition (``run_facts.RunFacts.to_mapping``); ``notes`` tell what the observations do not have.
     """
 
     precursor_df: pd.DataFrame
@@ -51,6 +51,7 @@ class TransferLibrary:
     fragment_mask_df: pd.DataFrame
     left_out: tuple[tuple[str, str], ...] = field(default=())
     run_facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.fragment_intensity_df.shape != self.fragment_mask_df.shape:
@@ -100,6 +101,7 @@ class TransferLibrary:
                 group.create_dataset("fragment_mask", data=mask, compression="lzf" if mask.size else None)
                 group.attrs["charged_frag_types"] = json.dumps(types)
                 group.attrs["left_out"] = json.dumps(self.left_out)
+                group.attrs["notes"] = json.dumps(self.notes)
                 group.create_dataset("run_facts", data=json.dumps(self.run_facts))
 
         write_whole(Path(path), write)
@@ -117,7 +119,7 @@ class TransferLibrary:
         library = SpecLibBase()
         try:
             library.load_hdf(str(path), load_mod_seq=True)
-            mask, types, left_out, facts = _read_extras(path)
+            mask, types, left_out, facts, notes = _read_extras(path)
         except (OSError, KeyError, AttributeError, ValueError, TypeError) as error:
             raise LibraryError(
                 f"The transfer library {path} cannot be read ({error}).", "Collect it again from the quant folders."
@@ -131,7 +133,8 @@ class TransferLibrary:
                 f"{path} is no transfer library: it lacks the column(s) {', '.join(missing)}.",
                 "Give the speclib.transfer.hdf of a search, not a search library.",
             )
-        df = learnable(df, path.name, {**CHARGES, "rt_norm": (-np.inf, np.inf)})
+        times = {"rt_norm": (-np.inf, np.inf)} if df["rt_norm"].notna().any() else {}
+        df = learnable(df, path.name, {**CHARGES, **times})
         if mask is None:
             logger.warning(f"{path} has no fragment mask (written by alphaDIA itself): zero intensities are not used.")
             mask = intensity > 0
@@ -141,7 +144,7 @@ class TransferLibrary:
                     f"{path} is corrupt: mask and intensities do not fit.", "Collect it again from the quant folders."
                 )
             intensity, mask = intensity[types], pd.DataFrame(mask, columns=types)
-        return cls(*_in_order(df, intensity, mask), left_out, facts)
+        return cls(*_in_order(df, intensity, mask), left_out, facts, notes)
 
 
 def describe(library: TransferLibrary) -> dict[str, Any]:
@@ -176,15 +179,16 @@ def _fraction(values: np.ndarray[Any, np.dtype[np.bool_]]) -> float:
     return float(values.mean()) if values.size else 0.0
 
 
-def _read_extras(path: Path) -> tuple[Any, list[str], tuple[tuple[str, str], ...], dict[str, Any]]:
+def _read_extras(path: Path) -> tuple[Any, list[str], tuple[tuple[str, str], ...], dict[str, Any], tuple[str, ...]]:
     with h5py.File(path, "r") as file:
         if _GROUP not in file:
-            return None, [], (), {}
+            return None, [], (), {}, ()
         group = file[_GROUP]
         left_out = tuple((str(run), str(reason)) for run, reason in json.loads(group.attrs["left_out"]))
         types = json.loads(group.attrs["charged_frag_types"])
         facts = json.loads(group["run_facts"][()]) if "run_facts" in group else {}
-        return group["fragment_mask"][:].astype(bool), types, left_out, facts
+        notes = tuple(json.loads(group.attrs.get("notes", "[]")))
+        return group["fragment_mask"][:].astype(bool), types, left_out, facts, notes
 
 
 def _in_order(

@@ -20,7 +20,7 @@ MAX_GRADIENT_CHANGE = 0.2  # run lengths that differ by more than this fraction 
 
 def gradient_minutes(times: pd.Series, runs: pd.Series) -> float | None:
     """Return the latest retention time (given in seconds) in minutes, the median over runs; None without any."""
-    latest = times.groupby(runs.to_numpy()).max()
+    latest = times.groupby(runs.to_numpy()).max().dropna()
     return round(float(latest.median()) / 60, 2) if len(latest) else None
 
 

@@ -16,7 +16,7 @@ from alphadia_tl.bundle import Bundle, versions
 from alphadia_tl.errors import PredictionError
 from alphadia_tl.files import require_space, write_stats
 from alphadia_tl.host.run_facts import read_run_facts
-from alphadia_tl.library.collect import Wanted, collect
+from alphadia_tl.library.collect import collect
 from alphadia_tl.library.transfer_library import TransferLibrary, describe
 from alphadia_tl.models.manager import FinetuneManager
 from alphadia_tl.models.provenance import find_start_bundle
@@ -88,15 +88,15 @@ def run_step(
     output_folder: Path,
     *,
     quant_folders: Sequence[Path] = (),
-    transfer_library: Path | None = None,
+    transfer_library: Path | TransferLibrary | None = None,
     speclib: Path | None = None,
     searched: Path | None = None,
     digest: Path | None = None,
 ) -> StepOutcome:
     """Tune the models on identified precursors and predict the library again.
 
-    It learns from ``quant_folders``, one per run as alphaDIA's first pass leaves them, or from a saved
-    ``transfer_library``. ``speclib`` is the base library of the first pass; None writes no tuned library. ``searched``
+    It learns from ``quant_folders``, one per run as alphaDIA's first pass leaves them, or from a ``transfer_library``,
+    saved or just made. ``speclib`` is the base library of the first pass; None writes no tuned library. ``searched``
     is that library where another job writes the tuned one. ``digest`` is the whole library where a part was searched.
     """
     torch.set_num_threads(settings.threads)
@@ -132,6 +132,7 @@ def run_step(
         seconds=seconds,
         warnings=(
             *(f"run {run} was left out of transfer learning: {reason}" for run, reason in library.left_out),
+            *library.notes,
             *manager.stand_ins,
             *instrument_warning,
             *differences,
@@ -148,15 +149,15 @@ def run_step(
     return outcome
 
 
-def _library(settings: StepSettings, folders: Sequence[Path], saved: Path | None, bundle: Bundle) -> TransferLibrary:
-    if saved is not None:
-        return TransferLibrary.load(saved)
-    wanted = Wanted(
-        settings.charged_frag_types,
-        fdr=settings.fdr,
-        max_precursors=settings.plugin.max_training_precursors,
-        fragment_mz=settings.fragment_mz,
-    )
+def _library(
+    settings: StepSettings, folders: Sequence[Path], known: Path | TransferLibrary | None, bundle: Bundle
+) -> TransferLibrary:
+    if isinstance(known, TransferLibrary):
+        known.save(bundle.transfer_library)
+        return known
+    if known is not None:
+        return TransferLibrary.load(known)
+    wanted = settings.wanted
     library = collect(
         folders, settings.library, wanted, fail_fast=settings.fail_fast, generator=settings.generator("selection")
     )

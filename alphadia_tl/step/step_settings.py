@@ -14,6 +14,7 @@ from joblib import cpu_count
 
 from alphadia_tl.entrapment.database import settings_of_search
 from alphadia_tl.errors import SettingsError
+from alphadia_tl.library.collect import Wanted
 from alphadia_tl.settings import PluginSettings, TrainingSettings, TransferLibrarySettings
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,11 @@ class StepSettings:
     precursor_mz: tuple[float, float]
     precursor_charge: tuple[int, int]
     fragment_mz: tuple[float, float]
+
+    @property
+    def wanted(self) -> Wanted:
+        """What is learnt of identified precursors."""
+        return Wanted(self.charged_frag_types, self.fdr, self.plugin.max_training_precursors, self.fragment_mz)
 
     def generator(self, stream: str, *numbers: int) -> np.random.Generator:
         """Return a new generator of one of `STREAMS`; numbers tell those of a stream apart, such as one per model."""

@@ -280,6 +280,10 @@ def reason_to_skip(name: str, settings: StepSettings, df: pd.DataFrame, known_we
     """
     if name not in settings.plugin.models:
         return "not among alphadia_tl.models"
+    if name == "rt" and len(df) and df["rt_norm"].isna().all():
+        return "the observations have no retention times"
+    if name == "charge" and len(df) and len(set(df["charge"])) == 1:
+        return f"all observations have charge {df['charge'].iloc[0]}"
     if name == "ccs" and "ccs" not in df.columns:
         return "the data has no ion mobility"
     if name not in known_weights:

@@ -270,7 +270,8 @@ ALL = ("rt", "charge", "ms2", "ccs")
 
 
 def _observations(n_peptides, usable=1.0, mobility=False):
-    df = pd.DataFrame({"sequence": [f"PEPTIDE{i}K" for i in range(n_peptides)]})
+    df = pd.DataFrame({"sequence": [f"PEPTIDE{i}K" for i in range(n_peptides)], "rt_norm": 0.5})
+    df["charge"] = 2 + np.arange(n_peptides) % 2
     df["use_for_ms2"] = np.arange(n_peptides) < usable * n_peptides
     return df.assign(ccs=400.0) if mobility else df
 
@@ -280,7 +281,9 @@ CASES = [
     ("rt", _observations(140), ALL, "98 peptides to train on, 100 needed"),
     ("rt", _observations(0), ALL, "0 peptides to train on"),
     ("ms2", _observations(200, usable=0.5), ALL, "70 peptides to train on"),
+    ("rt", _observations(150).assign(rt_norm=np.nan), ALL, "the observations have no retention times"),
     ("charge", _observations(200, usable=0.5), ALL, None),
+    ("charge", _observations(200).assign(charge=2), ALL, "all observations have charge 2"),
     ("ccs", _observations(400), ALL, "no ion mobility"),
     ("ccs", _observations(400, mobility=True), ALL, None),
     ("ccs", _observations(400, mobility=True), ("rt", "charge", "ms2"), "no pretrained weights"),

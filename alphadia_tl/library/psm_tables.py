@@ -1,0 +1,450 @@
+"""A transfer library from what another program found: tables of identifications, libraries of observed spectra."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PureWindowsPath
+from typing import IO, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from alphabase.peptide.mobility import ccs_to_mobility_bruker
+from alphabase.peptide.precursor import update_precursor_mz
+
+from alphadia_tl.errors import DataError
+from alphadia_tl.files import HDF
+from alphadia_tl.host.contract import PEPTIDOFORM, PRECURSOR
+from alphadia_tl.library import fragments, selection
+from alphadia_tl.library.collect import BestObservations, Wanted, finish
+from alphadia_tl.library.modified_sequences import assigned_mods, insert_mods, read_charges, read_peptidoforms
+from alphadia_tl.library.observed_spectra import Spectra, ion_columns, named_ions, read_mzspeclib, read_sqlite
+from alphadia_tl.library.retention import RunTimes, run_times
+from alphadia_tl.library.runs import MIN_MOBILITY, READ_ERRORS
+from alphadia_tl.library.transfer_library import TransferLibrary
+from alphadia_tl.settings import TransferLibrarySettings
+
+logger = logging.getLogger(__name__)
+
+MAX_MOBILITY = 3.0  # V s/cm²; larger ones are drift times in ms
+MASS_OFF = 3.5  # Da between the given and the calculated mass: isotopes, but no label and no fixed modification
+ADVICE = "Give a table of identifications (.tsv, .parquet) or a library (.blib, .dlib, .elib, mzSpecLib text)."
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """Columns of a program's table, by what they mean.
+
+    Of several names of one thing the first that is there counts, of q-values all; those of ``needs`` must be there.
+    ``rt`` is the unit of retention times in seconds, None for times without one.
+    """
+
+    name: str
+    columns: Mapping[str, tuple[str, ...]]
+    rt: float | None = 60.0
+    needs: tuple[str, ...] = ("run", "modified", "charge")
+    hides_c57: bool = False  # does not write a fixed carbamidomethylation
+    whole: bool = False  # its fragments are all that were found in a spectrum
+
+
+def _columns(**columns: str) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(text.split("|")) for name, text in columns.items()}
+
+
+DIALECTS = (
+    Dialect("DIA-NN report", _columns(
+        run="Run", file="File.Name", modified="Modified.Sequence", charge="Precursor.Charge", rt="RT", mobility="IM",
+        mz="Precursor.Mz", q="Q.Value|Global.Q.Value|Lib.Q.Value", score="PEP", decoy="Decoy", ions="Fragment.Info",
+        values="Fragment.Quant.Corrected|Fragment.Quant.Raw",
+    )),
+    Dialect("Spectronaut report", _columns(
+        run="R.FileName", modified="EG.ModifiedSequence|EG.ModifiedPeptide|EG.PrecursorId|FG.LabeledSequence",
+        charge="FG.Charge", rt="EG.ApexRT|EG.MeanApexRT|EG.RTEmpirical", mobility="FG.ApexIonMobility|EG.IonMobility",
+        mz="FG.PrecMz|FG.PrecMzCalibrated", q="EG.Qvalue|FG.Qvalue", score="EG.PEP", decoy="EG.IsDecoy",
+        type="F.FrgType", number="F.FrgNum", ion_charge="F.Charge", loss="F.FrgLossType",
+        intensity="F.PeakArea|F.NormalizedPeakArea|F.PeakHeight",
+    )),
+    Dialect("MaxQuant table", _columns(
+        run="Raw file", modified="Modified sequence", charge="Charge", rt="Retention time", mobility="1/K0", ccs="CCS",
+        mz="m/z", score="PEP", decoy="Reverse", ions="Matches", values="Intensities",
+    ), hides_c57=True, whole=True),
+    Dialect("FragPipe psm.tsv", _columns(
+        run="Spectrum", modified="Peptide", assigned="Assigned Modifications", charge="Charge", rt="Retention",
+        mobility="Ion Mobility", mz="Calculated M/Z|Observed M/Z", q="Qvalue|Q-Value", score="Expectation",
+        decoy="Is Decoy",
+    ), rt=1.0, needs=("run", "modified", "assigned", "charge")),
+    Dialect("Sage table", _columns(
+        run="filename", modified="peptide", charge="charge", rt="rt", mobility="ion_mobility|mobility", q="spectrum_q",
+        score="posterior_error", decoy="is_decoy|label",
+    )),
+    Dialect("alphaDIA table", _columns(
+        run="raw.name|run", sequence="precursor.sequence", mods="precursor.mods", sites="precursor.mod_sites",
+        charge="precursor.charge", rt="precursor.rt.observed", mobility="precursor.mobility.observed",
+        q="precursor.qval", score="precursor.proba", decoy="precursor.decoy",
+    ), rt=1.0, needs=("run", "sequence", "mods", "sites", "charge")),
+    Dialect("table with alphabase's columns", _columns(
+        run="raw_name|run", sequence="sequence", mods="mods", sites="mod_sites", charge="charge", rt="rt|rt_observed",
+        mobility="mobility", ccs="ccs", mz="precursor_mz", q="fdr|qval|q", score="proba|pep", decoy="decoy",
+    ), needs=("sequence", "mods", "sites", "charge")),
+    Dialect("spectral library", _columns(
+        run="ReferenceRun", modified="Modified.Sequence|ModifiedPeptideSequence|ModifiedPeptide|FullUniModPeptideName|"
+        "ModifiedSequence|LabeledSequence", charge="PrecursorCharge|Precursor.Charge", mz="PrecursorMz|Precursor.Mz",
+        rt="Tr_recalibrated|NormalizedRetentionTime|iRT|RT|RetentionTime", decoy="decoy|Decoy", q="QValue|Q.Value",
+        mobility="IonMobility|PrecursorIonMobility|Mobility|IM", ccs="CCS", ion_mz="ProductMz|Product.Mz|FragmentMz",
+        type="FragmentType|Fragment.Type|FragmentIonType|ProductType", loss="FragmentLossType|Fragment.Loss.Type",
+        number="FragmentSeriesNumber|Fragment.Series.Number|FragmentNumber",
+        ion_charge="FragmentCharge|Fragment.Charge|ProductCharge",
+        intensity="LibraryIntensity|RelativeIntensity|Relative.Intensity|RelativeFragmentIntensity",
+    ), rt=None, needs=("modified", "charge", "intensity")),
+)  # fmt: skip
+_TEXT = {"run", "file", "modified", "assigned", "sequence", "mods", "sites", "ions", "values", "decoy", "type", "loss"}
+_DECOY = {"1", "1.0", "true", "+", "-1", "-1.0", "decoy"}
+_SLOTS = [(f"Fr.{i}.Id", f"Fr.{i}.Quantity") for i in range(20)]  # fragments in reports of DIA-NN 2
+
+
+@dataclass
+class Observed:
+    """What a file says: precursors, their fragments, and what there is to tell about it."""
+
+    kind: str
+    precursor_df: pd.DataFrame
+    spectra: Spectra | None
+    rt_has_unit: bool
+    notes: list[str]
+
+
+def read_psms(
+    paths: str | Path | Sequence[str | Path],
+    wanted: Wanted,
+    settings: TransferLibrarySettings,
+    *,
+    library: str | Path | None = None,
+    generator: np.random.Generator,
+) -> TransferLibrary:
+    """Make a transfer library of what other programs found.
+
+    Parameters
+    ----------
+    paths : path or several
+        Tables of DIA-NN, Spectronaut, MaxQuant, FragPipe, Sage or alphaDIA, tables with alphabase's columns, or
+        libraries of observed spectra: BiblioSpec, EncyclopeDIA, mzSpecLib, long tables. A run is in one of them.
+    wanted : Wanted
+        The fragment types, the q-value up to which rows count where there are any, and bounds.
+    settings : TransferLibrarySettings
+        How many observations of a precursor are kept, and whether runs are aligned.
+    library : path, optional
+        A library of observed spectra, of which the precursors have theirs.
+    generator : np.random.Generator
+        One number is drawn from it.
+
+    Returns
+    -------
+    TransferLibrary
+        What the files do not have is NaN (``rt_norm``) or not there (``mobility``, fragments); its ``notes`` say so.
+
+    Raises
+    ------
+    DataError
+        For a file that is no such table or library, and where no row can be learnt from.
+    """
+    files = [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
+    parts = [_read_sound(p, wanted) for p in files]
+    owner: dict[str, Path] = {}
+    for path, part in zip(files, parts, strict=True):
+        for run in part.precursor_df["raw_name"].unique():
+            if owner.setdefault(run, path) is not path:
+                what = f"Run '{run}' is in {owner[run]} and in {path}."
+                raise DataError(what, "Give one table per run: runs are told apart by their names.")
+    observed = None if library is None else _read_sound(Path(library), wanted)
+    salt, best = selection.draw_salt(generator), BestObservations.empty(len(wanted.charged_frag_types))
+    spans = [p.precursor_df.groupby("raw_name")["rt_observed"].agg(["min", "max"]) for p in parts]
+    has_times = any((span["max"] > span["min"]).any() for span in spans)
+    notes = [note for part in parts for note in part.notes]
+    left_out: list[tuple[str, str]] = []
+    for part in parts:
+        df = _with_times(best, part.precursor_df, left_out) if has_times else part.precursor_df
+        df = df.iloc[selection.top_observations(df, settings.top_k_samples)]
+        if wanted.max_precursors is not None:
+            df = df.iloc[selection.sample_peptides(df, wanted.max_precursors, salt)]
+        df = df.sort_values("nAA", kind="stable")
+        if observed is None:
+            spectra, rows = part.spectra, df["_row"].to_numpy(np.int64)
+        else:
+            spectra, rows = observed.spectra, _rows_of(df, observed.precursor_df)
+        if len(df):
+            _add(best, df, None if spectra is None else spectra.of(rows), wanted.charged_frag_types)
+    if len(best.precursor_df) == 0:
+        told = "; ".join(f"run {run}: {reason}" for run, reason in left_out)
+        raise DataError(f"No run of {', '.join(map(str, files))} can be learnt from: {told}", "Give more precursors.")
+    if not has_times:
+        best.precursor_df["rt_observed"] = np.nan
+        best.times += [RunTimes.unknown(run) for run in best.precursor_df["raw_name"].unique()]
+    made = finish(best, settings, wanted, tuple(left_out), salt)
+    df = made.precursor_df
+    no_unit = {run for part in parts if not part.rt_has_unit for run in part.precursor_df["raw_name"].unique()}
+    df["rt_observed"] = df["rt_observed"].where(~df["raw_name"].isin(no_unit))
+    absent = {
+        "RT is not tuned: no run has retention times that differ": not has_times,
+        f"charge is not tuned: all precursors have charge {df['charge'].iloc[0]}": len(set(df["charge"])) == 1,
+        "CCS is not tuned: there is no ion mobility": "mobility" not in df.columns,
+        f"MS2 is not tuned: no precursor has {fragments.MIN_TRUSTED_FRAGMENTS} fragments that are named or found"
+        + (f" in {library}" if library else ""): not df["use_for_ms2"].any(),
+    }
+    notes += [note for note, holds in absent.items() if holds]
+    for note in notes:
+        logger.warning(note)
+    return replace(made, notes=tuple(notes))
+
+
+def _read_sound(path: Path, wanted: Wanted) -> Observed:
+    """Read a file and leave the best row of each precursor and run, of those that can be learnt from."""
+    observed = _read(path, wanted.charged_frag_types)
+    df, where = observed.precursor_df, f"{observed.kind} {path}"
+    total, levels = len(df), [c for c in df.columns if c.startswith("q:")]
+    decoy: Any = df["decoy"].astype(str)
+    target = ~decoy.str.strip().str.lower().isin(_DECOY)
+    df = df[target & (df[levels] <= wanted.fdr).all(axis=1)]
+    limit = f"targets with {' and '.join(c[2:] for c in levels)} up to {wanted.fdr:.2%}"
+    limit = limit if levels else "targets; without q-values all of them count"
+    logger.info(f"{where}: {len(df):,} of {total:,} rows are {limit}.")
+    if df.empty:
+        raise DataError(f"{where}: none of its {total:,} rows are {limit}.", "Give others, or set fdr.fdr.")
+    if not levels:
+        observed.notes.append(f"{path.name} has no q-values: all of its targets count as found")
+    df = selection.learnable(df, where, selection.CHARGES).astype({"charge": np.int64})
+    df = _with_mz(df.assign(nAA=df["sequence"].str.len().astype(np.int64)), where)
+    missing = df["rt_observed"].isna()
+    if missing.any() and not missing.all():
+        logger.warning(f"{where}: {missing.sum():,} rows without a retention time are left out.")
+        df = df[~missing]
+    df = df.sort_values(["proba", "_row"], kind="stable").drop_duplicates(["raw_name", *PRECURSOR])
+    logger.info(f"{where}: {len(df):,} precursors of {df['raw_name'].nunique():,} runs.")
+    observed.precursor_df = df.sort_values("_row").reset_index(drop=True)
+    return observed
+
+
+def _with_mz(df: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Leave rows out whose m/z is not that of their peptidoform; add the mobility of a given CCS."""
+    distinct = df[["nAA", *PRECURSOR]].drop_duplicates(PRECURSOR).reset_index(drop=True)
+    df = df.merge(update_precursor_mz(distinct).drop(columns="nAA"), on=PRECURSOR, how="left")
+    off = ((df["mz"] - df["precursor_mz"]).abs() * df["charge"] > MASS_OFF).to_numpy()
+    if off.any():
+        fault = np.where(off, "an m/z that its modifications do not explain", "").astype(object)
+        told = f"{off.sum():,} of {len(df):,} rows of {where} have {selection.counted(df, fault, ['charge'])}."
+        if off.all():
+            raise DataError(told, "A label or a fixed modification may not be in its sequences.")
+        logger.warning(f"{told} They are left out.")
+    if df["mobility"].isna().all():
+        columns = (df[c].to_numpy(float) for c in ("ccs", "charge", "precursor_mz"))
+        df["mobility"] = ccs_to_mobility_bruker(*columns)
+    df["mobility"] = df["mobility"].where(df["mobility"].between(MIN_MOBILITY, MAX_MOBILITY, inclusive="neither"))
+    return df[~off]
+
+
+def _with_times(best: BestObservations, df: pd.DataFrame, left_out: list[tuple[str, str]]) -> pd.DataFrame:
+    """Note the times of runs; return the rows of those that have some, and add why others are left out."""
+    without = []
+    for run, rows in df.groupby("raw_name"):
+        try:
+            if len(rows) < 2 or rows["rt_observed"].isna().any():
+                raise DataError("fewer than two precursors with a retention time")
+            best.times.append(run_times(str(run), rows))
+        except DataError as error:
+            without.append(run)
+            left_out.append((str(run), error.what))
+            logger.warning(f"Run '{run}' is left out: {error.what}")
+    return df[~df["raw_name"].isin(without)]
+
+
+def _rows_of(df: pd.DataFrame, library_df: pd.DataFrame) -> fragments.Ints:
+    """Return the row of a library with the spectrum of each precursor's best observation; -1 for all others."""
+    wanted, known = (selection.precursor_keys(table).view(np.int64) for table in (df, library_df))
+    best = df.reset_index(drop=True).sort_values("proba", kind="stable").drop_duplicates(PRECURSOR).index
+    found = fragments.find(wanted, known)
+    rows = library_df["_row"].to_numpy(np.int64)[found]
+    return np.where((found >= 0) & np.isin(np.arange(len(df)), best), rows, -1)
+
+
+def _add(best: BestObservations, df: pd.DataFrame, spectra: Spectra | None, types: Sequence[str]) -> None:
+    """Add precursors, by length, and their fragments to the best observations."""
+    columns = [*PRECURSOR, "nAA", "rt_observed", "proba", "mobility", "raw_name"]
+    laid = fragments.with_blocks(df[columns].reset_index(drop=True))
+    mz = fragments.theoretical_mz(laid, types)
+    intensity, mask = np.zeros(mz.shape, np.float32), np.zeros(mz.shape, dtype=bool)
+    if spectra is not None:
+        intensity, mask = spectra.dense(laid, types, mz)
+    bounds = laid["frag_start_idx"].to_numpy(), laid["frag_stop_idx"].to_numpy()
+    signal = mask & (intensity > 0)
+    row, column = np.nonzero(signal)
+    runs = laid["raw_name"].to_numpy(object)[fragments.block_owner(*bounds)[row]]
+    limits = pd.Series(mz[row, column]).groupby(runs).agg(["min", "max"])
+    best.limits |= dict.fromkeys(laid["raw_name"].unique(), (0.0, np.inf))
+    best.limits |= {str(run): (float(low), float(high)) for run, low, high in limits.itertuples()}
+    best.add(laid.assign(use_for_ms2=fragments.enough_fragments(signal, *bounds)), intensity, mask)
+
+
+def _read(path: Path, types: Sequence[str]) -> Observed:
+    head = _head(path)
+    try:
+        if not head.startswith((b"SQLite", b"<mzSpecLib")):
+            return _observed(*_read_table(path, head), path, types)
+        if head.startswith(b"SQLite"):
+            kind, df, spectra = read_sqlite(path)
+        else:
+            with _open(path) as file:
+                kind, df, spectra = read_mzspeclib(file)
+    except (*READ_ERRORS, EOFError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{path} cannot be read ({reason}).", "Export it again.") from error
+    return Observed(kind, _canonical(df, path, 1.0, {}), spectra, True, [])
+
+
+_NOT_TABLES = {
+    b"PK\x03\x04": "a zip archive or an Excel file", b"<!doctype": "a web page", b"<html": "a web page",
+    b"<?xml": "XML", b"{": "JSON", HDF: "an HDF file: give it as --transfer-library, or a base library as --library",
+}  # fmt: skip
+
+
+def _head(path: Path) -> bytes:
+    """Return the beginning of a file, unpacked; raises DataError for what is no table."""
+    try:
+        with path.open("rb") as raw:
+            head = raw.read(4096)
+        if head.startswith(b"\x1f\x8b"):
+            with gzip.open(path) as packed:
+                head = packed.read(4096)
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path} cannot be read ({error}).", ADVICE) from error
+    begin = head.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    kind = next((kind for magic, kind in _NOT_TABLES.items() if begin.startswith(magic.lower())), "")
+    if not begin:
+        kind = "empty"
+    elif not kind and b"\0" in head and not head.startswith((b"SQLite", b"PAR1", b"\xff\xfe", b"\xfe\xff")):
+        kind = "a binary file"
+    if kind:
+        raise DataError(f"{path} is no table, but {kind}.", ADVICE)
+    return head
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[IO[str]]:
+    """Open a text, unpacked where it is packed."""
+    with path.open("rb") as raw:
+        begin = raw.read(2)
+        raw.seek(0)
+        data: Any = gzip.GzipFile(fileobj=raw) if begin == b"\x1f\x8b" else raw
+        yield io.TextIOWrapper(data, "utf-16" if begin in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
+
+
+Chosen = dict[str, tuple[str, ...]]
+
+
+def _read_table(path: Path, head: bytes) -> tuple[Any, Dialect, Chosen]:
+    """Read the columns that are needed, and say what they mean."""
+    slots = {name for pair in _SLOTS for name in pair}
+    if head.startswith(b"PAR1"):
+        names = pq.ParquetFile(path).schema_arrow.names
+        dialect, chosen = _dialect(names, path)
+        wanted = slots.union(*chosen.values())
+        return pq.read_table(path, columns=[n for n in names if n in wanted]).to_pandas(), dialect, chosen
+    with _open(path) as file:
+        line = file.readline().rstrip("\r\n")
+        separator = max("\t;,", key=line.count)
+        names = [name.strip().strip('"') for name in line.split(separator)]
+        dialect, chosen = _dialect(names, path)
+        text = slots.union(*(columns for name, columns in chosen.items() if name in _TEXT))
+        wanted = slots.union(*chosen.values())
+        return pd.read_csv(
+            file, sep=separator, header=None, names=names, usecols=[n for n in names if n in wanted], index_col=False,
+            dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""], low_memory=False,
+        ), dialect, chosen  # fmt: skip
+
+
+def _dialect(names: Sequence[str], path: Path) -> tuple[Dialect, Chosen]:
+    """Return whose table it is, and its columns by what they mean."""
+    lacking = []
+    for dialect in DIALECTS:
+        there = {name: tuple(c for c in columns if c in names) for name, columns in dialect.columns.items()}
+        chosen = {name: columns if name == "q" else columns[:1] for name, columns in there.items() if columns}
+        missing = [" or ".join(dialect.columns[name]) for name in dialect.needs if name not in chosen]
+        if not missing or (chosen.get("modified") == ("EG.PrecursorId",) and "run" in chosen):
+            return dialect, chosen
+        lacking.append((len(missing) / len(dialect.needs), f"As a {dialect.name} it lacks {', '.join(missing)}."))
+    share, told = min(lacking)
+    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    what = f"{path} is no table of a known program. {told if share < 1 else ''} Its columns are: {shown}."
+    raise DataError(what, f"Known are: {', '.join(d.name for d in DIALECTS)}.")
+
+
+def _numbers(column: Any) -> Any:
+    if not pd.api.types.is_numeric_dtype(column):
+        column = column.astype(str).str.strip().str.replace(",", ".", regex=False)
+    return pd.to_numeric(column, errors="coerce").astype(float)
+
+
+def _observed(table: Any, dialect: Dialect, chosen: Chosen, path: Path, types: Sequence[str]) -> Observed:
+    """Put a table into columns by what they mean, and its fragments apart."""
+    if table.empty:
+        raise DataError(f"{path} is empty: it has columns, but no rows.", ADVICE)
+    df: Any = pd.DataFrame({n: table[c[0]] if n in _TEXT else _numbers(table[c[0]]) for n, c in chosen.items()})
+    df = df.drop(columns="q", errors="ignore").assign(**{f"q:{c}": _numbers(table[c]) for c in chosen.get("q", ())})
+    notes: list[str] = []
+    if "assigned" in df.columns:
+        df["run"] = df["run"].str.rsplit(".", n=3).str[0]
+        code, pairs = pd.factorize(df["modified"].fillna("") + "\t" + df["assigned"].fillna(""))
+        halves = [pair.split("\t") for pair in pairs]
+        df["modified"] = np.array([insert_mods(s, assigned_mods(m)) for s, m in halves], dtype=object)[code]
+    if "file" in df.columns and (of_run := df.groupby("run")["file"].nunique()).max() > 1:
+        what = f"{path}: several files have the run name '{of_run.idxmax()}'."
+        raise DataError(what, "Rename one and search again: runs are told apart by their names.")
+    spectra, slots = None, [pair for pair in _SLOTS if set(pair) <= set(table.columns)]
+    if "intensity" in df.columns:
+        keys = [c for c in ("run", "modified", "charge") if c in df.columns]
+        owner = df.groupby(keys, sort=False, dropna=False).ngroup().to_numpy(np.int64)
+        ions = pd.DataFrame({"owner": owner, "intensity": df["intensity"].to_numpy(np.float32)})
+        if {"type", "number", "ion_charge"} <= set(df.columns):
+            columns = ion_columns(df["type"], df["ion_charge"], df.get("loss"), types)
+            spectra = Spectra(ions.assign(column=columns, number=df["number"].fillna(0).to_numpy()), False)
+        elif "ion_mz" in df.columns:
+            spectra = Spectra(ions.assign(mz=df["ion_mz"].fillna(0.0).to_numpy()), None)
+        df = df[~pd.Series(owner).duplicated().to_numpy()]
+    elif slots or {"ions", "values"} <= set(df.columns):
+        lists = [(table[a], table[b]) for a, b in slots] or [(df["ions"], df["values"])]
+        spectra = Spectra(pd.concat([named_ions(ions, values, types, path) for ions, values in lists]), dialect.whole)
+    elif "values" in df.columns:
+        notes.append(f"{path.name} has fragment intensities, but not of which fragments (DIA-NN: --report-lib-info)")
+    fixed = {}
+    if dialect.hides_c57 and not df["modified"].astype(str).str.contains(r"C[(\[]").any():
+        fixed = {"C": "Carbamidomethyl"}
+        notes.append(f"cysteines of {path.name} count as carbamidomethylated: where that is fixed, it is not written")
+    return Observed(dialect.name, _canonical(df, path, dialect.rt or 1.0, fixed), spectra, bool(dialect.rt), notes)
+
+
+def _canonical(df: Any, path: Path, rt_unit: float, fixed: Mapping[str, str]) -> pd.DataFrame:
+    """Return the columns that are needed, by their usual names; what is missing is NaN."""
+    df = df.reset_index(drop=True).rename(columns={"q": "q:QValue"})
+    if "charge" not in df.columns:
+        df["charge"] = read_charges(df["modified"])
+    if "sequence" in df.columns:
+        forms = df[["sequence", "mods", "sites"]].fillna("").astype(str).set_axis(PEPTIDOFORM, axis=1)
+    else:
+        forms = read_peptidoforms(df["modified"], fixed)
+    levels = [c for c in df.columns if c.startswith("q:")]
+    df = df.reindex(columns=[*df.columns, *{"run", "rt", "mobility", "ccs", "mz", "decoy"}.difference(df.columns)])
+    score = next((c for c in ("score", *levels) if c in df.columns and df[c].notna().any()), "rt")
+    runs = df["run"].fillna("").astype(str)
+    names = {text: PureWindowsPath(text).name or path.name.split(".")[0] for text in runs.unique()}
+    made: pd.DataFrame = forms.assign(
+        **{c: _numbers(df[c]) for c in (*levels, "charge", "mz", "ccs", "mobility")},
+        decoy=df["decoy"],
+        rt_observed=_numbers(df["rt"]) * rt_unit,
+        proba=1.0 if score == "rt" else _numbers(df[score]).fillna(1.0),
+        raw_name=runs.map(names),
+        _row=np.arange(len(df)),
+    )
+    return made
