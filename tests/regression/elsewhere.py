@@ -2,9 +2,9 @@
 
     python tests/regression/elsewhere.py --work elsewhere_output
 
-The models are tuned in one search of the demo's run. The second run is of other random proteins on the same instrument.
-It is searched by ``alphadia`` alone: with the library of the base models, with that of ``alphadia-tl predict``, with the
-perfect one. The table is written to ``benchmarks/results/elsewhere.md``.
+The models are tuned in one search of the demo's run. The second run is of other random proteins on the same
+instrument. It is searched by ``alphadia`` alone: with the library of the base models, with that of ``alphadia-tl
+predict``, with the perfect one. The table is written to ``benchmarks/results/elsewhere.md``.
 """
 
 import argparse
