@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from alphadia_tl.settings import EntrapmentSettings
-from alphadia_tl.simulate.experiment import SMALL, Experiment, Preset
+from alphadia_tl.simulate.experiment import SMALL, Experiment, Preset, make_experiment
 from alphadia_tl.simulate.sample import ABSENT_PREFIX, Digestion
 from regression.base import make_base
 from regression.measured import Measured, make_measured
@@ -49,8 +49,8 @@ class Cell:
         Row of the table.
     preset : Preset
         Digest and acquisition.
-    made_of : Measured or Other
-        What it is rendered from, or the run that somebody else has made.
+    made_of : Measured, Other or None
+        What it is rendered from, or the run that somebody else has made; None for random proteins on our instrument.
     preset : Preset or None
         Digest and acquisition; None for a run that is there.
     arms : tuple
@@ -58,7 +58,7 @@ class Cell:
     """
 
     name: str
-    made_of: Measured | Other
+    made_of: Measured | Other | None
     preset: Preset | None = None
     arms: tuple[str, ...] = ()
 
@@ -71,6 +71,9 @@ class Cell:
     def make(self, work: Path) -> Experiment:
         """Make the experiment in a folder, or take over what was made there."""
         folder = self.folder(work) / "experiment"
+        if self.made_of is None:
+            assert self.preset is not None
+            return make_experiment(folder, self.preset, weights_folder=work / "rendered_weights")
         weights = make_base(work / "weights", taught=self.made_of.taught)
         if isinstance(self.made_of, Other):
             return make_other(folder, self.made_of, weights)
@@ -136,6 +139,19 @@ SYNTHEDIA = Other(
     ions=IONS,
     library=RPE1,
 )
+#: Ligands of HLA class I: two in a hundred of all that proteins could be cut to are in the sample.
+LIGANDS = replace(
+    SMALL,
+    peptide_fraction=0.02,
+    digestion=replace(
+        SMALL.digestion,
+        enzyme="non-specific",
+        missed_cleavages=10,
+        precursor_len=(8, 11),
+        precursor_charge=(1, 3),
+        fixed_modifications=(),
+    ),
+)
 CELLS = [
     Cell("wide windows", Measured(PROSIT, N_PEPTIDES, shift=SHIFT), standard(TWO_CHARGES)),
     Cell("narrow windows", Measured(PROSIT, N_PEPTIDES, shift=SHIFT), standard(TWO_CHARGES, window=4.0)),
@@ -143,6 +159,7 @@ CELLS = [
     Cell("measured, phospho", Measured(RPE1, N_PEPTIDES, modified="Phospho"), standard(PHOSPHO)),
     Cell("another predictor", Measured(PROSIT, N_PEPTIDES, taught=False), standard(TWO_CHARGES)),
     Cell("no shift", Measured(PROSIT, N_PEPTIDES), standard(TWO_CHARGES)),
+    Cell("immunopeptides", None, LIGANDS, arms=("off", "on")),
     Cell("diaPASEF of TimSim", TIMSIM, arms=("off", "on", "stock")),
     Cell("run of Synthedia", SYNTHEDIA, arms=("off", "on", "on_wide", "off_near", "oracle_near", "stock")),
 ]
