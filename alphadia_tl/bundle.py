@@ -8,6 +8,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from alphadia_tl.errors import ResultsError
+from alphadia_tl.files import absolute_path, read_yaml
+
 CHECKPOINTS = ".checkpoints"
 PACKAGES = (
     "alphadia_tl", "alphadia", "alphadia-search-rs", "alpharaw", "peptdeep", "alphabase", "torch", "numpy", "pandas",
@@ -59,6 +62,24 @@ class Bundle:
         tables = [self.transfer_library, self.stats, self.rt_bins, self.modifications, self.held_out, self.spectra]
         found = [*sorted(self.models.glob("*.pth")), self.tuned_library, *tables]
         return [path for path in found if path.is_file()]
+
+
+ADVICE = "Give the output folder of a search with alphadia_tl: {enabled: true}, or its folder 'transfer'."
+
+
+def read_bundle(folder: Path | str) -> Bundle:
+    """Return the bundle in the output folder of a search, or the one that the folder is itself.
+
+    Raises ResultsError where there is none.
+    """
+    folder = absolute_path(folder)
+    for place in (folder / "transfer", folder):
+        bundle = Bundle(place)
+        if bundle.provenance.is_file() and "decisions" in read_yaml(bundle.provenance, error=ResultsError):
+            return bundle
+    if not folder.is_dir():
+        raise ResultsError(f"{folder} is no folder.", ADVICE)
+    raise ResultsError(f"{folder} holds no results of transfer learning (transfer/alphadia_tl.yaml).", ADVICE)
 
 
 def weights_folder(path: Path) -> Path:

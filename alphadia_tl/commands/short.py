@@ -32,10 +32,10 @@ def report(arguments: Sequence[str]) -> int:
     parser.add_argument("folder", type=Path, help="Output folder of a search, or its folder 'transfer'.")
     parser.add_argument("--output", "-o", type=Path, help="Folder of the report, where the search's is read-only.")
     options = parser.parse_args(arguments)
-    from alphadia_tl.report.facts import find_bundle
+    from alphadia_tl.bundle import read_bundle
     from alphadia_tl.report.page import write_report
 
-    bundle = find_bundle(options.folder)
+    bundle = read_bundle(options.folder)
     print(write_report(bundle, options.output))
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,13 @@ from typing import Any
 
 import pandas as pd
 
+from alphadia_tl import __version__
 from alphadia_tl.bundle import Bundle, weights_folder
 from alphadia_tl.errors import WeightsError
 from alphadia_tl.files import read_yaml
 from alphadia_tl.tasks.held_out import MIN_PEPTIDES
+
+logger = logging.getLogger(__name__)
 
 MAX_GRADIENT_CHANGE = 0.2  # run lengths that differ by more than this fraction are told
 
@@ -82,7 +86,7 @@ def differences(
     trained: Mapping[str, Any] | None = record.get("trained_on")
     if not trained:
         return ["it is not recorded what the models were trained on: nothing can be compared"]
-    accepted = _accepted(record)
+    accepted = accepted_models(record)
     if not accepted:
         return ["no tuned model was accepted in the models' bundle: they are those that it started from"]
     lines = []
@@ -97,13 +101,20 @@ def differences(
     return lines
 
 
+def log_predictors(models: Iterable[str]) -> None:
+    """Log, in the form in which ProteoBench reads parameters of a search, which models of its library were tuned."""
+    tuned = "+".join(models)
+    logger.info(f"predictors_library: AlphaPeptDeep ({tuned} tuned by alphadia_tl {__version__}) [user defined]")
+
+
 def tuned_nce(record: Mapping[str, Any]) -> float | None:
     """Return the normalised collision energy with which a bundle's MS2 model was tuned; None where it was not tuned."""
     found = (record.get("trained_on") or {}).get("nce")
-    return float(found) if "ms2" in _accepted(record) and found is not None else None
+    return float(found) if "ms2" in accepted_models(record) and found is not None else None
 
 
-def _accepted(record: Mapping[str, Any]) -> list[str]:
+def accepted_models(record: Mapping[str, Any]) -> list[str]:
+    """Return the models of a bundle whose tuned weights were accepted."""
     return [d["model"] for d in record.get("decisions") or () if d.get("accepted")]
 
 
@@ -151,7 +162,7 @@ class StartBundle:
 
     def history(self) -> list[dict[str, Any]]:
         """Return this bundle and those that it came from, the latest first."""
-        entry = {"bundle": str(self.folder), "accepted": _accepted(self.record)}
+        entry = {"bundle": str(self.folder), "accepted": accepted_models(self.record)}
         entry |= {key: self.record[key] for key in HISTORY_KEYS if key in self.record}
         return [entry, *(self.record.get("history") or ())]
 

@@ -179,18 +179,6 @@ TABLES = {
     "spectra": SPECTRUM | {"kind", "spectrum", "ion", "mz"},
 }  # fmt: skip
 """Columns that each table must have."""
-ADVICE = "Give the output folder of a search with alphadia_tl: {enabled: true}, or its folder 'transfer'."
-
-
-def find_bundle(folder: Path) -> Bundle:
-    """Return the bundle in the output folder of a search, or the one that the folder is itself."""
-    for place in (folder / "transfer", folder):
-        bundle = Bundle(place)
-        if bundle.provenance.is_file() and "decisions" in read_yaml(bundle.provenance, error=ResultsError):
-            return bundle
-    if not folder.is_dir():
-        raise ResultsError(f"{folder} is no folder.", ADVICE)
-    raise ResultsError(f"{folder} holds no results of transfer learning (transfer/alphadia_tl.yaml).", ADVICE)
 
 
 def read_facts(bundle: Bundle) -> Facts:

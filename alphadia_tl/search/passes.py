@@ -25,6 +25,7 @@ from alphadia_tl.host.search_output import count_identifications, first_pass_fol
 from alphadia_tl.library.selection import Scouting, Slice, first_slice
 from alphadia_tl.library.sites import read_sites, write_sites
 from alphadia_tl.models.manager import FinetuneManager
+from alphadia_tl.models.provenance import log_predictors
 from alphadia_tl.models.weights import prediction_config
 from alphadia_tl.search import done
 from alphadia_tl.settings import EntrapmentSettings, PluginSettings
@@ -216,6 +217,7 @@ class Passes:
             config = host.deep_merge(config, {"general": {"reuse_quant": True, "reuse_quant_from": [quant]}})
         else:
             logger.info(f"The final pass searches the library of the tuned models: {final_library(outcome)}")
+            log_predictors(outcome.changing)
         whole = host.deep_merge(self.plan.user_config, self.plan.command_line, config)
         return host.deep_merge(config, done.second_pass_config(self.final_folder, whole, config))
 

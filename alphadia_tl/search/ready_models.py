@@ -99,6 +99,8 @@ class ReadyModels:
             "warnings": self.warnings,
         }
         write_yaml(path, record)
+        if tuned := provenance.accepted_models(self.record):
+            provenance.log_predictors(tuned)
         logger.info(f"The models were used as they are; what they are is in {path}")
 
 

@@ -39,11 +39,11 @@ def tuned_bundle(work: Path, weights: Path) -> Path:
     return output
 
 
-def command(experiment: Experiment, log: Path, *words: object) -> float:
+def command(experiment: Experiment, log: Path, *words: str | Path) -> float:
     """Run a command with the experiment's weights; return the seconds that it took."""
     started = time.perf_counter()
     with log.open("w") as file:
-        arguments = [sys.executable, "-m", *map(str, words)]
+        arguments = [str(Path(sys.executable).parent / words[0]), *map(str, words[1:])]
         subprocess.run(arguments, env=experiment.environment(), stdout=file, stderr=subprocess.STDOUT, check=True)
     return time.perf_counter() - started
 
@@ -53,7 +53,7 @@ def search(experiment: Experiment, output: Path, changes: Mapping[str, Any], *, 
     output.mkdir(parents=True, exist_ok=True)
     write_yaml(output.with_suffix(".yaml"), deep_merge(experiment.config(oracle=oracle), changes))
     words = ["--config", output.with_suffix(".yaml"), "-o", output]
-    command(experiment, output.with_suffix(".log"), "alphadia.cli", *words)
+    command(experiment, output.with_suffix(".log"), "alphadia", *words)
     return score_runs(output, experiment.read_truth())
 
 
@@ -71,7 +71,7 @@ def main() -> int:
     write_yaml(config, second.config())
     library = options.work / "second.hdf"
     words = ["predict", "--models", tuned, "--config", config, "--fasta", second.fasta, "-o", library]
-    seconds = command(second, options.work / "predict.log", "alphadia_tl.cli", *words)
+    seconds = command(second, options.work / "predict.log", "alphadia-tl", *words)
     given = {"library_path": str(library.resolve()), "library_prediction": {"enabled": False}, "fasta_paths": []}
     arms = {
         "of the base models": search(second, options.work / "base", {}),

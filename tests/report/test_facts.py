@@ -1,23 +1,27 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from jsonschema import validate
 
-from alphadia_tl.bundle import Bundle
+from alphadia_tl.bundle import Bundle, read_bundle
 from alphadia_tl.errors import ResultsError
 from alphadia_tl.files import write_stats
 from alphadia_tl.models.gate import Decision
 from alphadia_tl.report import facts as words
-from alphadia_tl.report.facts import find_bundle, read_facts
+from alphadia_tl.report.facts import read_facts
 from alphadia_tl.report.page import all_drawings, render_report, to_json, write_report
 from alphadia_tl.step.outcome import StepOutcome, finish, write_held_out
 from alphadia_tl.tasks.held_out import modification_table
 
 from .conftest import made_history
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "report.schema.json").read_text(encoding="utf-8"))
 
 
 def test_what_is_written_is_read_again(bundle, facts):
@@ -56,6 +60,7 @@ def test_a_run_in_which_every_model_was_skipped_has_a_report(tmp_path):
     summary = json.loads(outcome.bundle.report_json.read_text())
     assert summary["identified"] == {"first_pass": {"precursors": 4, "proteins": 2}, "second_pass": None}
     assert summary["decisions"][0]["accepted"] is False
+    validate(summary, SCHEMA)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +84,7 @@ def test_a_damaged_file_is_named(bundle, file, content, problem):
 
 
 def test_a_bundle_is_found_from_the_output_folder_and_from_their_own(bundle):
-    assert find_bundle(bundle.folder.parent) == find_bundle(bundle.folder) == bundle
+    assert read_bundle(bundle.folder.parent) == read_bundle(bundle.folder) == bundle
 
 
 @pytest.mark.parametrize("content", [None, "versions: {}\n"])
@@ -87,7 +92,7 @@ def test_a_folder_without_results_is_an_error(tmp_path, content):
     if content:
         (tmp_path / "alphadia_tl.yaml").write_text(content)  # a search with models as they are
     with pytest.raises(ResultsError, match="holds no results of transfer learning"):
-        find_bundle(tmp_path)
+        read_bundle(tmp_path)
 
 
 def test_json_says_what_the_facts_say(bundle, facts):
@@ -103,6 +108,8 @@ def test_json_says_what_the_facts_say(bundle, facts):
     assert summary["held_out"]["ms2"]["score_quantiles"]["after"]["0.5"] == pytest.approx(scores.median())
     assert summary["held_out"]["charge"]["score_quantiles"] == {}
     assert not {"history", "spectra"} & summary.keys()
+    validate(summary, SCHEMA)
+    assert SCHEMA["properties"].keys() == summary.keys()
 
 
 def test_json_takes_numpy_values():

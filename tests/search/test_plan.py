@@ -1,3 +1,4 @@
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from alphadia.exceptions import CustomError
 from alphadia.search_plan import SearchPlan
 from made_inputs import searchable
 
-from alphadia_tl import host
+from alphadia_tl import __version__, host
 from alphadia_tl.bundle import Bundle
 from alphadia_tl.models.gate import Decision
 from alphadia_tl.search import passes
@@ -138,9 +139,14 @@ def test_the_first_pass_quantifies_fragments_with_the_users_weights_and_leaves_t
     assert passes.settings(found).model_path == tmp_path / "weights"
 
 
-def test_the_final_pass_searches_the_tuned_library_within_the_chosen_window(tmp_path):
+def test_the_final_pass_searches_the_tuned_library_within_the_chosen_window(tmp_path, caplog):
     plan, outcome = made_plan(tmp_path)
+    log = logging.getLogger("alphadia_tl.models.provenance")
+    log.addHandler(caplog.handler)  # alphaDIA's logging has taken pytest's away
     config = plan.passes.final_pass({}, outcome)
+    log.removeHandler(caplog.handler)
+    # as ProteoBench's parser of alphaDIA's log reads it
+    assert f"predictors_library: AlphaPeptDeep (rt tuned by alphadia_tl {__version__}) [user defined]" in caplog.text
     assert config["library_path"] == str(tmp_path / "transfer" / "speclib.tuned.hdf")
     assert config["library_prediction"]["enabled"] is False
     assert config["search"]["target_rt_tolerance"] == 0.07
