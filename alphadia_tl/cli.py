@@ -16,12 +16,12 @@ SUB_COMMANDS = {
     "entrapment": ("entrapment", "main"), "report": ("short", "report"), "workflow": ("workflow", "main"),
     "job": ("workflow", "job"), "register": ("register", "register"), "unregister": ("register", "unregister"),
     "config": ("short", "config"), "doctor": ("doctor", "doctor"),
-    "predict": ("predict", "main"),
+    "predict": ("predict", "main"), "export": ("export", "main"),
 }  # fmt: skip
 EPILOG = (
-    "Sub-commands: 'alphadia-tl demo', 'alphadia-tl finetune', 'alphadia-tl predict', 'alphadia-tl report', "
-    "'alphadia-tl compare', 'alphadia-tl entrapment', 'alphadia-tl workflow', 'alphadia-tl register', "
-    "'alphadia-tl config', 'alphadia-tl doctor' (each with --help). "
+    "Sub-commands: 'alphadia-tl demo', 'alphadia-tl finetune', 'alphadia-tl predict', 'alphadia-tl export', "
+    "'alphadia-tl report', 'alphadia-tl compare', 'alphadia-tl entrapment', 'alphadia-tl workflow', "
+    "'alphadia-tl register', 'alphadia-tl config', 'alphadia-tl doctor' (each with --help). "
     "Without one, all flags are alphaDIA's; transfer learning runs where the config has "
     "'alphadia_tl: {enabled: true}'. An interrupted search goes on with the same command; --force does all again."
 )
