@@ -90,7 +90,8 @@ def _finetune(options: argparse.Namespace) -> int:
     host.register_modifications(config)
     for path in (options.transfer_library, *(options.psm or ()), *options.library):
         if path is not None and not path.is_file():
-            raise QuantificationError(f"{path} does not exist.", "Correct --transfer-library, --psm or --library.")
+            is_there = "is a folder" if path.is_dir() else "does not exist"
+            raise QuantificationError(f"{path} {is_there}.", "Correct --transfer-library, --psm or --library.")
     base, spectra = _libraries(options.library, with_spectra=bool(options.psm))
     folders = quant_folders(options.quant_dir) if options.quant_dir else []
     one_name_each([str(folder) for folder in folders])

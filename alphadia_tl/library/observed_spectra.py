@@ -7,14 +7,13 @@ import logging
 import re
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alphadia_tl.errors import DataError
@@ -29,24 +28,23 @@ TOLERANCE_PPM, TOLERANCE_TH = 20.0, 0.02
 SELECTED = 0.9
 """With a larger share of peaks that are fragments, a file holds fragments that were chosen, not whole spectra."""
 _ION = re.compile(r"^([abcxyz])(\d+)(?:-([A-Za-z0-9]+))?(?:\((\d+)\+\)|\^(\d+))?")
-_NO_LOSS = ("", "noloss", "unknown", "none", "0", "nan")
-_LOSSES = {"h3po4": "modloss", "h2o": "H2O", "nh3": "NH3"}
+_LOSSES = {**dict.fromkeys(("noloss", "unknown", "none", "0"), ""), "h3po4": "_modloss", "h2o": "_H2O", "nh3": "_NH3"}
 
 
 @dataclass(frozen=True)
 class Spectra:
-    """Observed fragments of precursors, one row per fragment or peak.
+    """Observed fragments of precursors.
 
-    ``owner`` is the row of the precursor. Either ``column``, the place among the fragment types, and ``number``, the
-    ordinal of the ion, are known, or ``mz`` (Th) alone. ``whole`` tells that a fragment that is not there was looked
-    for; None leaves it to the peaks.
+    ``table`` has one row per fragment or peak: ``owner``, the row of the precursor, ``intensity``, and either
+    ``column``, the place among the fragment types, and ``number``, the ordinal of the ion, or ``mz`` (Th) alone.
+    ``whole`` tells that a fragment that is not there was looked for; None leaves it to the peaks.
     """
 
     table: pd.DataFrame
     whole: bool | None
 
     def of(self, rows: Ints) -> Spectra:
-        """Return the fragments of these precursors, which are counted from 0 in this order."""
+        """Return the fragments of these precursors, which are counted from 0 in this order; -1 has none."""
         owner = fragments.find(self.table["owner"].to_numpy(np.int64), rows)
         return Spectra(self.table[owner >= 0].assign(owner=owner[owner >= 0]), self.whole)
 
@@ -104,45 +102,51 @@ class Spectra:
         return intensity, unclear, float((claims > 0).mean())
 
 
-def ion_columns(
-    series: pd.Series, charge: pd.Series, loss: pd.Series | None, charged_frag_types: Sequence[str]
-) -> npt.NDArray[np.int16]:
-    """Return the place of each ion among the fragment types, -1 for none; ``loss`` may be missing."""
-    parts = [series, charge, *([] if loss is None else [loss])]
-    code, known = pd.factorize(pd.MultiIndex.from_arrays([pd.factorize(p)[0] for p in parts]))
-    names = [pd.factorize(p)[1] for p in parts]
+def ion_columns(series: Any, charge: Any, loss: Any, charged_frag_types: Sequence[str]) -> Ints:
+    """Return the place of each ion among the fragment types, -1 for none; of its three parts few differ."""
+    parts = pd.DataFrame({"series": series, "charge": charge, "loss": loss}).fillna("")
+    group = parts.groupby(list(parts), sort=False).ngroup().to_numpy()
+    distinct: Any = parts.drop_duplicates()
+    lost = distinct["loss"].astype(str).str.strip().str.lower().map(lambda text: _LOSSES.get(text, text))
+    number = pd.to_numeric(distinct["charge"], errors="coerce").fillna(0).astype(int).astype(str)
+    names = distinct["series"].astype(str).str.strip().str.lower() + lost + "_z" + number
     place = {name: i for i, name in enumerate(charged_frag_types)}
-    columns = []
-    for key in known:
-        letter, number, *lost = (names[i][k] if k >= 0 else "" for i, k in enumerate(key))
-        text = str(lost[0]).strip().lower() if lost else ""
-        suffix = "" if text in _NO_LOSS else f"_{_LOSSES.get(text, text)}"
-        whole = pd.to_numeric(number, errors="coerce")
-        columns.append(place.get(f"{str(letter).strip().lower()}{suffix}_z{int(whole) if whole == whole else 0}", -1))
-    return np.array([*columns, -1], dtype=np.int16)[code]
+    columns: Ints = np.array([place.get(name, -1) for name in names], dtype=np.int64)[group]
+    return columns
 
 
-def named_ions(names: Any, values: Any, charged_frag_types: Sequence[str], path: Path) -> pd.DataFrame:
-    """Take lists of ions such as ``y3;b5-H2O(2+)`` or ``y3^1/371.24`` and of their intensities apart.
+@dataclass(frozen=True)
+class ListedIons:
+    """Fragments as lists in the rows of a table, of which only those that are wanted are taken apart.
 
-    Rows whose two lists differ in length are left out; raises DataError if all do.
+    ``lists`` are pairs of columns: ions such as ``y3;b5-H2O(2+)`` or ``y3^1/371.24``, and their intensities.
     """
-    lists = [column.fillna("").astype(str).str.strip(" ;").str.split(";") for column in (names, values)]
-    counts = lists[0].str.len().to_numpy(np.int64)
-    fit = counts == lists[1].str.len().to_numpy(np.int64)
-    if not fit.any():
-        raise DataError(f"{path}: no row has as many fragments as intensities.", "Export it again.")
-    ions, numbers = (column[fit].explode(ignore_index=True).str.strip() for column in lists)
-    parts = ions.str.extract(_ION)
-    charge = parts[3].fillna(parts[4]).fillna("1")
-    return pd.DataFrame(
-        {
-            "owner": np.repeat(np.flatnonzero(fit), counts[fit]),
-            "column": ion_columns(parts[0], charge, parts[2], charged_frag_types),
-            "number": pd.to_numeric(parts[1]).fillna(0).astype(np.int16),
-            "intensity": pd.to_numeric(numbers, errors="coerce").fillna(0).astype(np.float32),
-        }
-    )
+
+    lists: list[tuple[Any, Any]]
+    whole: bool
+    charged_frag_types: Sequence[str]
+
+    def of(self, rows: Ints) -> Spectra:
+        """Return the fragments of these rows as `Spectra.of` does; rows whose two lists differ in length have none."""
+        parts = [self._taken_apart(ions, values, np.flatnonzero(rows >= 0), rows) for ions, values in self.lists]
+        return Spectra(pd.concat(parts, ignore_index=True), self.whole)
+
+    def _taken_apart(self, ions: Any, values: Any, owner: Ints, rows: Ints) -> pd.DataFrame:
+        texts = (column.iloc[rows[owner]].fillna("").astype(str).str.strip(" ;") for column in (ions, values))
+        names, numbers = (text.str.split(";") for text in texts)
+        counts = names.str.len().to_numpy(np.int64)
+        fit = counts == numbers.str.len().to_numpy(np.int64)
+        parts = names[fit].explode(ignore_index=True).str.strip().str.extract(_ION)
+        charge = parts[3].fillna(parts[4]).fillna("1")
+        value = pd.to_numeric(numbers[fit].explode(ignore_index=True), errors="coerce")
+        return pd.DataFrame(
+            {
+                "owner": np.repeat(owner[fit], counts[fit]),
+                "column": ion_columns(parts[0], charge, parts[2], self.charged_frag_types),
+                "number": pd.to_numeric(parts[1]).fillna(0).astype(np.int64),
+                "intensity": value.fillna(0).astype(np.float32),
+            }
+        )
 
 
 def read_sqlite(path: Path) -> tuple[str, pd.DataFrame, Spectra]:
@@ -239,41 +243,38 @@ def _blib(database: sqlite3.Connection, tables: set[str]) -> tuple[pd.DataFrame,
 
 
 _TERMS = {
-    "MS:1003169": "modified", "MS:1003270": "modified", "MS:1000888": "stripped", "MS:1000041": "charge",
-    "MS:1000744": "mz", "MS:1003208": "mz", "MS:1000894": "rt", "MS:1000896": "rt", "MS:1002815": "mobility",
-    "MS:1003203": "run",
+    "MS:1003169": "modified", "MS:1003270": "modified", "MS:1000041": "charge", "MS:1000744": "mz", "MS:1000894": "rt",
+    "MS:1000896": "rt", "MS:1002815": "mobility", "MS:1003203": "run", "UO:0000000": "unit",
 }  # fmt: skip
 
 
-def read_mzspeclib(lines: Iterator[str]) -> tuple[str, pd.DataFrame, Spectra]:
+def read_mzspeclib(lines: Iterable[str]) -> tuple[str, pd.DataFrame, Spectra]:
     """Read the text form of mzSpecLib: its kind, precursors and peaks.
 
     Times are in seconds unless their unit says minutes; of spectra of several analytes the first counts.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, str]] = []
     peaks: list[tuple[int, str, str]] = []
-    in_peaks = False
-    minutes: set[int] = set()
-    for line in lines:
-        text = line.strip()
+    in_peaks, last = False, ""
+    for text in map(str.strip, lines):
         if text.startswith("<Spectrum"):
             rows.append({})
         if text.startswith("<"):
             in_peaks = text == "<Peaks>"
-        elif in_peaks and text:
-            peaks.append((len(rows) - 1, *text.split("\t")[:2]))  # type: ignore[arg-type]
-        elif rows and text:
+        elif in_peaks and len(words := text.split()) > 1:
+            peaks.append((len(rows) - 1, words[0], words[1]))
+        elif rows and not in_peaks:
             key, _, value = re.sub(r"^\[\d+\]", "", text).partition("=")
-            name = _TERMS.get(key.partition("|")[0])
-            if name is not None:
+            name = _TERMS.get(key.partition("|")[0], "")
+            if name and (name != "unit" or last == "rt"):
                 rows[-1].setdefault(name, value)
-            elif key.startswith("UO:0000000") and value.startswith("UO:0000031"):
-                minutes.add(len(rows) - 1)
-    df, table = pd.DataFrame(rows), pd.DataFrame(peaks, columns=["owner", "mz", "intensity"])
+            last = name
+    df: Any = pd.DataFrame(rows)
+    table = pd.DataFrame(peaks, columns=["owner", "mz", "intensity"])
     if "modified" not in df.columns:
-        raise DataError("The mzSpecLib file names no peptidoforms (MS:1003169).", "Export it with them.")
-    if "rt" in df.columns:
-        factor = np.where(df.index.isin(list(minutes)), 60.0, 1.0)
-        df["rt"] = pd.to_numeric(df["rt"], errors="coerce") * factor
-    table[["mz", "intensity"]] = table[["mz", "intensity"]].apply(pd.to_numeric, errors="coerce")
-    return "mzSpecLib library", df, Spectra(table.fillna(0.0), None)
+        raise ValueError("it names no peptidoforms, MS:1003169")
+    if {"rt", "unit"} <= set(df.columns):
+        minutes = df["unit"].astype(str).str.startswith("UO:0000031")
+        df["rt"] = pd.to_numeric(df["rt"], errors="coerce") * np.where(minutes, 60.0, 1.0)
+    numbers = table[["mz", "intensity"]].apply(pd.to_numeric, errors="coerce").fillna(0.0)
+    return "mzSpecLib library", df, Spectra(table.assign(**dict(numbers.items())), None)

@@ -18,12 +18,12 @@ from alphabase.peptide.mobility import ccs_to_mobility_bruker
 from alphabase.peptide.precursor import update_precursor_mz
 
 from alphadia_tl.errors import DataError
-from alphadia_tl.files import HDF
+from alphadia_tl.files import HDF, read_yaml
 from alphadia_tl.host.contract import PEPTIDOFORM, PRECURSOR
 from alphadia_tl.library import fragments, selection
 from alphadia_tl.library.collect import BestObservations, Wanted, finish
 from alphadia_tl.library.modified_sequences import assigned_mods, insert_mods, read_charges, read_peptidoforms
-from alphadia_tl.library.observed_spectra import Spectra, ion_columns, named_ions, read_mzspeclib, read_sqlite
+from alphadia_tl.library.observed_spectra import ListedIons, Spectra, ion_columns, read_mzspeclib, read_sqlite
 from alphadia_tl.library.retention import RunTimes, run_times
 from alphadia_tl.library.runs import MIN_MOBILITY, READ_ERRORS
 from alphadia_tl.library.transfer_library import TransferLibrary
@@ -33,77 +33,11 @@ logger = logging.getLogger(__name__)
 
 MAX_MOBILITY = 3.0  # V s/cm²; larger ones are drift times in ms
 MASS_OFF = 3.5  # Da between the given and the calculated mass: isotopes, but no label and no fixed modification
+_GZIP = b"\x1f\x8b"
 ADVICE = "Give a table of identifications (.tsv, .parquet) or a library (.blib, .dlib, .elib, mzSpecLib text)."
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """Columns of a program's table, by what they mean.
-
-    Of several names of one thing the first that is there counts, of q-values all; those of ``needs`` must be there.
-    ``rt`` is the unit of retention times in seconds, None for times without one.
-    """
-
-    name: str
-    columns: Mapping[str, tuple[str, ...]]
-    rt: float | None = 60.0
-    needs: tuple[str, ...] = ("run", "modified", "charge")
-    hides_c57: bool = False  # does not write a fixed carbamidomethylation
-    whole: bool = False  # its fragments are all that were found in a spectrum
-
-
-def _columns(**columns: str) -> dict[str, tuple[str, ...]]:
-    return {name: tuple(text.split("|")) for name, text in columns.items()}
-
-
-DIALECTS = (
-    Dialect("DIA-NN report", _columns(
-        run="Run", file="File.Name", modified="Modified.Sequence", charge="Precursor.Charge", rt="RT", mobility="IM",
-        mz="Precursor.Mz", q="Q.Value|Global.Q.Value|Lib.Q.Value", score="PEP", decoy="Decoy", ions="Fragment.Info",
-        values="Fragment.Quant.Corrected|Fragment.Quant.Raw",
-    )),
-    Dialect("Spectronaut report", _columns(
-        run="R.FileName", modified="EG.ModifiedSequence|EG.ModifiedPeptide|EG.PrecursorId|FG.LabeledSequence",
-        charge="FG.Charge", rt="EG.ApexRT|EG.MeanApexRT|EG.RTEmpirical", mobility="FG.ApexIonMobility|EG.IonMobility",
-        mz="FG.PrecMz|FG.PrecMzCalibrated", q="EG.Qvalue|FG.Qvalue", score="EG.PEP", decoy="EG.IsDecoy",
-        type="F.FrgType", number="F.FrgNum", ion_charge="F.Charge", loss="F.FrgLossType",
-        intensity="F.PeakArea|F.NormalizedPeakArea|F.PeakHeight",
-    )),
-    Dialect("MaxQuant table", _columns(
-        run="Raw file", modified="Modified sequence", charge="Charge", rt="Retention time", mobility="1/K0", ccs="CCS",
-        mz="m/z", score="PEP", decoy="Reverse", ions="Matches", values="Intensities",
-    ), hides_c57=True, whole=True),
-    Dialect("FragPipe psm.tsv", _columns(
-        run="Spectrum", modified="Peptide", assigned="Assigned Modifications", charge="Charge", rt="Retention",
-        mobility="Ion Mobility", mz="Calculated M/Z|Observed M/Z", q="Qvalue|Q-Value", score="Expectation",
-        decoy="Is Decoy",
-    ), rt=1.0, needs=("run", "modified", "assigned", "charge")),
-    Dialect("Sage table", _columns(
-        run="filename", modified="peptide", charge="charge", rt="rt", mobility="ion_mobility|mobility", q="spectrum_q",
-        score="posterior_error", decoy="is_decoy|label",
-    )),
-    Dialect("alphaDIA table", _columns(
-        run="raw.name|run", sequence="precursor.sequence", mods="precursor.mods", sites="precursor.mod_sites",
-        charge="precursor.charge", rt="precursor.rt.observed", mobility="precursor.mobility.observed",
-        q="precursor.qval", score="precursor.proba", decoy="precursor.decoy",
-    ), rt=1.0, needs=("run", "sequence", "mods", "sites", "charge")),
-    Dialect("table with alphabase's columns", _columns(
-        run="raw_name|run", sequence="sequence", mods="mods", sites="mod_sites", charge="charge", rt="rt|rt_observed",
-        mobility="mobility", ccs="ccs", mz="precursor_mz", q="fdr|qval|q", score="proba|pep", decoy="decoy",
-    ), needs=("sequence", "mods", "sites", "charge")),
-    Dialect("spectral library", _columns(
-        run="ReferenceRun", modified="Modified.Sequence|ModifiedPeptideSequence|ModifiedPeptide|FullUniModPeptideName|"
-        "ModifiedSequence|LabeledSequence", charge="PrecursorCharge|Precursor.Charge", mz="PrecursorMz|Precursor.Mz",
-        rt="Tr_recalibrated|NormalizedRetentionTime|iRT|RT|RetentionTime", decoy="decoy|Decoy", q="QValue|Q.Value",
-        mobility="IonMobility|PrecursorIonMobility|Mobility|IM", ccs="CCS", ion_mz="ProductMz|Product.Mz|FragmentMz",
-        type="FragmentType|Fragment.Type|FragmentIonType|ProductType", loss="FragmentLossType|Fragment.Loss.Type",
-        number="FragmentSeriesNumber|Fragment.Series.Number|FragmentNumber",
-        ion_charge="FragmentCharge|Fragment.Charge|ProductCharge",
-        intensity="LibraryIntensity|RelativeIntensity|Relative.Intensity|RelativeFragmentIntensity",
-    ), rt=None, needs=("modified", "charge", "intensity")),
-)  # fmt: skip
+PROGRAMS = read_yaml(Path(__file__).with_name("psm_columns.yaml"))  # columns of tables, by what they mean
 _TEXT = {"run", "file", "modified", "assigned", "sequence", "mods", "sites", "ions", "values", "decoy", "type", "loss"}
-_DECOY = {"1", "1.0", "true", "+", "-1", "-1.0", "decoy"}
+_DECOY = {"1", "1.0", "true", "+", "decoy"}
 _SLOTS = [(f"Fr.{i}.Id", f"Fr.{i}.Quantity") for i in range(20)]  # fragments in reports of DIA-NN 2
 
 
@@ -113,7 +47,7 @@ class Observed:
 
     kind: str
     precursor_df: pd.DataFrame
-    spectra: Spectra | None
+    spectra: Spectra | ListedIons | None
     rt_has_unit: bool
     notes: list[str]
 
@@ -305,9 +239,11 @@ def _read(path: Path, types: Sequence[str]) -> Observed:
 
 
 _NOT_TABLES = {
-    b"PK\x03\x04": "a zip archive or an Excel file", b"<!doctype": "a web page", b"<html": "a web page",
-    b"<?xml": "XML", b"{": "JSON", HDF: "an HDF file: give it as --transfer-library, or a base library as --library",
+    b"": "empty", b"pk\x03\x04": "a zip archive or an Excel file", b"<!doctype": "a web page", b"<html": "a web page",
+    b"<?xml": "XML", b"{": "JSON",
+    HDF.lower(): "an HDF file: give it as --transfer-library, or a base library as --library",
 }  # fmt: skip
+_WITH_ZEROS = (b"SQLite", b"PAR1", b"\xff\xfe", b"\xfe\xff")
 
 
 def _head(path: Path) -> bytes:
@@ -315,19 +251,17 @@ def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as raw:
             head = raw.read(4096)
-        if head.startswith(b"\x1f\x8b"):
+        if head.startswith(_GZIP):
             with gzip.open(path) as packed:
                 head = packed.read(4096)
     except (OSError, EOFError) as error:
         raise DataError(f"{path} cannot be read ({error}).", ADVICE) from error
     begin = head.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
-    kind = next((kind for magic, kind in _NOT_TABLES.items() if begin.startswith(magic.lower())), "")
-    if not begin:
-        kind = "empty"
-    elif not kind and b"\0" in head and not head.startswith((b"SQLite", b"PAR1", b"\xff\xfe", b"\xfe\xff")):
-        kind = "a binary file"
-    if kind:
-        raise DataError(f"{path} is no table, but {kind}.", ADVICE)
+    kinds = [kind for magic, kind in _NOT_TABLES.items() if begin == magic or (magic and begin.startswith(magic))]
+    if not kinds and b"\0" in head and not head.startswith(_WITH_ZEROS):
+        kinds = ["a binary file"]
+    if kinds:
+        raise DataError(f"{path} is no table, but {kinds[0]}.", ADVICE)
     return head
 
 
@@ -337,63 +271,68 @@ def _open(path: Path) -> Iterator[IO[str]]:
     with path.open("rb") as raw:
         begin = raw.read(2)
         raw.seek(0)
-        data: Any = gzip.GzipFile(fileobj=raw) if begin == b"\x1f\x8b" else raw
+        data: Any = gzip.GzipFile(fileobj=raw) if begin == _GZIP else raw
         yield io.TextIOWrapper(data, "utf-16" if begin in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
 
 
-Chosen = dict[str, tuple[str, ...]]
+Chosen = dict[str, list[str]]
 
 
-def _read_table(path: Path, head: bytes) -> tuple[Any, Dialect, Chosen]:
+def _read_table(path: Path, head: bytes) -> tuple[Any, str, Chosen]:
     """Read the columns that are needed, and say what they mean."""
     slots = {name for pair in _SLOTS for name in pair}
     if head.startswith(b"PAR1"):
         names = pq.ParquetFile(path).schema_arrow.names
-        dialect, chosen = _dialect(names, path)
+        program, chosen = _program(names, path)
         wanted = slots.union(*chosen.values())
-        return pq.read_table(path, columns=[n for n in names if n in wanted]).to_pandas(), dialect, chosen
+        return pq.read_table(path, columns=[n for n in names if n in wanted]).to_pandas(), program, chosen
     with _open(path) as file:
         line = file.readline().rstrip("\r\n")
         separator = max("\t;,", key=line.count)
         names = [name.strip().strip('"') for name in line.split(separator)]
-        dialect, chosen = _dialect(names, path)
+        names = [name if name not in names[:i] else f"{name}.{i}" for i, name in enumerate(names)]
+        program, chosen = _program(names, path)
         text = slots.union(*(columns for name, columns in chosen.items() if name in _TEXT))
         wanted = slots.union(*chosen.values())
-        return pd.read_csv(
+        table = pd.read_csv(
             file, sep=separator, header=None, names=names, usecols=[n for n in names if n in wanted], index_col=False,
             dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""], low_memory=False,
-        ), dialect, chosen  # fmt: skip
+        )  # fmt: skip
+    return table, program, chosen
 
 
-def _dialect(names: Sequence[str], path: Path) -> tuple[Dialect, Chosen]:
+def _program(names: Sequence[str], path: Path) -> tuple[str, Chosen]:
     """Return whose table it is, and its columns by what they mean."""
     lacking = []
-    for dialect in DIALECTS:
-        there = {name: tuple(c for c in columns if c in names) for name, columns in dialect.columns.items()}
-        chosen = {name: columns if name == "q" else columns[:1] for name, columns in there.items() if columns}
-        missing = [" or ".join(dialect.columns[name]) for name in dialect.needs if name not in chosen]
-        if not missing or (chosen.get("modified") == ("EG.PrecursorId",) and "run" in chosen):
-            return dialect, chosen
-        lacking.append((len(missing) / len(dialect.needs), f"As a {dialect.name} it lacks {', '.join(missing)}."))
+    for program, known in PROGRAMS.items():
+        columns = {name: [c for c in text.split("|") if c in names] for name, text in known["columns"].items()}
+        chosen = {name: there if name == "q" else there[:1] for name, there in columns.items() if there}
+        missing = [known["columns"][name].replace("|", " or ") for name in known["needs"] if name not in chosen]
+        if not missing or (chosen.get("modified") == ["EG.PrecursorId"] and "run" in chosen):  # it has the charge
+            return program, chosen
+        lacking.append((len(missing) / len(known["needs"]), f"For a {program} it lacks {', '.join(missing)}."))
     share, told = min(lacking)
     shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     what = f"{path} is no table of a known program. {told if share < 1 else ''} Its columns are: {shown}."
-    raise DataError(what, f"Known are: {', '.join(d.name for d in DIALECTS)}.")
+    raise DataError(what, f"Known are: {', '.join(PROGRAMS)}.")
 
 
 def _numbers(column: Any) -> Any:
     if not pd.api.types.is_numeric_dtype(column):
         column = column.astype(str).str.strip().str.replace(",", ".", regex=False)
-    return pd.to_numeric(column, errors="coerce").astype(float)
+    return pd.to_numeric(column, errors="coerce").astype(float).replace([np.inf, -np.inf], np.nan)
 
 
-def _observed(table: Any, dialect: Dialect, chosen: Chosen, path: Path, types: Sequence[str]) -> Observed:
+def _observed(table: Any, program: str, chosen: Chosen, path: Path, types: Sequence[str]) -> Observed:
     """Put a table into columns by what they mean, and its fragments apart."""
     if table.empty:
         raise DataError(f"{path} is empty: it has columns, but no rows.", ADVICE)
-    df: Any = pd.DataFrame({n: table[c[0]] if n in _TEXT else _numbers(table[c[0]]) for n, c in chosen.items()})
-    df = df.drop(columns="q", errors="ignore").assign(**{f"q:{c}": _numbers(table[c]) for c in chosen.get("q", ())})
-    notes: list[str] = []
+    one_each = {name: table[columns[0]] for name, columns in chosen.items() if name != "q"}
+    df: Any = pd.DataFrame({n: c.astype(object) if n in _TEXT else _numbers(c) for n, c in one_each.items()})
+    df = df.assign(**{f"q:{c}": _numbers(table[c]) for c in chosen.get("q", ())})
+    if chosen.get("decoy") == ["label"]:  # Sage's are 1 and -1
+        df["decoy"] = _numbers(df["decoy"]) < 0
+    notes, known = list[str](), PROGRAMS[program]
     if "assigned" in df.columns:
         df["run"] = df["run"].str.rsplit(".", n=3).str[0]
         code, pairs = pd.factorize(df["modified"].fillna("") + "\t" + df["assigned"].fillna(""))
@@ -402,27 +341,28 @@ def _observed(table: Any, dialect: Dialect, chosen: Chosen, path: Path, types: S
     if "file" in df.columns and (of_run := df.groupby("run")["file"].nunique()).max() > 1:
         what = f"{path}: several files have the run name '{of_run.idxmax()}'."
         raise DataError(what, "Rename one and search again: runs are told apart by their names.")
-    spectra, slots = None, [pair for pair in _SLOTS if set(pair) <= set(table.columns)]
+    spectra: Spectra | ListedIons | None = None
+    slots = [pair for pair in _SLOTS if set(pair) <= set(table.columns)]
     if "intensity" in df.columns:
         keys = [c for c in ("run", "modified", "charge") if c in df.columns]
         owner = df.groupby(keys, sort=False, dropna=False).ngroup().to_numpy(np.int64)
         ions = pd.DataFrame({"owner": owner, "intensity": df["intensity"].to_numpy(np.float32)})
         if {"type", "number", "ion_charge"} <= set(df.columns):
-            columns = ion_columns(df["type"], df["ion_charge"], df.get("loss"), types)
+            columns = ion_columns(df["type"], df["ion_charge"], df.get("loss", ""), types)
             spectra = Spectra(ions.assign(column=columns, number=df["number"].fillna(0).to_numpy()), False)
         elif "ion_mz" in df.columns:
             spectra = Spectra(ions.assign(mz=df["ion_mz"].fillna(0.0).to_numpy()), None)
         df = df[~pd.Series(owner).duplicated().to_numpy()]
     elif slots or {"ions", "values"} <= set(df.columns):
         lists = [(table[a], table[b]) for a, b in slots] or [(df["ions"], df["values"])]
-        spectra = Spectra(pd.concat([named_ions(ions, values, types, path) for ions, values in lists]), dialect.whole)
+        spectra = ListedIons(lists, bool(known.get("whole")), types)
     elif "values" in df.columns:
         notes.append(f"{path.name} has fragment intensities, but not of which fragments (DIA-NN: --report-lib-info)")
-    fixed = {}
-    if dialect.hides_c57 and not df["modified"].astype(str).str.contains(r"C[(\[]").any():
+    fixed, unit = {}, known["rt_unit"]
+    if known.get("hides_c57") and not df["modified"].astype(str).str.contains(r"C[(\[]").any():
         fixed = {"C": "Carbamidomethyl"}
         notes.append(f"cysteines of {path.name} count as carbamidomethylated: where that is fixed, it is not written")
-    return Observed(dialect.name, _canonical(df, path, dialect.rt or 1.0, fixed), spectra, bool(dialect.rt), notes)
+    return Observed(program, _canonical(df, path, unit or 1.0, fixed), spectra, unit is not None, notes)
 
 
 def _canonical(df: Any, path: Path, rt_unit: float, fixed: Mapping[str, str]) -> pd.DataFrame:

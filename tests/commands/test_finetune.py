@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+import yaml
+from e2e.support import QUICK_TUNING, SHARED, call, needs_shared
 from peptdeep.settings import global_settings
 
 from alphadia_tl.cli import main
@@ -48,6 +50,13 @@ def test_models_are_looked_at_before_the_transfer_library_is_read(tmp_path, capl
         (["--quant-dir", "{tmp}/none"], "{tmp}/none holds no run"),
         (["--transfer-library", "{tmp}/none.hdf"], "{tmp}/none.hdf does not exist"),
         (["--transfer-library", "{tmp}/is.hdf", "--library", "{tmp}/none.hdf"], "{tmp}/none.hdf does not exist"),
+        (["--psm", "{tmp}/none.tsv"], "{tmp}/none.tsv does not exist"),
+        (["--psm", "{tmp}/is.hdf", "--library", "{tmp}/none.tsv"], "{tmp}/none.tsv does not exist"),
+        (["--psm", "{tmp}", "--library", "{tmp}/is.hdf"], "{tmp} is a folder"),
+        (
+            ["--psm", "{tmp}/is.hdf", "--library", "{tmp}/is.hdf", "--library", "{tmp}/is.hdf"],
+            "Two libraries of one kind are given as --library: {tmp}/is.hdf and {tmp}/is.hdf",
+        ),
         (["--transfer-library", "x", "--config", "{tmp}/none.yaml"], "{tmp}/none.yaml"),
     ],
 )
@@ -75,3 +84,28 @@ def test_two_runs_of_one_name_are_named_and_renaming_one_folder_mends_it(tmp_pat
     with pytest.raises(QuantificationError, match=r"psm\.parquet is missing") as error:
         collect([folders[0], tmp_path / "link"], *rest, **how)
     assert str(error.value).count("is missing") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.regression
+@needs_shared
+def test_models_are_tuned_on_a_report_of_dia_nn_and_what_it_does_not_have_is_told(tmp_path):
+    for name, file in {"rt": "rt_generic", "ms2": "ms2_base", "charge": "charge_base", "ccs": "ccs_generic"}.items():
+        (tmp_path / f"{name}.pth").write_bytes((SHARED / "models" / f"{file}.pth").read_bytes())
+    config = {
+        **QUICK_TUNING,
+        "general": {"use_gpu": False},
+        "library_prediction": {"peptdeep_model_path": str(tmp_path)},
+    }
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+    report = SHARED / "other" / "qpx_diann_report.tsv"
+    out = tmp_path / "out"
+    code, log = call("alphadia-tl", ["finetune", "--psm", report, "-c", tmp_path / "c.yaml", "-o", out], tmp_path)
+    assert code == 0, log[-3000:]
+    assert "947 of 1,000 rows are targets with Q.Value and Global.Q.Value and Lib.Q.Value up to 1.00%" in log
+    record = yaml.safe_load((out / "alphadia_tl.yaml").read_text())
+    assert set(record["training"]) == {"rt", "charge"}
+    assert any("MS2 is not tuned" in w for w in record["warnings"])
+    assert (out / "speclib.transfer.hdf").is_file()
+    code, log = call("alphadia-tl", ["finetune", "--psm", tmp_path / "c.yaml", "-o", out], tmp_path)
+    assert (code, log.count("ERROR"), "Traceback" in log) == (1, 1, False)

@@ -49,23 +49,25 @@ def table_of(make):
     return lambda df, path: write(make(df), path)
 
 
-# What writes it, its name, and what it has: times, mobility, fragments.
+# What writes it, its name, what is special: fragments, of whole spectra; no mobility; times without a unit.
 FORMS = {
-    "DIA-NN 1.8": (table_of(diann), "report.tsv", "rt mobility ms2"),
-    "DIA-NN 2": (table_of(diann2), "report.parquet", "rt mobility ms2"),
-    "Spectronaut": (table_of(spectronaut), "report.tsv", "rt mobility ms2"),
-    "MaxQuant": (table_of(maxquant), "msms.txt", "rt mobility ms2 whole"),
-    "FragPipe": (table_of(fragpipe), "psm.tsv", "rt mobility"),
-    "Sage": (table_of(sage), "results.sage.tsv", "rt mobility"),
-    "alphaDIA": (table_of(alphadia), "precursors.parquet", "rt mobility"),
-    "alphabase": (table_of(lambda df: df.drop(columns="ions").assign(rt=df["rt"] / 60)), "psm.tsv", "rt mobility"),
-    "library": (table_of(library), "lib.tsv", "rt unitless mobility ms2"),
-    "library, parquet": (table_of(library), "lib.parquet", "rt unitless mobility ms2"),
-    "OpenSWATH": (table_of(openswath), "lib.tsv", "rt unitless mobility ms2"),
-    "blib": (write_blib, "lib.blib", "rt mobility ms2"),
-    "dlib": (write_dlib, "lib.dlib", "rt ms2"),
-    "elib of whole spectra": (lambda df, path: write_dlib(df, path, noise=4), "lib.elib", "rt ms2 whole"),
-    "mzSpecLib": (write_mzspeclib, "lib.mzlib.txt", "rt ms2"),
+    "DIA-NN 1.8": (table_of(diann), "report.tsv", "ms2"),
+    "DIA-NN 2": (table_of(diann2), "report.parquet", "ms2"),
+    "Spectronaut": (table_of(spectronaut), "report.tsv", "ms2"),
+    "MaxQuant": (table_of(maxquant), "msms.txt", "ms2 whole"),
+    "FragPipe": (table_of(fragpipe), "psm.tsv", ""),
+    "Sage with labels": (table_of(lambda df: sage(df).drop(columns="is_decoy").assign(label=1)), "s.tsv", ""),
+    "texts as categories": (table_of(lambda df: diann(df).astype({"Run": "category"})), "r.parquet", "ms2"),
+    "Sage": (table_of(sage), "results.sage.tsv", ""),
+    "alphaDIA": (table_of(alphadia), "precursors.parquet", ""),
+    "alphabase": (table_of(lambda df: df.drop(columns="ions").assign(rt=df["rt"] / 60)), "psm.tsv", ""),
+    "library": (table_of(library), "lib.tsv", "unitless ms2"),
+    "library, parquet": (table_of(library), "lib.parquet", "unitless ms2"),
+    "OpenSWATH": (table_of(openswath), "lib.tsv", "unitless ms2"),
+    "blib": (write_blib, "lib.blib", "ms2"),
+    "dlib": (write_dlib, "lib.dlib", "no mobility ms2"),
+    "elib of whole spectra": (lambda df, path: write_dlib(df, path, noise=4), "lib.elib", "no mobility ms2 whole"),
+    "mzSpecLib": (write_mzspeclib, "lib.mzlib.txt", "no mobility ms2"),
 }  # fmt: skip
 
 
@@ -84,10 +86,11 @@ def test_all_programs_files_of_one_truth_give_its_observations(tmp_path, form):
         assert df["rt_observed"].isna().all()
     low, high = TRUTH["rt"].min(), TRUTH["rt"].max()
     np.testing.assert_allclose(got["rt_norm"], (got["rt"] - low) / (high - low), atol=1e-4)
-    if "mobility" in has:
+    if "no mobility" in has:
+        assert "CCS is not tuned: there is no ion mobility" in made.notes
+    else:
         assert df["mobility"].between(0.7, 1).all()
         assert df["ccs"].gt(100).all()
-    assert ("CCS is not tuned: there is no ion mobility" in made.notes) == ("mobility" not in has)
     assert df["use_for_ms2"].any() == ("ms2" in has)
     if "ms2" in has:
         check_spectra(made, got, whole="whole" in has)
@@ -132,6 +135,8 @@ def as_text(table=None, **how):
         "decoys": as_text(pd.concat([report(Decoy=0), report(Decoy=1, Run="other")])).encode(),
         "above the FDR": as_text(pd.concat([report(), report(Q_Value=0.02, Run="other")])).encode(),
         "above the global FDR": as_text(pd.concat([report(), report(Global_Q_Value=0.02, Run="other")])).encode(),
+        "columns twice": as_text(pd.concat([report(), report()[["RT"]]], axis=1)).encode(),
+        "infinite": as_text(pd.concat([report(), report(Run="other", RT=np.inf)])).encode(),
         "repeated": as_text(pd.concat([report(Q_Value=0.0), report(RT=5.0)])).encode(),
     }.items(),
     ids=lambda item: item[0],
@@ -154,11 +159,12 @@ BAD = {
     "XML": (b"<?xml version='1.0'?><a/>", "but XML"),
     "HDF": (b"\x89HDF\r\n\x1a\n" + bytes(99), "give it as --transfer-library, or a base library as --library"),
     "broken parquet": (b"PAR1" + bytes(99), "cannot be read"),
+    "mzSpecLib without precursors": (b"<mzSpecLib>\n<Spectrum=1>\n", "it names no peptidoforms"),
     "broken gzip": (gzip.compress(as_text().encode())[:3000], "cannot be read"),
     "broken database": (b"SQLite format 3\0" + bytes(999), "cannot be read as a spectral library"),
     "no rows": (as_text(report()[:0]).encode(), "has columns, but no rows"),
     "other columns": (b"a\tb\n1\t2\n", "is no table of a known program.  Its columns are: a, b"),
-    "a column less": (as_text(report().drop(columns="Precursor.Charge")).encode(), "As a DIA-NN report it lacks Pr"),
+    "a column less": (as_text(report().drop(columns="Precursor.Charge")).encode(), "For a DIA-NN report it lacks P"),
     "no row at the FDR": (as_text(report(Q_Value=0.5)).encode(), "none of its 90 rows are targets with Q.Val"),
     "decoys only": (as_text(report(Decoy=1)).encode(), "none of its 90 rows are targets"),
     "unknown modification": (as_text(report(Modified_Sequence="AS(Foo)K")).encode(), "unknown modification Foo@S: 90"),
@@ -167,7 +173,6 @@ BAD = {
     "texts as charges": (as_text(report(Precursor_Charge="two")).encode(), "charge other than 1 to 10: 90"),
     "a label": (as_text(maxquant(TRUTH).assign(**{"m/z": 229 + TRUTH["precursor_mz"]})).encode(), "do not explain: 90"),
     "run names": (as_text(pd.concat([report(), report(File_Name="b/run_1.raw")])).encode(), "several files have the"),
-    "lists": (as_text(report(Fragment_Info="y1^1/2")).encode(), "no row has as many fragments as intensities"),
 }  # fmt: skip
 
 
@@ -241,6 +246,11 @@ def test_a_library_has_the_fragments_of_a_report_without(tmp_path):
     check_spectra(made, got, whole=False)
     assert len(TRUTH) - 12 <= got["use_for_ms2"].sum() <= len(TRUTH) - 9
     np.testing.assert_allclose(got["rt_observed"].max(), TRUTH["rt"].max(), rtol=1e-4)
+
+
+def test_lists_of_ions_and_intensities_that_do_not_fit_are_no_fragments(tmp_path):
+    write(report(Fragment_Info="y1^1/2"), tmp_path / "a.tsv")
+    assert any("MS2 is not tuned" in note for note in read(tmp_path / "a.tsv").notes)
 
 
 def test_one_charge_state_is_told(tmp_path):
