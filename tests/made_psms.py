@@ -223,6 +223,7 @@ def write_dlib(df, path, noise=0):
             "IntensityArray blob, SourceFile string)"
         )
         db.execute("CREATE TABLE peptidescores (PeptideModSeq string, PrecursorCharge int, QValue double, IsDecoy int)")
+        db.execute("CREATE TABLE peptidetoprotein (PeptideSeq string, isDecoy int, ProteinAccession string)")
         for _, r in df.iterrows():
             mz = np.array([x[2] for x in r["ions"]] + [210.2 + i for i in range(noise)], ">f8")
             value = np.array([x[3] for x in r["ions"]] + [5.0] * noise, ">f4")

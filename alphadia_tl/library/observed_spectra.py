@@ -163,7 +163,7 @@ def read_sqlite(path: Path) -> tuple[str, pd.DataFrame, Spectra]:
             if "refspectra" in names:
                 return ("BiblioSpec library", *_blib(database, names))
             if "entries" in names:
-                return ("EncyclopeDIA library", *_dlib(database))
+                return ("EncyclopeDIA library", *_dlib(database, names))
     except (sqlite3.Error, pd.errors.DatabaseError, zlib.error, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path} cannot be read as a spectral library ({reason}).", "Export it again.") from error
@@ -193,20 +193,23 @@ def _peaks(mz: Iterable[bytes], intensity: Iterable[bytes], types: tuple[str, st
     )
 
 
-def _dlib(database: sqlite3.Connection) -> tuple[pd.DataFrame, Spectra]:
+def _dlib(database: sqlite3.Connection, tables: set[str]) -> tuple[pd.DataFrame, Spectra]:
     df = pd.read_sql_query("SELECT * FROM entries", database)
     spectra = _peaks(df["MassArray"], df["IntensityArray"], (">f8", ">f4"), df["MassEncodedLength"] // 8)
-    renamed = {
-        "PeptideModSeq": "modified", "PrecursorCharge": "charge", "RTInSeconds": "rt", "SourceFile": "run",
-        "PrecursorMz": "mz", "IonMobility": "mobility",
+    columns = {
+        "PeptideModSeq": "modified", "PeptideSeq": "sequence", "PrecursorCharge": "charge", "RTInSeconds": "rt",
+        "SourceFile": "run", "PrecursorMz": "mz", "IonMobility": "mobility",
     }  # fmt: skip
-    df = df[[c for c in renamed if c in df.columns]].rename(columns=renamed)
-    scores = pd.read_sql_query(
-        "SELECT PeptideModSeq AS modified, PrecursorCharge AS charge, MIN(QValue) AS q, MIN(IsDecoy) AS decoy "
-        "FROM peptidescores GROUP BY PeptideModSeq, PrecursorCharge",
-        database,
-    )
-    return (df.merge(scores, on=["modified", "charge"], how="left") if len(scores) else df), spectra
+    df = df[[c for c in columns if c in df.columns]].rename(columns=columns)
+    facts = {
+        "peptidetoprotein": "PeptideSeq AS sequence, MIN(isDecoy) AS decoy FROM peptidetoprotein GROUP BY 1",
+        "peptidescores": "PeptideModSeq AS modified, PrecursorCharge AS charge, MIN(QValue) AS q FROM peptidescores "
+        "WHERE NOT IsDecoy GROUP BY 1, 2",
+    }
+    for table, query in facts.items():
+        if table in tables and len(known := pd.read_sql_query(f"SELECT {query}", database)):
+            df = df.merge(known, how="left")
+    return df.drop(columns="sequence"), spectra
 
 
 def _blib(database: sqlite3.Connection, tables: set[str]) -> tuple[pd.DataFrame, Spectra]:
@@ -245,6 +248,7 @@ def _blib(database: sqlite3.Connection, tables: set[str]) -> tuple[pd.DataFrame,
 _TERMS = {
     "MS:1003169": "modified", "MS:1003270": "modified", "MS:1000041": "charge", "MS:1000744": "mz", "MS:1000894": "rt",
     "MS:1000896": "rt", "MS:1002815": "mobility", "MS:1003203": "run", "UO:0000000": "unit",
+    "MS:1003072": "decoy",
 }  # fmt: skip
 
 
@@ -276,5 +280,7 @@ def read_mzspeclib(lines: Iterable[str]) -> tuple[str, pd.DataFrame, Spectra]:
     if {"rt", "unit"} <= set(df.columns):
         minutes = df["unit"].astype(str).str.startswith("UO:0000031")
         df["rt"] = pd.to_numeric(df["rt"], errors="coerce") * np.where(minutes, 60.0, 1.0)
+    if "decoy" in df.columns:
+        df["decoy"] = df["decoy"].astype(str).str.contains("decoy")
     numbers = table[["mz", "intensity"]].apply(pd.to_numeric, errors="coerce").fillna(0.0)
     return "mzSpecLib library", df, Spectra(table.assign(**dict(numbers.items())), None)

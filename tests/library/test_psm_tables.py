@@ -4,6 +4,7 @@ import sqlite3
 import numpy as np
 import pandas as pd
 import pytest
+from alphabase.spectral_library.base import SpecLibBase
 from e2e.support import SHARED, needs_shared
 from made_psms import (
     RUN,
@@ -23,8 +24,10 @@ from made_psms import (
     write_mzspeclib,
     write_tsv,
 )
+from scipy.stats import spearmanr
 
 from alphadia_tl.errors import DataError
+from alphadia_tl.exchange.export import FORMATS, export_library
 from alphadia_tl.library.collect import Wanted
 from alphadia_tl.library.psm_tables import read_psms
 from alphadia_tl.library.transfer_library import TransferLibrary
@@ -50,7 +53,7 @@ def table_of(make):
 
 
 # What writes it, its name, what is special: fragments, of whole spectra; no mobility; times without a unit.
-FORMS = {
+PROGRAMS = {
     "DIA-NN 1.8": (table_of(diann), "report.tsv", "ms2"),
     "DIA-NN 2": (table_of(diann2), "report.parquet", "ms2"),
     "Spectronaut": (table_of(spectronaut), "report.tsv", "ms2"),
@@ -71,9 +74,9 @@ FORMS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", PROGRAMS)
 def test_all_programs_files_of_one_truth_give_its_observations(tmp_path, form):
-    make, name, has = FORMS[form]
+    make, name, has = PROGRAMS[form]
     path = tmp_path / name
     make(TRUTH, path)
     made = read(path)
@@ -201,6 +204,28 @@ def test_a_database_of_something_else_and_a_damaged_spectrum_are_told(tmp_path):
     db.close()
     with pytest.raises(DataError, match="but no BiblioSpec or EncyclopeDIA library"):
         read(tmp_path / "b.db")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_is_exported_is_read_without_its_decoys(tmp_path, name):
+    made = SpecLibBase(list(TYPES))
+    named = {
+        "rt_norm_pred": (TRUTH["rt"] - TRUTH["rt"].min()) / np.ptp(TRUTH["rt"]),
+        "mobility_pred": TRUTH["mobility"],
+    }
+    decoy = (np.arange(len(TRUTH)) >= 80).astype(int)
+    made._precursor_df = TRUTH.drop(columns=["ions", "rt", "q"]).assign(**named, decoy=decoy, proteins="P", genes="G")
+    made.calc_fragment_mz_df()
+    rng = np.random.default_rng(0)
+    made._fragment_intensity_df = made.fragment_mz_df.clip(upper=1.0) * rng.uniform(0.1, 1, made.fragment_mz_df.shape)
+    made.save_hdf(str(tmp_path / "made.hdf"))
+    export_library(tmp_path / "made.hdf", tmp_path / "out", name)
+    df = read(tmp_path / "out").precursor_df
+    targets = TRUTH[decoy == 0][PEPTIDOFORM].assign(rt=named["rt_norm_pred"])
+    got = df.merge(targets, on=PEPTIDOFORM)
+    assert len(got) == len(df) == len(targets)
+    assert df["use_for_ms2"].all()
+    assert spearmanr(got["rt"], got["rt_norm"]).statistic > 0.999
 
 
 def test_several_tables_are_one_library_unless_they_share_a_run(tmp_path):
