@@ -12,8 +12,10 @@ from alphadia_tl.host.contract import CONFIG_FILE
 
 DESCRIPTION = (
     "Write a spectral library in the format of another program. Retention times on the models' scale (about 0 to 1) "
-    "are written as iRT = 100 x value; others as they are. Fragments without intensity are not written."
+    "are written as iRT = 100 x value; others as they are. Fragments without intensity are not written. 'torchscript' "
+    "writes models instead: those of a bundle, for torch without this package, with an example."
 )
+TORCHSCRIPT = "torchscript"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -23,9 +25,11 @@ def _parser() -> argparse.ArgumentParser:
     library = "An alphabase library (speclib.hdf), a bundle, or the output folder of a search with one in it."
     parser.add_argument("library", type=Path, help=library)
     about = "; ".join(f"{name}: {f.about}" for name, f in FORMATS.items())
-    names = [*FORMATS, *ALIASES]
+    names = [*FORMATS, *ALIASES, TORCHSCRIPT]
     parser.add_argument("--to", required=True, metavar="FORMAT", type=str.lower, choices=names, help=f"{about}.")
-    parser.add_argument("--output", "-o", type=Path, required=True, help="The file; one that is there is replaced.")
+    parser.add_argument(
+        "--output", "-o", type=Path, required=True, help="The file, replaced if it is there; a folder of models."
+    )
     config = "alphaDIA config with the library's custom_modifications; else that of its folder is read."
     parser.add_argument("--config", "-c", type=Path, help=config)
     return parser
@@ -34,6 +38,11 @@ def _parser() -> argparse.ArgumentParser:
 def _export(options: argparse.Namespace) -> int:
     from alphadia_tl.exchange.export import export_library, library_of
 
+    if options.to == TORCHSCRIPT:
+        from alphadia_tl.models.torchscript import write_torchscript
+
+        write_torchscript(options.library, options.output)
+        return 0
     path = library_of(options.library)
     beside = [p for p in (path.parent / CONFIG_FILE, path.parent.parent / CONFIG_FILE) if p.is_file()]
     config = options.config or next(iter(beside), None)

@@ -186,6 +186,13 @@ class Chunk:
         return pa.array(table).take(pa.array((self.kind * len(formulas) + code[self.owner]) * size + self.number))
 
 
+def _one_line(texts: NDArray[Any]) -> NDArray[Any]:
+    """Return texts without what ends a field of a table."""
+    if not any(mark in "".join(texts) for mark in '\t\r\n"'):
+        return texts
+    return pd.Series(texts).str.replace(r'[\t\r\n"]', " ", regex=True).to_numpy(object)
+
+
 class LibraryFile:
     """An alphabase library in a file, of which parts are read.
 
@@ -229,8 +236,9 @@ class LibraryFile:
         is_text = h5py.check_string_dtype(column.dtype) is not None
         values = column.asstr()[rows] if is_text else column[rows]
         if isinstance(default, str):
-            texts = pd.Series(values, dtype=object).astype(str)
-            return texts.where(~texts.isin(_MISSING), "").str.replace(r'[\t\r\n"]', " ", regex=True).to_numpy(object)
+            texts = pd.Series(values, dtype=object)
+            texts = texts if is_text else texts.astype(str)
+            return texts.where(~texts.isin(_MISSING), "").to_numpy(object)
         return pd.to_numeric(pd.Series(values), errors="coerce").to_numpy(float)
 
     def _first(self, names: tuple[str, ...], known: Callable[[Any], Any]) -> str:
@@ -280,7 +288,7 @@ class LibraryFile:
         df["decoy"] = ~pd.Series(mark).str.lower().isin(["", "0", "0.0", "false"]).to_numpy()
         for names in IDENTIFIED:
             found = next((n for n in names if n in self._columns), names[0])
-            df[names[0]] = self._read(found, rows, "")
+            df[names[0]] = _one_line(self._read(found, rows, ""))
         for name in ("is_prot_nterm", "is_prot_cterm"):
             df[name] = np.nan_to_num(self._read(name, rows, 0)).astype(np.int64)
         for name in ("frag_start_idx", "frag_stop_idx"):
@@ -306,7 +314,8 @@ class LibraryFile:
             return None
         mz, intensity = mz[row, kind].astype(np.float32), intensity[row, kind].astype(np.float32)
         owner = owner_of_row[row]
-        order = np.lexsort((mz, owner))
+        # By owner, then m/z: the bits of numbers above 0 are in the order of the numbers.
+        order = np.argsort((owner.astype(np.uint64) << np.uint64(32)) | mz.view(np.uint32))
         row, kind, owner = row[order], kind[order], owner[order]
         bond = row - (np.cumsum(stop - start) - (stop - start))[owner]
         from_n = np.array([ion.series in "abc" for ion in self.ions])[kind]

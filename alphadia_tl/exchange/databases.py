@@ -92,9 +92,9 @@ def _insert(connection: sqlite3.Connection, table: str, rows: Iterable[Sequence[
     connection.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)
 
 
-def _compressed(data: bytes) -> bytes:
+def _compressed(data: bytes, level: int = 1) -> bytes:
     """Compress quickly: a short block needs no large tables."""
-    deflate = zlib.compressobj(level=1, wbits=10, memLevel=4)
+    deflate = zlib.compressobj(level, wbits=10, memLevel=4)
     return deflate.compress(data) + deflate.flush()
 
 
@@ -104,7 +104,10 @@ def _smaller(data: bytes) -> bytes:
 
 
 def _blobs(chunk: Chunk, order: str) -> tuple[list[bytes], list[bytes]]:
-    """Return m/z (float64) and intensities (float32) of each precursor, in a byte order."""
+    """Return m/z (float64) and intensities (float32) of each precursor, in a byte order.
+
+    Intensities that are not rounded take no less room when they are compressed, and nine tenths of the time.
+    """
     found = []
     for values, kind in ((chunk.mz, "f8"), (chunk.intensity, "f4")):
         data, ends = values.astype(f"{order}{kind}").tobytes(), (chunk.bounds * int(kind[1])).tolist()
@@ -136,15 +139,16 @@ def write_blib(path: Path, chunks: Iterable[Chunk], name: str) -> None:
             columns += ["ionMobility", "ionMobilityType", "retentionTime"]
             same = {"prevAA": "-", "nextAA": "-", "copies": 1, "fileID": 1, "SpecIDinFile": "", "scoreType": 0}
             _insert(connection, "RefSpectra", ((*r, *same.values()) for r in rows), [*columns, *same])
-            peaks = zip(ids, *(map(_smaller, blobs) for blobs in _blobs(chunk, "<")), strict=True)
+            masses, intensities = _blobs(chunk, "<")
+            peaks = zip(ids, map(_smaller, masses), intensities, strict=True)
             _insert(connection, "RefSpectraPeaks", peaks, ["RefSpectraID", "peakMZ", "peakIntensity"])
             columns = ["RefSpectraID", "SpectrumSourceID", "ionMobility", "ionMobilityType", "retentionTime"]
             rows = zip(ids, [1] * len(df), mobility, kinds, times, ids, [1] * len(df), strict=True)
             _insert(connection, "RetentionTimes", rows, [*columns, "RedundantRefSpectraID", "bestSpectrum"])
             precursors = pd.DataFrame({"form": chunk.forms[0], "id": ids})
             found = precursors.merge(chunk.residue_masses(), on="form")
-            masses = zip(*(found[c].tolist() for c in ("id", "site", "mass")), strict=True)
-            _insert(connection, "Modifications", masses, ["RefSpectraID", "position", "mass"])
+            sites = zip(*(found[c].tolist() for c in ("id", "site", "mass")), strict=True)
+            _insert(connection, "Modifications", sites, ["RefSpectraID", "position", "mass"])
             named = zip(ids, df["proteins"], strict=True)
             links = ((i, text) for i, texts in named for text in dict.fromkeys(texts.split(";")) if text)
             numbers = ((i, proteins.setdefault(text, len(proteins) + 1)) for i, text in links)
@@ -164,7 +168,7 @@ def write_dlib(path: Path, chunks: Iterable[Chunk], name: str) -> None:
             rows = zip(
                 df["precursor_mz"].tolist(), df["charge"].tolist(), chunk.mass_sequences(6), df["sequence"],
                 (df["time"] * 60).tolist(), map(len, masses), map(_compressed, masses), map(len, intensities),
-                map(_compressed, intensities), strict=True,
+                (_compressed(values, 0) for values in intensities), strict=True,
             )  # fmt: skip
             columns = ["PrecursorMz", "PrecursorCharge", "PeptideModSeq", "PeptideSeq", "RTInSeconds"]
             columns += ["MassEncodedLength", "MassArray", "IntensityEncodedLength", "IntensityArray"]

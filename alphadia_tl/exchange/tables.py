@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 
-from alphadia_tl.exchange.chunks import Chunk
+from alphadia_tl.exchange.chunks import Chunk, IonType
 
 PROTON = 1.00727646688
 NO_LOSS = "noloss"
@@ -47,29 +46,29 @@ def proforma(_: str, number: int, mass: float) -> str:
     return f"[UNIMOD:{number}]" if number > 0 else f"[{mass:+.6f}]"
 
 
-def _spread(chunk: Chunk, columns: Mapping[str, Any]) -> dict[str, pa.Array]:
-    """Repeat values of precursors for each of their fragments."""
-    owner = pa.array(chunk.owner)
-    return {name: pa.array(values, from_pandas=True).take(owner) for name, values in columns.items()}
+def _loss(change: str) -> str:
+    return change.removeprefix("-") or NO_LOSS
 
 
-def _ion_columns(chunk: Chunk) -> tuple[pa.Array, pa.Array, pa.Array]:
-    """Return series, charge and neutral loss of each fragment."""
-    kind = pa.array(chunk.kind)
-    series = pa.array([ion.series for ion in chunk.ions]).take(kind)
-    charge = pa.array([ion.charge for ion in chunk.ions], pa.int64()).take(kind)
-    return series, charge, chunk.labels(lambda _, loss, __: loss.removeprefix("-") or NO_LOSS)
+def _spread(values: pa.Array, owner: pa.Array) -> pa.Array:
+    """Repeat values of precursors for each of their fragments; texts as numbers of a dictionary."""
+    return pa.DictionaryArray.from_arrays(owner, values) if pa.types.is_string(values.type) else values.take(owner)
 
 
 def write_diann(path: Path, chunks: Iterable[Chunk], _: str) -> None:
     """Write a library as DIA-NN 1.9.1 and later reads it; intensities relative to a precursor's highest."""
-    with pq.ParquetWriter(path, DIANN_SCHEMA, compression="zstd") as writer:
+    text = pa.dictionary(pa.int32(), pa.string())  # what a file holds once for many rows; it is read as text
+    types = [text if pa.types.is_string(f.type) else f.type for f in DIANN_SCHEMA]
+    schema = pa.schema(list(zip(DIANN_SCHEMA.names, types, strict=True)))
+    repeated = [name for name in schema.names if name not in ("Product.Mz", "Relative.Intensity")]
+    options = {"compression": "zstd", "use_dictionary": repeated, "store_schema": False}
+    with pq.ParquetWriter(path, schema, **options) as writer:
         for chunk in chunks:
-            df, begin = chunk.precursors, chunk.bounds[:-1]
+            df, begin, n = chunk.precursors, chunk.bounds[:-1], len(chunk.owner)
             relative = chunk.intensity / np.maximum.reduceat(chunk.intensity, begin)[chunk.owner]
-            top = np.lexsort((-relative, chunk.owner))[begin]
-            flags = np.full(len(relative), _FRAGMENT)
-            flags[top] |= _BASE_PEAK
+            flags = np.full(n, _FRAGMENT)
+            highest = np.flatnonzero(relative == 1)
+            flags[highest[np.searchsorted(highest, begin)]] |= _BASE_PEAK
             sequence, proteins = chunk.sequences(unimod), df["proteins"]
             alone = (~proteins.str.contains(";", regex=False)).astype(float).where(proteins != "")
             of_precursor = {
@@ -78,7 +77,7 @@ def write_diann(path: Path, chunks: Iterable[Chunk], _: str) -> None:
                 "Stripped.Sequence": df["sequence"],
                 "Precursor.Charge": df["charge"],
                 "Proteotypic": alone,
-                "Decoy": df["decoy"].astype(np.int64),
+                "Decoy": df["decoy"],
                 "N.Term": df["is_prot_nterm"],
                 "C.Term": df["is_prot_cterm"],
                 "RT": df["time"],
@@ -88,63 +87,60 @@ def write_diann(path: Path, chunks: Iterable[Chunk], _: str) -> None:
                 "Protein.Group": proteins,
                 "Genes": df["genes"],
             }
-            series, charge, loss = _ion_columns(chunk)
-            columns = _spread(chunk, of_precursor) | {
+            fragments = {
                 "Product.Mz": pa.array(chunk.mz),
                 "Relative.Intensity": pa.array(relative),
-                "Fragment.Type": series,
-                "Fragment.Charge": charge,
+                "Fragment.Type": chunk.labels(lambda ion, _, __: ion.series),
+                "Fragment.Charge": pa.array(np.array([ion.charge for ion in chunk.ions])[chunk.kind]),
                 "Fragment.Series.Number": pa.array(chunk.number),
-                "Fragment.Loss.Type": loss,
+                "Fragment.Loss.Type": chunk.labels(lambda _, change, __: _loss(change)),
                 "Flags": pa.array(flags),
             }
             # What a predicted library of DIA-NN has where it knows nothing.
             same = {"PTM.Site.Confidence": 1.0, "Protein.Names": "", "Source.Id": ""}
-            arrays = [
-                columns[f.name].cast(f.type) if f.name in columns
-                else pa.repeat(pa.scalar(same.get(f.name, 0), f.type), len(relative))
-                for f in DIANN_SCHEMA
-            ]  # fmt: skip
-            writer.write_table(pa.Table.from_arrays(arrays, schema=DIANN_SCHEMA))
+            owner, arrays = pa.array(chunk.owner, pa.int32()), []
+            for field, kind in zip(DIANN_SCHEMA, types, strict=True):
+                if field.name in fragments:
+                    array = fragments[field.name]
+                else:
+                    values = of_precursor.get(field.name, [same.get(field.name, 0)] * len(df))
+                    array = _spread(pa.array(values, from_pandas=True).cast(field.type), owner)
+                arrays.append(array.cast(kind))
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
 def write_tsv(path: Path, chunks: Iterable[Chunk], _: str) -> None:
     """Write the long table that Spectronaut, OpenSWATH, FragPipe and DIA-NN read; what is missing is empty."""
-    options = pyarrow.csv.WriteOptions(include_header=False, delimiter="\t", quoting_style="none")
+    of_fragment = ["ProductMz", "LibraryIntensity", "Annotation", "FragmentType", "FragmentCharge"]
+    of_fragment += ["FragmentSeriesNumber", "FragmentLossType"]
+
+    def label(ion: IonType, change: str, n: int) -> str:
+        mark = f"{ion.series}{n}{change}^{ion.charge}"
+        return f"{mark}\t{ion.series}\t{ion.charge}\t{n}\t{_loss(change)}\n"
+
     with path.open("wb") as file:
         for number, chunk in enumerate(chunks):
             df = chunk.precursors
-            series, charge, loss = _ion_columns(chunk)
-            of_precursor = _spread(
-                chunk,
-                {
-                    "PrecursorMz": df["precursor_mz"],
-                    "ProteinId": df["proteins"],
-                    "GeneName": df["genes"],
-                    "PeptideSequence": df["sequence"],
-                    "ModifiedPeptideSequence": chunk.sequences(unimod),
-                    "PrecursorCharge": df["charge"],
-                    "NormalizedRetentionTime": df["time"],
-                    "PrecursorIonMobility": df["mobility"],
-                    "Decoy": df["decoy"].astype(np.int64),
-                },
-            )
             columns = {
-                "PrecursorMz": of_precursor.pop("PrecursorMz"),
-                "ProductMz": pa.array(chunk.mz),
-                "Annotation": chunk.labels(lambda ion, loss, n: f"{ion.series}{n}{loss}^{ion.charge}"),
-                **of_precursor,
-                "LibraryIntensity": pa.array(chunk.intensity),
-                "FragmentType": series,
-                "FragmentCharge": charge,
-                "FragmentSeriesNumber": pa.array(chunk.number),
-                "FragmentLossType": loss,
+                "PrecursorMz": df["precursor_mz"],
+                "ProteinId": df["proteins"],
+                "GeneName": df["genes"],
+                "PeptideSequence": df["sequence"],
+                "ModifiedPeptideSequence": chunk.sequences(unimod),
+                "PrecursorCharge": df["charge"],
+                "NormalizedRetentionTime": df["time"].astype(np.float32),
+                "PrecursorIonMobility": df["mobility"].astype(np.float32),
+                "Decoy": df["decoy"].astype(np.int64),
             }
             if not chunk.has_mobility:  # OpenSWATH takes an empty field for no number
                 del columns["PrecursorIonMobility"]
             if number == 0:
-                file.write(("\t".join(columns) + "\n").encode())
-            pyarrow.csv.write_csv(pa.table(columns), file, options)
+                file.write(("\t".join([*columns, *of_fragment]) + "\n").encode())
+            texts = (pa.array(v, from_pandas=True).cast(pa.string()).fill_null("") for v in columns.values())
+            rows = pc.binary_join_element_wise(*texts, "\t").take(pa.array(chunk.owner))
+            numbers = (pa.array(values).cast(pa.string()) for values in (chunk.mz, chunk.intensity))
+            lines = pc.binary_join_element_wise(rows, *numbers, chunk.labels(label), "\t")
+            file.write(lines.buffers()[2])
 
 
 def _joined(values: pa.Array, bounds: Any, between: str) -> list[str]:

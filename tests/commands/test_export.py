@@ -34,6 +34,7 @@ def save_library(path, modification):
         (["none.hdf", "--to", "tsv", "-o", "out.tsv"], 1, "TL_LIBRARY The spectral library"),
         (["own.hdf", "--to", "blib", "-o", "out.blib"], 1, "Own@K. Give the config with its custom_modifications"),
         (["own.hdf", "--to", "blib", "-o", "out.blib", "--config", "own.yaml"], 0, "(blib,"),
+        (["speclib.hdf", "--to", "torchscript", "-o", "out"], 1, "TL_WEIGHTS"),
         (["speclib.hdf", "--to", "xml", "-o", "out.xml"], host.EXIT_WRONG_FLAG, "invalid choice: 'xml'"),
         (["speclib.hdf", "--to", "tsv"], host.EXIT_WRONG_FLAG, "required: --output"),
     ],

@@ -7,8 +7,10 @@ import logging
 import mzspeclib
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from alphabase.spectral_library.reader import LibraryReaderBase
+from alphabase.spectral_library.translate_diann import DIANN_PARQUET_SCHEMA
 from mzspeclib.validate import validator
 
 from alphadia_tl.exchange.export import export_library
@@ -90,6 +92,13 @@ def test_alphabase_reads_the_long_tables(tmp_path, saved, name):
         here = library._fragment_intensity_df.iloc[a.frag_start_idx : a.frag_stop_idx].to_numpy()
         there = reader._fragment_intensity_df[FRAG_TYPES].iloc[b.frag_start_idx : b.frag_stop_idx].to_numpy()
         np.testing.assert_allclose(there, here / here.max(), rtol=1e-5)
+
+
+def test_diann_has_the_columns_and_types_that_alphabase_knows(tmp_path, library, saved):
+    export_library(saved(library), tmp_path / "diann.parquet", "diann")
+    kinds = {"int": "int64", "float": "float", "str": "string"}
+    schema = pq.read_schema(tmp_path / "diann.parquet")
+    assert [(f.name, str(f.type)) for f in schema] == [(name, kinds[kind]) for name, kind in DIANN_PARQUET_SCHEMA]
 
 
 def test_diann_knows_base_peaks_termini_and_proteotypic_peptides(tmp_path, library, saved):
