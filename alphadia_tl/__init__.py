@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from alphadia_tl.library.psm_tables import read_psms
     from alphadia_tl.library.transfer_library import TransferLibrary
     from alphadia_tl.models.manager import FinetuneManager
     from alphadia_tl.search.plan import TransferLearningPlan
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CustomScheduler", "EarlyStopping", "FinetuneManager", "TransferLearningPlan", "TransferLibrary", "__version__",
+    "read_psms",
 ]  # fmt: skip
 
 _HOMES = {
@@ -22,11 +24,12 @@ _HOMES = {
     "FinetuneManager": "alphadia_tl.models.manager",
     "TransferLearningPlan": "alphadia_tl.search.plan",
     "TransferLibrary": "alphadia_tl.library.transfer_library",
+    "read_psms": "alphadia_tl.library.psm_tables",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public classes when they are first asked for, so that ``--version`` needs no torch."""
+    """Import what is public when it is first asked for, so that ``--version`` needs no torch."""
     if name not in _HOMES:
         raise AttributeError(f"module 'alphadia_tl' has no attribute {name!r}")
     import importlib

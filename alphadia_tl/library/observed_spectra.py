@@ -172,7 +172,8 @@ def read_sqlite(path: Path) -> tuple[str, pd.DataFrame, Spectra]:
     )
 
 
-def _unpacked(data: bytes, size: int) -> bytes:
+def _unpacked(data: bytes | None, size: int) -> bytes:
+    data = data or b""
     with contextlib.suppress(zlib.error):  # short arrays are stored as they are: their size tells
         data = zlib.decompress(data)
     if len(data) != size:
@@ -220,12 +221,9 @@ def _blib(database: sqlite3.Connection, tables: set[str]) -> tuple[pd.DataFrame,
         "numPeaks": "_peaks", "peptideModSeq": "_written",
     }  # fmt: skip
     chosen = ", ".join(f"{c} AS {name}" for c, name in wanted.items() if c in columns)
-    df = pd.read_sql_query(f"SELECT {chosen} FROM RefSpectra ORDER BY id", database)
-    peaks = pd.read_sql_query("SELECT * FROM RefSpectraPeaks ORDER BY RefSpectraID", database)
-    peaks = df[["id", "_peaks"]].merge(peaks, left_on="id", right_on="RefSpectraID")
-    if len(peaks) != len(df):
-        raise ValueError("some spectra have no peaks")
-    spectra = _peaks(peaks["peakMZ"], peaks["peakIntensity"], ("<f8", "<f4"), peaks["_peaks"])
+    joined = "RefSpectra LEFT JOIN RefSpectraPeaks ON RefSpectraID = id ORDER BY id"
+    df = pd.read_sql_query(f"SELECT {chosen}, peakMZ AS _mz, peakIntensity AS _intensity FROM {joined}", database)
+    spectra = _peaks(df["_mz"], df["_intensity"], ("<f8", "<f4"), df["_peaks"])
     if "modifications" in tables:
         mods = pd.read_sql_query("SELECT RefSpectraID, position, mass FROM Modifications ORDER BY id", database)
         exact = {key: list(zip(g["position"], g["mass"], strict=True)) for key, g in mods.groupby("RefSpectraID")}
@@ -242,7 +240,7 @@ def _blib(database: sqlite3.Connection, tables: set[str]) -> tuple[pd.DataFrame,
         df["mobility"] = df["mobility"].where(df["_type"] == 2) if "_type" in df.columns else np.nan
     if "rt" in df.columns:
         df["rt"] = df["rt"].astype(float) * 60
-    return df.drop(columns=["id", "_type", "_peaks", "_written"], errors="ignore"), spectra
+    return df.drop(columns=[c for c in df.columns if c == "id" or c[0] == "_"]), spectra
 
 
 _TERMS = {

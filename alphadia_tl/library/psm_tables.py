@@ -14,6 +14,7 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+from alphabase.peptide.fragment import get_charged_frag_types
 from alphabase.peptide.mobility import ccs_to_mobility_bruker
 from alphabase.peptide.precursor import update_precursor_mz
 
@@ -36,6 +37,8 @@ MASS_OFF = 3.5  # Da between the given and the calculated mass: isotopes, but no
 _GZIP = b"\x1f\x8b"
 ADVICE = "Give a table of identifications (.tsv, .parquet) or a library (.blib, .dlib, .elib, mzSpecLib text)."
 PROGRAMS = read_yaml(Path(__file__).with_name("psm_columns.yaml"))  # columns of tables, by what they mean
+_SETTINGS = TransferLibrarySettings()
+_WANTED = Wanted(tuple(get_charged_frag_types(list(_SETTINGS.fragment_types), _SETTINGS.max_charge)))
 _TEXT = {"run", "file", "modified", "assigned", "sequence", "mods", "sites", "ions", "values", "decoy", "type", "loss"}
 _DECOY = {"1", "1.0", "true", "+", "decoy"}
 _SLOTS = [(f"Fr.{i}.Id", f"Fr.{i}.Quantity") for i in range(20)]  # fragments in reports of DIA-NN 2
@@ -54,11 +57,11 @@ class Observed:
 
 def read_psms(
     paths: str | Path | Sequence[str | Path],
-    wanted: Wanted,
-    settings: TransferLibrarySettings,
+    wanted: Wanted = _WANTED,
+    settings: TransferLibrarySettings = _SETTINGS,
     *,
     library: str | Path | None = None,
-    generator: np.random.Generator,
+    generator: np.random.Generator | None = None,
 ) -> TransferLibrary:
     """Make a transfer library of what other programs found.
 
@@ -73,8 +76,8 @@ def read_psms(
         How many observations of a precursor are kept, and whether runs are aligned.
     library : path, optional
         A library of observed spectra, of which the precursors have theirs.
-    generator : np.random.Generator
-        One number is drawn from it.
+    generator : np.random.Generator, optional
+        One number is drawn from it, for the sample where there are more precursors than wanted.
 
     Returns
     -------
@@ -95,7 +98,8 @@ def read_psms(
                 what = f"Run '{run}' is in {owner[run]} and in {path}."
                 raise DataError(what, "Give one table per run: runs are told apart by their names.")
     observed = None if library is None else _read_sound(Path(library), wanted)
-    salt, best = selection.draw_salt(generator), BestObservations.empty(len(wanted.charged_frag_types))
+    salt = selection.draw_salt(generator or np.random.default_rng(0))
+    best = BestObservations.empty(len(wanted.charged_frag_types))
     spans = [p.precursor_df.groupby("raw_name")["rt_observed"].agg(["min", "max"]) for p in parts]
     has_times = any((span["max"] > span["min"]).any() for span in spans)
     notes = [note for part in parts for note in part.notes]

@@ -26,6 +26,7 @@ from made_psms import (
 )
 from scipy.stats import spearmanr
 
+import alphadia_tl
 from alphadia_tl.errors import DataError
 from alphadia_tl.exchange.export import FORMATS, export_library
 from alphadia_tl.library.collect import Wanted
@@ -191,6 +192,19 @@ def test_what_cannot_be_read_is_one_error_that_names_the_file_and_the_reason(tmp
     assert "\n" not in str(error.value)
 
 
+def test_spectra_without_peaks_and_drift_times_are_no_reason_to_stop(tmp_path):
+    write_blib(TRUTH, tmp_path / "a.blib")
+    with sqlite3.connect(tmp_path / "a.blib") as db:
+        db.execute("DELETE FROM RefSpectraPeaks WHERE RefSpectraID < 4")
+        db.execute("UPDATE RefSpectra SET numPeaks = 0 WHERE id < 4")
+        db.execute("UPDATE RefSpectra SET ionMobilityType = 1, ionMobility = 12.5")
+    db.close()
+    made = read(tmp_path / "a.blib")
+    assert made.precursor_df["use_for_ms2"].sum() >= len(TRUTH) - 5
+    assert len(made) == len(TRUTH)
+    assert "mobility" not in made.precursor_df.columns  # drift times
+
+
 def test_a_database_of_something_else_and_a_damaged_spectrum_are_told(tmp_path):
     write_dlib(TRUTH, tmp_path / "a.dlib")
     with sqlite3.connect(tmp_path / "a.dlib") as db:
@@ -278,6 +292,13 @@ def test_lists_of_ions_and_intensities_that_do_not_fit_are_no_fragments(tmp_path
     assert any("MS2 is not tuned" in note for note in read(tmp_path / "a.tsv").notes)
 
 
+def test_a_library_is_of_one_scale_of_times_whatever_runs_it_names(tmp_path):
+    table = library(TRUTH)
+    write(table.assign(ReferenceRun=[f"run {i % 50}" for i in range(len(table))]), tmp_path / "lib.tsv")
+    made = read(tmp_path / "lib.tsv")
+    assert (len(made), set(made.precursor_df["raw_name"]), made.left_out) == (len(TRUTH), {"lib"}, ())
+
+
 def test_one_charge_state_is_told(tmp_path):
     write(diann(TRUTH[TRUTH["charge"] == 2].reset_index(drop=True)), tmp_path / "a.tsv")
     assert "charge is not tuned: all precursors have charge 2" in read(tmp_path / "a.tsv").notes
@@ -297,6 +318,12 @@ REAL = {
     "BCS_hela.elib": (111, 111, {"Carbamidomethyl@C", "Oxidation@M"}),
     "small_yeast.dlib": (2736, 2736, {"Carbamidomethyl@C"}),
 }
+
+
+@needs_shared
+def test_without_settings_those_of_an_empty_config_count():
+    made = alphadia_tl.read_psms(SHARED / "other" / "BCS_hela.elib")
+    assert list(made.fragment_intensity_df.columns) == ["b_z1", "b_z2", "y_z1", "y_z2"]
 
 
 @needs_shared
