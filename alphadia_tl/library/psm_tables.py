@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import logging
@@ -301,7 +302,10 @@ def _read_table(path: Path, head: bytes) -> tuple[Any, str, Chosen]:
         table = pd.read_csv(
             file, sep=separator, header=None, names=names, usecols=[n for n in names if n in wanted], index_col=False,
             dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""], low_memory=False,
+            quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL,  # a lone quote would swallow lines
         )  # fmt: skip
+    for name in text.intersection(table.columns):
+        table[name] = table[name].str.strip('"')
     return table, program, chosen
 
 
@@ -323,7 +327,7 @@ def _program(names: Sequence[str], path: Path) -> tuple[str, Chosen]:
 
 def _numbers(column: Any) -> Any:
     if not pd.api.types.is_numeric_dtype(column):
-        column = column.astype(str).str.strip().str.replace(",", ".", regex=False)
+        column = column.astype(str).str.strip(' "').str.replace(",", ".", regex=False)
     return pd.to_numeric(column, errors="coerce").astype(float).replace([np.inf, -np.inf], np.nan)
 
 

@@ -1,3 +1,4 @@
+import csv
 import gzip
 import sqlite3
 
@@ -132,6 +133,8 @@ def as_text(table=None, **how):
         "Windows": as_text(lineterminator="\r\n").encode(),
         "comma": as_text(sep=",").encode(),
         "decimal comma": as_text(sep=";", decimal=",").encode(),
+        "quotes around all": as_text(quoting=csv.QUOTE_ALL).encode(),
+        "a lone quote": as_text(report(Genes='"5 prime'), quoting=csv.QUOTE_NONE, quotechar="'").encode(),
         "UTF-8 with a mark": as_text().encode("utf-8-sig"),
         "UTF-16": as_text().encode("utf-16"),
         "Latin 1": as_text(report(Genes="\u00e9")).encode("latin-1"),
