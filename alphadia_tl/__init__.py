@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from alphadia_tl.library.psm_tables import read_psms
+    from alphadia_tl.bundle import read_bundle
+    from alphadia_tl.exchange.export import export_library
     from alphadia_tl.library.transfer_library import TransferLibrary
     from alphadia_tl.models.manager import FinetuneManager
     from alphadia_tl.search.plan import TransferLearningPlan
+    from alphadia_tl.search.ready_models import predict_library
     from alphadia_tl.training.schedule import CustomScheduler, EarlyStopping
 
 __all__ = [
     "CustomScheduler", "EarlyStopping", "FinetuneManager", "TransferLearningPlan", "TransferLibrary", "__version__",
-    "read_psms",
+    "export_library", "predict_library", "read_bundle",
 ]  # fmt: skip
 
 _HOMES = {
@@ -24,7 +26,9 @@ _HOMES = {
     "FinetuneManager": "alphadia_tl.models.manager",
     "TransferLearningPlan": "alphadia_tl.search.plan",
     "TransferLibrary": "alphadia_tl.library.transfer_library",
-    "read_psms": "alphadia_tl.library.psm_tables",
+    "export_library": "alphadia_tl.exchange.export",
+    "predict_library": "alphadia_tl.search.ready_models",
+    "read_bundle": "alphadia_tl.bundle",
 }
 
 

@@ -16,7 +16,7 @@ from alphadia_tl.errors import LibraryError, OutputError, SettingsError
 from alphadia_tl.exchange.chunks import Chunk, LibraryFile
 from alphadia_tl.exchange.databases import write_blib, write_dlib
 from alphadia_tl.exchange.tables import write_diann, write_mzspeclib, write_tsv
-from alphadia_tl.files import require_space, write_whole
+from alphadia_tl.files import absolute_path, require_space, write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -99,15 +99,15 @@ def format_named(name: str) -> str:
     return found
 
 
-def export_library(library: Path, output: Path, format: str) -> ExportSummary:
+def export_library(library: Path | str, output: Path | str, format: str) -> ExportSummary:
     """Write a library in the format of another program, whole or not at all; the library is only read.
 
     Parameters
     ----------
-    library : Path
+    library : path
         An alphabase library (dense: precursor_df, fragment_mz_df, fragment_intensity_df), or the folder of a bundle or
         of a search with one in it, whose tuned library is meant. Custom modifications are those that are registered.
-    output : Path
+    output : path
         The file; one that is there is replaced.
     format : str
         A name in `FORMATS` or `ALIASES`.
@@ -123,7 +123,7 @@ def export_library(library: Path, output: Path, format: str) -> ExportSummary:
         The format is unknown, the library cannot be read or has nothing to write, or the output cannot be written.
     """
     name = format_named(format)
-    chosen, path = FORMATS[name], library_of(library)
+    chosen, path, output = FORMATS[name], library_of(absolute_path(library)), absolute_path(output)
     if output.is_dir():
         raise OutputError(f"{output} is a folder.", "Name the file that is to be written.")
     if output.exists() and output.samefile(path):
