@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,6 +100,15 @@ def format_named(name: str) -> str:
     return found
 
 
+def _ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """Read the next chunk while the last one is written."""
+    with ThreadPoolExecutor(1) as reader:
+        pending = reader.submit(next, chunks, None)
+        while (chunk := pending.result()) is not None:
+            pending = reader.submit(next, chunks, None)
+            yield chunk
+
+
 def export_library(library: Path | str, output: Path | str, format: str) -> ExportSummary:
     """Write a library in the format of another program, whole or not at all; the library is only read.
 
@@ -142,7 +152,7 @@ def export_library(library: Path | str, output: Path | str, format: str) -> Expo
             nonlocal n_precursors, n_fragments
             bar = tqdm(total=source.n_precursors, unit="precursor", leave=False, disable=not sys.stderr.isatty())
             with bar:
-                for chunk in source.chunks(decoys=chosen.decoys, untimed=chosen.untimed):
+                for chunk in _ahead(source.chunks(decoys=chosen.decoys, untimed=chosen.untimed)):
                     n_precursors += len(chunk.precursors)
                     n_fragments += len(chunk.owner)
                     yield chunk

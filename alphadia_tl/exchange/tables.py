@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from alphadia_tl.exchange.chunks import Chunk, IonType
 
+LINES_AT_ONCE = 100_000  # those of proteins in long lists are long
 PROTON = 1.00727646688
 NO_LOSS = "noloss"
 #: Columns and types of a library of DIA-NN 1.9.1 and later; ``Signature`` is DIA-NN's own.
@@ -137,10 +138,14 @@ def write_tsv(path: Path, chunks: Iterable[Chunk], _: str) -> None:
             if number == 0:
                 file.write(("\t".join([*columns, *of_fragment]) + "\n").encode())
             texts = (pa.array(v, from_pandas=True).cast(pa.string()).fill_null("") for v in columns.values())
-            rows = pc.binary_join_element_wise(*texts, "\t").take(pa.array(chunk.owner))
-            numbers = (pa.array(values).cast(pa.string()) for values in (chunk.mz, chunk.intensity))
-            lines = pc.binary_join_element_wise(rows, *numbers, chunk.labels(label), "\t")
-            file.write(lines.buffers()[2])
+            rows = pc.binary_join_element_wise(*texts, "\t")
+            fragments = [pa.array(chunk.owner), pa.array(chunk.mz), pa.array(chunk.intensity), chunk.labels(label)]
+            for begin in range(0, len(chunk.owner), LINES_AT_ONCE):
+                owner, *numbers, ends = (array.slice(begin, LINES_AT_ONCE) for array in fragments)
+                texts = (array.cast(pa.string()) for array in numbers)
+                lines = pc.binary_join_element_wise(rows.take(owner), *texts, ends, "\t")
+                size = np.frombuffer(lines.buffers()[1], np.int32)[len(lines)]
+                file.write(memoryview(lines.buffers()[2])[:size])
 
 
 def _joined(values: pa.Array, bounds: Any, between: str) -> list[str]:
@@ -164,7 +169,8 @@ def write_mzspeclib(path: Path, chunks: Iterable[Chunk], name: str) -> None:
     """Write a library in the text format of HUPO-PSI's mzSpecLib 1.0, peaks annotated in mzPAF."""
     with path.open("w", encoding="utf-8") as file:
         file.write(f"<mzSpecLib>\nMS:1003186|library format version=1.0\nMS:1003188|library name={name}\n")
-        file.writelines(f"<AttributeSet {kind}=all>\n" for kind in ("Spectrum", "Analyte", "Interpretation"))
+        file.write("<AttributeSet Spectrum=all>\nMS:1003065|spectrum aggregation type=MS:1003074|predicted spectrum\n")
+        file.write("<AttributeSet Analyte=all>\n<AttributeSet Interpretation=all>\n")
         key = 0
         for chunk in chunks:
             df = chunk.precursors

