@@ -282,6 +282,8 @@ def reason_to_skip(name: str, settings: StepSettings, df: pd.DataFrame, known_we
         return "not among alphadia_tl.models"
     if name == "rt" and len(df) and df["rt_norm"].isna().all():
         return "the observations have no retention times"
+    if name == "ms2" and len(df) and not df["use_for_ms2"].any():
+        return "no observation has enough fragments to learn from"
     if name == "charge" and len(df) and len(set(df["charge"])) == 1:
         return f"all observations have charge {df['charge'].iloc[0]}"
     if name == "ccs" and "ccs" not in df.columns:

@@ -282,6 +282,7 @@ CASES = [
     ("rt", _observations(0), ALL, "0 peptides to train on"),
     ("ms2", _observations(200, usable=0.5), ALL, "70 peptides to train on"),
     ("rt", _observations(150).assign(rt_norm=np.nan), ALL, "the observations have no retention times"),
+    ("ms2", _observations(200, usable=0), ALL, "no observation has enough fragments"),
     ("charge", _observations(200, usable=0.5), ALL, None),
     ("charge", _observations(200).assign(charge=2), ALL, "all observations have charge 2"),
     ("ccs", _observations(400), ALL, "no ion mobility"),
