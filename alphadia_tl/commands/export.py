@@ -8,7 +8,6 @@ from pathlib import Path
 
 from alphadia_tl import host
 from alphadia_tl.commands.common import make_parser, read_config, run_logged
-from alphadia_tl.host.contract import CONFIG_FILE
 
 DESCRIPTION = (
     "Write a spectral library in the format of another program. Retention times on the models' scale (about 0 to 1) "
@@ -36,19 +35,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from alphadia_tl.exchange.export import export_library, library_of
+    from alphadia_tl.exchange.export import export_library
 
     if options.to == TORCHSCRIPT:
         from alphadia_tl.models.torchscript import write_torchscript
 
         write_torchscript(options.library, options.output)
         return 0
-    path = library_of(options.library)
-    beside = [p for p in (path.parent / CONFIG_FILE, path.parent.parent / CONFIG_FILE) if p.is_file()]
-    config = options.config or next(iter(beside), None)
-    for known in (host.default_config(), read_config(config)):
-        host.register_modifications({"custom_modifications": [], **known})
-    export_library(path, options.output, options.to)
+    if options.config:
+        given = read_config(options.config).get("custom_modifications")
+        host.register_modifications({"custom_modifications": given or []})
+    export_library(options.library, options.output, options.to)
     return 0
 
 

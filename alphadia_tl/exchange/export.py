@@ -12,12 +12,14 @@ from pathlib import Path
 import h5py
 from tqdm import tqdm
 
+from alphadia_tl import host
 from alphadia_tl.bundle import Bundle
 from alphadia_tl.errors import LibraryError, OutputError, SettingsError
 from alphadia_tl.exchange.chunks import Chunk, LibraryFile
 from alphadia_tl.exchange.databases import write_blib, write_dlib
 from alphadia_tl.exchange.tables import write_diann, write_mzspeclib, write_tsv
-from alphadia_tl.files import absolute_path, require_space, write_whole
+from alphadia_tl.files import absolute_path, read_yaml, require_space, write_whole
+from alphadia_tl.host.contract import CONFIG_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +102,13 @@ def format_named(name: str) -> str:
     return found
 
 
+def _register_modifications(path: Path) -> None:
+    """Make the custom modifications of alphaDIA, and of the search that a library is of, known."""
+    beside = [p for p in (path.parent / CONFIG_FILE, path.parent.parent / CONFIG_FILE) if p.is_file()]
+    for config in (host.default_config(), *map(read_yaml, beside[:1])):
+        host.register_modifications({"custom_modifications": config.get("custom_modifications") or []})
+
+
 def _ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
     """Read the next chunk while the last one is written."""
     with ThreadPoolExecutor(1) as reader:
@@ -116,7 +125,7 @@ def export_library(library: Path | str, output: Path | str, format: str) -> Expo
     ----------
     library : path
         An alphabase library (dense: precursor_df, fragment_mz_df, fragment_intensity_df), or the folder of a bundle or
-        of a search with one in it, whose tuned library is meant. Custom modifications are those that are registered.
+        of a search with one in it, whose tuned library is meant. Custom modifications are those of the search's config.
     output : path
         The file; one that is there is replaced.
     format : str
@@ -134,6 +143,7 @@ def export_library(library: Path | str, output: Path | str, format: str) -> Expo
     """
     name = format_named(format)
     chosen, path, output = FORMATS[name], library_of(absolute_path(library)), absolute_path(output)
+    _register_modifications(path)
     if output.is_dir():
         raise OutputError(f"{output} is a folder.", "Name the file that is to be written.")
     if output.exists() and output.samefile(path):

@@ -5,7 +5,6 @@ from alphabase.spectral_library.base import SpecLibBase
 from forked import run_script
 
 from alphadia_tl import cli, host
-from alphadia_tl.commands.export import main
 
 OWN = {"name": "Own@K", "composition": "C(3)H(5)O(2)"}
 
@@ -47,11 +46,3 @@ def test_a_command_line_ends_with_what_was_written_or_one_error(tmp_path, monkey
     found, text = run_script(cli.__file__, ["export", *flags], tmp_path)
     assert (found, said in text, "Traceback" in text) == (code, True, False), text
     assert bool(list(tmp_path.glob("out.*"))) == (code == 0)
-
-
-def test_the_config_of_a_search_knows_its_modifications(tmp_path, caplog):
-    (tmp_path / "transfer").mkdir()
-    save_library(tmp_path / "transfer" / "speclib.tuned.hdf", "Own@K")
-    (tmp_path / "transfer" / host.contract.CONFIG_FILE).write_text(yaml.safe_dump({"custom_modifications": [OWN]}))
-    assert main([str(tmp_path), "--to", "mzspeclib", "-o", str(tmp_path / "out.txt")]) == 0
-    assert "PEPTIDEK[+73.028954]/2" in (tmp_path / "out.txt").read_text()

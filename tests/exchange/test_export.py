@@ -68,6 +68,13 @@ def test_a_library_read_in_parts_gives_the_same_file(tmp_path, library, saved, n
     assert content(tmp_path / "whole") == content(tmp_path / "parts")
 
 
+def test_the_config_beside_a_library_knows_its_modifications(tmp_path, library, saved):
+    (tmp_path / "frozen_config.yaml").write_text("custom_modifications: [{name: Beside@M, composition: O(2)}]")
+    other_modification(library, "Beside")
+    export_library(saved(library), tmp_path / "out", "mzspeclib")
+    assert "LKSM[+31.989829]AR" in (tmp_path / "out").read_text()
+
+
 def shuffled(library):
     """Return a library whose precursors are in another order than their fragments."""
     library._precursor_df = library._precursor_df.iloc[::-1].reset_index(drop=True)
@@ -175,8 +182,8 @@ def silent(library):
     library._fragment_intensity_df[:] = 0
 
 
-def other_modification(library):
-    library._precursor_df["mods"] = library._precursor_df["mods"].str.replace("Oxidation", "Unheard")
+def other_modification(library, name="Unheard"):
+    library._precursor_df["mods"] = library._precursor_df["mods"].str.replace("Oxidation", name)
 
 
 def cut(library):
