@@ -23,7 +23,7 @@ from alphadia_tl.errors import LibraryError
 from alphadia_tl.host.contract import PEPTIDOFORM, PRECURSOR
 from alphadia_tl.library.fragments import Floats, Ints, block_rows, type_codes
 from alphadia_tl.speclib.fragments import fragment_bounds
-from alphadia_tl.speclib.storage import MOBILITY_COLUMNS, RT_COLUMNS
+from alphadia_tl.speclib.storage import MOBILITY_COLUMNS, ROWS_AT_ONCE, RT_COLUMNS
 
 PRECURSORS_AT_ONCE = 10_000
 NORMALISED = (-1.0, 2.0)  # retention times of a library that lie in it are on the models' scale
@@ -257,6 +257,11 @@ class LibraryFile:
         if name != "irt" and NORMALISED[0] <= values.min() and values.max() <= NORMALISED[1]:
             return name, IRT_PER_NORM, f"{IRT_PER_NORM:g} x {name}"
         return name, 1.0, f"{name}, as the library has it"
+
+    def expected_fragments(self) -> int:
+        """Estimate how many fragments there are, from the middle of the library: it is sorted by length."""
+        middle = slice(self._n_rows // 2, self._n_rows // 2 + ROWS_AT_ONCE)
+        return int(self._n_rows * sum(float((column[middle] > 0).mean()) for column in self._intensity.values()))
 
     def chunks(self, *, decoys: bool, untimed: bool, size: int = PRECURSORS_AT_ONCE) -> Iterator[Chunk]:
         """Read precursors that have a fragment; those without a retention time, and decoys, where they are wanted."""

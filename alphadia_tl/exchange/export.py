@@ -171,10 +171,9 @@ def export_library(library: Path | str, output: Path | str, format: str) -> Expo
                 left = ", ".join(f"{n:,} {what}" for what, n in source.left_out.items())
                 raise LibraryError(f"Nothing of the library '{path}' can be written: {left}.", "Give another library.")
 
-        first = next(source.chunks(decoys=True, untimed=True), None)
-        share = len(first.owner) / len(first.precursors) if first is not None else 0
-        need = source.n_precursors * (chosen.bytes_per_precursor + share * chosen.bytes_per_fragment)
-        require_space(output.parent, int(need))
+        fragments = source.expected_fragments() * chosen.bytes_per_fragment
+        need = source.n_precursors * chosen.bytes_per_precursor + fragments
+        require_space(output.parent, need)
         write_whole(output, lambda part: chosen.write(part, chunks(), path.stem))
     left_out = dict(source.left_out)
     summary = ExportSummary(path, output, name, n_precursors, n_fragments, source.times, left_out)
