@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alphadia_tl import host
+from alphadia_tl.bundle import weights_folder
 from alphadia_tl.commands.common import make_parser, read_config, run_logged
 
 DESCRIPTION = (
@@ -35,17 +36,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from alphadia_tl.exchange.export import export_library
+    from alphadia_tl.exchange.export import export_library, register_modifications_of
 
-    if options.to == TORCHSCRIPT:
-        from alphadia_tl.models.torchscript import write_torchscript
-
-        write_torchscript(options.library, options.output)
-        return 0
     if options.config:
         given = read_config(options.config).get("custom_modifications")
         host.register_modifications({"custom_modifications": given or []})
-    export_library(options.library, options.output, options.to)
+    if options.to == TORCHSCRIPT:
+        from alphadia_tl.models.torchscript import write_torchscript
+
+        register_modifications_of(weights_folder(options.library))
+        write_torchscript(options.library, options.output)
+    else:
+        export_library(options.library, options.output, options.to)
     return 0
 
 

@@ -102,8 +102,8 @@ def format_named(name: str) -> str:
     return found
 
 
-def _register_modifications(path: Path) -> None:
-    """Make the custom modifications of alphaDIA, and of the search that a library is of, known."""
+def register_modifications_of(path: Path) -> None:
+    """Make the custom modifications of alphaDIA, and of the search that a library or weights are of, known."""
     beside = [p for p in (path.parent / CONFIG_FILE, path.parent.parent / CONFIG_FILE) if p.is_file()]
     for config in (host.default_config(), *map(read_yaml, beside[:1])):
         host.register_modifications({"custom_modifications": config.get("custom_modifications") or []})
@@ -143,7 +143,7 @@ def export_library(library: Path | str, output: Path | str, format: str) -> Expo
     """
     name = format_named(format)
     chosen, path, output = FORMATS[name], library_of(absolute_path(library)), absolute_path(output)
-    _register_modifications(path)
+    register_modifications_of(path)
     if output.is_dir():
         raise OutputError(f"{output} is a folder.", "Name the file that is to be written.")
     if output.exists() and output.samefile(path):

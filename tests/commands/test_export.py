@@ -3,6 +3,7 @@ import pytest
 import yaml
 from alphabase.spectral_library.base import SpecLibBase
 from forked import run_script
+from made_models import write_networks
 
 from alphadia_tl import cli, host
 
@@ -46,3 +47,12 @@ def test_a_command_line_ends_with_what_was_written_or_one_error(tmp_path, monkey
     found, text = run_script(cli.__file__, ["export", *flags], tmp_path)
     assert (found, said in text, "Traceback" in text) == (code, True, False), text
     assert bool(list(tmp_path.glob("out.*"))) == (code == 0)
+
+
+def test_scripted_models_know_the_modifications_of_their_search(tmp_path):
+    write_networks(tmp_path / "transfer" / "peptdeep.transfer", ["rt"])
+    (tmp_path / "transfer" / "frozen_config.yaml").write_text(yaml.safe_dump({"custom_modifications": [OWN]}))
+    flags = ["export", tmp_path, "--to", "torchscript", "-o", tmp_path / "out"]
+    code, said = run_script(cli.__file__, flags, tmp_path)
+    assert code == 0, said
+    assert "\nOwn@K\t0:3,1:5,3:2\n" in (tmp_path / "out" / "modifications.tsv").read_text()
