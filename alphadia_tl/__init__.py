@@ -9,7 +9,6 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from alphadia_tl.bundle import read_bundle
     from alphadia_tl.exchange.export import export_library
-    from alphadia_tl.library.psm_tables import read_psms
     from alphadia_tl.library.transfer_library import TransferLibrary
     from alphadia_tl.models.manager import FinetuneManager
     from alphadia_tl.search.plan import TransferLearningPlan
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CustomScheduler", "EarlyStopping", "FinetuneManager", "TransferLearningPlan", "TransferLibrary", "__version__",
-    "export_library", "predict_library", "read_bundle", "read_psms",
+    "export_library", "predict_library", "read_bundle",
 ]  # fmt: skip
 
 _HOMES = {
@@ -30,7 +29,6 @@ _HOMES = {
     "export_library": "alphadia_tl.exchange.export",
     "predict_library": "alphadia_tl.search.ready_models",
     "read_bundle": "alphadia_tl.bundle",
-    "read_psms": "alphadia_tl.library.psm_tables",
 }
 
 

@@ -77,6 +77,7 @@ def quant_folders(quant_directories: Sequence[Path]) -> list[Path]:
 
 def _finetune(options: argparse.Namespace) -> int:
     from alphadia_tl.library.psm_tables import read_psms
+    from alphadia_tl.report.page import write_report
     from alphadia_tl.step.step import preflight, run_step
     from alphadia_tl.step.step_settings import step_settings
 
@@ -100,7 +101,9 @@ def _finetune(options: argparse.Namespace) -> int:
     if options.psm:
         generator = settings.generator("selection")
         known = read_psms(options.psm, settings.wanted, settings.library, library=spectra, generator=generator)
-    run_step(settings, options.output, quant_folders=folders, transfer_library=known, speclib=base)
+    outcome = run_step(settings, options.output, quant_folders=folders, transfer_library=known, speclib=base)
+    write_report(outcome.bundle)
+    logger.info(f"Report of transfer learning: {outcome.bundle.report}")
     return 0
 
 

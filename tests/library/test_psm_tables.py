@@ -27,7 +27,6 @@ from made_psms import (
 )
 from scipy.stats import spearmanr
 
-import alphadia_tl
 from alphadia_tl.errors import DataError
 from alphadia_tl.exchange.export import FORMATS, export_library
 from alphadia_tl.library.collect import Wanted
@@ -325,7 +324,7 @@ REAL = {
 
 @needs_shared
 def test_without_settings_those_of_an_empty_config_count():
-    made = alphadia_tl.read_psms(SHARED / "other" / "BCS_hela.elib")
+    made = read_psms(SHARED / "other" / "BCS_hela.elib")
     assert list(made.fragment_intensity_df.columns) == ["b_z1", "b_z2", "y_z1", "y_z2"]
 
 

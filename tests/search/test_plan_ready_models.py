@@ -112,6 +112,7 @@ def test_the_bundle_says_what_it_was_trained_on_and_what_it_holds(finetuned):
     )
     assert record["trained_on"]["fragment_types"] == ["b_z1", "b_z2", "y_z1", "y_z2"]
     assert record["models"] == model_hashes(finetuned / "peptdeep.transfer")
+    assert "Transfer learning report" in (finetuned / "report.html").read_text(encoding="utf-8")
     start = finetuned.parent / "start"
     assert record["started_from"] == {
         n: {"file": str(start / f"{n}.pth"), "sha256": hashlib.sha256((start / f"{n}.pth").read_bytes()).hexdigest()}
