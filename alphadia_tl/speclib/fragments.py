@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,8 @@ from alphadia_tl.host.hooks import Predictor
 from alphadia_tl.library.fragments import Ints, block_rows, with_blocks
 from alphadia_tl.tasks.metrics import FloatArray, spectral_similarity
 from alphadia_tl.tasks.predict import check_values
+
+logger = logging.getLogger(__name__)
 
 MAX_EMPTY_FRACTION = 0.01
 
@@ -115,6 +118,8 @@ def predict_intensities(
         if others:
             new[:, others] = old[:, others] * _factors(values, old, where, starts)[:, None]
         intensities[rows] = new
+        if chunk.stop < len(df):
+            logger.info(f"MS2: {chunk.stop:,} of {len(df):,} precursors are predicted")
     check_values(intensities[:, where], "fragment intensity")
     n_empty = _scale(intensities, start)
     if n_empty > MAX_EMPTY_FRACTION * len(start):

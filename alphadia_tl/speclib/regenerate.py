@@ -72,7 +72,9 @@ class _Job:
     def timed(self, stage: str) -> Iterator[None]:
         begin = time.perf_counter()
         yield
-        self.seconds[stage] = time.perf_counter() - begin
+        self.seconds[stage] = taken = time.perf_counter() - begin
+        if stage in _APPLY:
+            logger.info(f"Predicted {stage.upper()} of {len(self.df):,} precursors in {taken:.0f} s")
 
 
 def _predict_peptidoforms(job: _Job, method: Callable[..., Any]) -> NDArray[np.float32]:
