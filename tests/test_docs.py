@@ -19,7 +19,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.md"))
 LIMITS = {
     "README.md": 450,
-    "docs/validation.md": 995,
+    "docs/validation.md": 1070,
     "docs/benchmarks.md": 500,
     "docs/architecture.md": 600,
 }

@@ -208,7 +208,10 @@ def read_precursors(path: Path) -> pd.DataFrame:
     A file without the column ``sequence`` whose first column has sequences alone is a list of peptides. Columns beside
     those that `predict_library` names are left out.
     """
-    kind = check_start("The table of precursors", path, [*TABLES, ".parquet"])
+    kinds, kind = [*TABLES, ".parquet"], path.suffix.lower()
+    check_start("The table of precursors", path, [path.suffix])
+    if kind not in kinds:
+        raise SettingsError(f"The table of precursors {path} is none of {', '.join(kinds)}.", "Save it as one of them.")
     try:
         if kind == ".parquet":
             df = pd.read_parquet(path)

@@ -134,7 +134,7 @@ WRONG = [
     ("other columns", {"fasta": [], "precursors": ("t.tsv", "peptide\tx\nAAAK\t1\n")}, "It needs 'sequence'"),
     ("half of the modifications", {"fasta": [], "precursors": ("t.csv", "sequence,mods\nAAAK,\n")}, "go together"),
     ("nothing that can be", {"fasta": [], "precursors": ("t.csv", "sequence\nAXZ\n")}, "No precursor of the library"),
-    ("another kind", {"fasta": [], "precursors": ("t.xlsx", "PK")}, "is of no kind"),
+    ("another kind", {"fasta": [], "precursors": ("t.xlsx", "PK")}, "is none of .tsv, .csv"),
     ("a wrong key", {"config": {"library_prediction": {"enzyme": "trypsine"}}}, "'trypsine' is not known"),
 ]
 
