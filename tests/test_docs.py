@@ -19,7 +19,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.md"))
 LIMITS = {
     "README.md": 450,
-    "docs/validation.md": 1070,
+    "docs/validation.md": 1110,
     "docs/benchmarks.md": 500,
     "docs/architecture.md": 600,
 }
@@ -39,7 +39,7 @@ def test_a_page_is_short(name, limit):
 
 
 def test_all_pages_together_are_read_in_an_hour():
-    assert sum(_words(page) for page in PAGES) <= 10085
+    assert sum(_words(page) for page in PAGES) <= 10140
 
 
 @pytest.mark.parametrize("name", ["docs/validation.md", "docs/benchmarks.md", "README.md"])
