@@ -191,6 +191,9 @@ def _check_channels(config: Mapping[str, Any], digests: bool) -> None:
     if missing := sorted({str(name).strip() for name in names} - set(map(str, channels))):
         what = f"Config section 'multiplexing' asks for channels that are not made: {', '.join(missing)}."
         raise SettingsError(what, "Add them to library_multiplexing.multiplex_mapping, or correct its keys.")
+    if is_enabled(config):  # it requantifies channels into a table without the score that the transfer library needs
+        what = "Config section 'multiplexing': after it, alphaDIA cannot quantify the fragments of a transfer library."
+        raise SettingsError(what, "Leave it out (library_multiplexing alone works), or switch alphadia_tl off.")
 
 
 def _channels(config: Mapping[str, Any], digests: bool) -> set[int]:

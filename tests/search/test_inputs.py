@@ -112,7 +112,6 @@ def channels(*mapping, made="Dimethyl@K", **asked):
 
 SEARCHED += [
     channels(*PAIR),
-    channels(*PAIR, target_channels="0", decoy_channel=4, reference_channel=0),
     {**channels(), "library_multiplexing": {"enabled": False}},
     {"library_prediction": {"enzyme": "non-specific", "missed_cleavages": 10, "precursor_len": [8, 11]}},
 ]
@@ -130,6 +129,7 @@ NO_CHANNELS = [
     (channels(*PAIR, made="Carbamidomethyl@C"), "no peptide has the Dimethyl@K of which channel 0 is to be made"),
     (channels(*PAIR, target_channels="4"), "channels that are not made: 12"),
     ({"multiplexing": {"enabled": True}}, "channels that are not made: 12, 4, 8"),
+    (channels(*PAIR, target_channels="0", decoy_channel=4, reference_channel=0), "after it, alphaDIA cannot quantify"),
     ({"library_prediction": {"enzyme": "non-specific", "precursor_len": [8, 11]}}, "missed_cleavages: 10"),
 ]
 
