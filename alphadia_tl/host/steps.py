@@ -339,6 +339,7 @@ def precursors_of_peptides(config: Mapping[str, Any], peptides_df: pd.DataFrame)
     ``peptides_df`` has the column ``sequence``. Where it has ``mods`` and ``mod_sites``, these alone are taken, and
     where it has ``charge``, that alone; its other columns stay.
     """
+    from alphabase.peptide.precursor import update_precursor_mz
     from alphabase.protein.fasta import SpecLibFasta
 
     wanted, modifications = config["library_prediction"], _modifications(config)
@@ -357,8 +358,10 @@ def precursors_of_peptides(config: Mapping[str, Any], peptides_df: pd.DataFrame)
         library.add_modifications()
     if "charge" not in peptides_df:
         library.add_charge()
-    df: pd.DataFrame = library._precursor_df.reset_index(drop=True)
-    return df
+        df = library._precursor_df.reset_index(drop=True)
+        mz = update_precursor_mz(df.copy())["precursor_mz"]  # letters that are no residue weigh 1e8: told later
+        library._precursor_df = df[mz.between(*wanted["precursor_mz"], inclusive="neither") | (mz > 1e5)]
+    return library._precursor_df.reset_index(drop=True)  # type: ignore[no-any-return]
 
 
 def decoy_sequences(sequences: Iterable[str], decoy_type: str) -> set[str]:

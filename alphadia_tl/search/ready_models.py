@@ -16,7 +16,7 @@ from alphadia_tl.errors import LibraryError, SettingsError
 from alphadia_tl.files import absolute_path, write_yaml
 from alphadia_tl.host.fasta import read_fasta
 from alphadia_tl.models import provenance
-from alphadia_tl.search.inputs import check_values, switched_on
+from alphadia_tl.search.inputs import LIBRARY_KINDS, check_values, switched_on
 from alphadia_tl.search.raw_files import check_start
 from alphadia_tl.settings import PluginSettings
 from alphadia_tl.speclib.regenerate import TunedModels, predict_new
@@ -151,7 +151,7 @@ def predict_library(
     models, output = absolute_path(models), absolute_path(output)
     if not models.exists():
         raise SettingsError(f"The models {models} do not exist.", "Name a bundle or a folder of weights.")
-    if output.is_dir() or output.suffix not in HDF:
+    if output.is_dir() or output.suffix not in LIBRARY_KINDS[:3]:
         raise SettingsError(f"The library to write, {output}, is not named as one.", "End its name with .hdf.")
     config = dict(config or {})
     plugin = {**(config.get(PluginSettings.section) or {}), "enabled": True, "tune": False}
@@ -189,8 +189,7 @@ def _predicted(
         ready.warn(["there are no CCS weights: the library has no ion mobility"])
     accepted = [*known, *(["charge"] if cutoff is not None else [])]
     logger.info(f"Predicting {', '.join(accepted)} of {len(df):,} precursors")
-    tuned = TunedModels(ready.manager, accepted, settings.predicted_frag_types, cutoff)
-    summary = predict_new(df, output, tuned)
+    summary = predict_new(df, output, TunedModels(ready.manager, accepted, settings.predicted_frag_types, cutoff))
     ready.finish(None, output.with_suffix(".yaml"))
     number, fragments = summary["precursors_after"], summary["fragments_after"]
     rates = ", ".join(f"{name} {rate:,.0f}" for name, rate in summary["rates"].items())
@@ -198,7 +197,6 @@ def _predicted(
     return PredictedLibrary(output, number, fragments, summary["rates"], tuple(ready.warnings))
 
 
-HDF = (".hdf", ".hdf5", ".h5")
 TABLES = {".tsv": "\t", ".csv": ",", ".txt": "\t"}
 
 
@@ -208,9 +206,8 @@ def read_precursors(path: Path) -> pd.DataFrame:
     A file without the column ``sequence`` whose first column has sequences alone is a list of peptides. Columns beside
     those that `predict_library` names are left out.
     """
-    kinds, kind = [*TABLES, ".parquet"], path.suffix.lower()
     check_start("The table of precursors", path, [path.suffix])
-    if kind not in kinds:
+    if (kind := path.suffix.lower()) not in (kinds := [*TABLES, ".parquet"]):
         raise SettingsError(f"The table of precursors {path} is none of {', '.join(kinds)}.", "Save it as one of them.")
     try:
         if kind == ".parquet":
